@@ -1,0 +1,130 @@
+/** What a model wants: the shorter side resized to `resize` pixels, then the middle `crop` x `crop`; crop <= resize. */
+export interface ImageRecipe {
+  readonly resize: number;
+  readonly crop: number;
+}
+
+/** One side of the image on its way: `source` pixels become `resized`, of which the crop keeps `crop` from `offset` on. */
+export interface Axis {
+  readonly source: number;
+  readonly resized: number;
+  readonly offset: number;
+  readonly crop: number;
+}
+
+/** A triangle filter for one axis: pixel i of the crop is a weighted sum of `counts[i]` source pixels. */
+export interface Filter {
+  /** The crop needs `length` source pixels from `first` on. */
+  readonly first: number;
+  readonly length: number;
+  /** For each pixel of the crop, where its source pixels begin, counted from `first`. */
+  readonly starts: Int32Array;
+  readonly counts: Int32Array;
+  /** `stride` places for each pixel of the crop. */
+  readonly weights: Int32Array;
+  readonly stride: number;
+}
+
+/** Weights are whole numbers in units of 2^-22, as Pillow's are: 255 times their sum stays below 2^31. */
+const weightBits = 22;
+const one = 2 ** weightBits;
+const half = one / 2;
+
+/** Both axes by torchvision's rules: the longer side is cut to a whole number, the crop's offset is rounded half to even. */
+export function planAxes(width: number, height: number, { resize, crop }: ImageRecipe): [across: Axis, down: Axis] {
+  const shorter = Math.min(width, height);
+  const plan = (source: number): Axis => {
+    const resized = source === shorter ? resize : Math.trunc((resize * source) / shorter);
+    return { source, resized, offset: roundHalfToEven((resized - crop) / 2), crop };
+  };
+  return [plan(width), plan(height)];
+}
+
+function roundHalfToEven(value: number): number {
+  const floor = Math.floor(value);
+  return value - floor === 0.5 ? floor + (floor % 2) : Math.round(value);
+}
+
+/**
+ * The weights for the crop's part of an axis. Where the axis shrinks, the triangle is as wide as two resized pixels
+ * (antialiasing); where it grows, as two source pixels (bilinear interpolation).
+ */
+export function triangleFilter({ source, resized, offset, crop }: Axis): Filter {
+  const scale = source / resized;
+  const reach = Math.max(scale, 1);
+  const stride = Math.ceil(reach) * 2 + 1;
+  const starts = new Int32Array(crop);
+  const counts = new Int32Array(crop);
+  const weights = new Int32Array(crop * stride);
+  for (let i = 0; i < crop; i++) {
+    const center = (offset + i + 0.5) * scale;
+    const start = Math.max(0, Math.trunc(center - reach + 0.5));
+    const end = Math.min(source, Math.trunc(center + reach + 0.5));
+    const shares = Array.from({ length: end - start }, (_, k) =>
+      Math.max(0, 1 - Math.abs(start + k - center + 0.5) / reach),
+    );
+    const sum = shares.reduce((total, share) => total + share, 0);
+    weights.set(
+      shares.map((share) => Math.trunc((share / sum) * one + 0.5)),
+      i * stride,
+    );
+    starts[i] = start;
+    counts[i] = end - start;
+  }
+  const first = starts[0] as number;
+  const length = (starts[crop - 1] as number) + (counts[crop - 1] as number) - first;
+  return { first, length, starts: starts.map((start) => start - first), counts, weights, stride };
+}
+
+/**
+ * The crop of an RGB region that begins where both filters do: Pillow's two passes, each rounded to 8 bits.
+ */
+export function resizeRegion(region: Uint8Array, columns: Filter, rows: Filter): Uint8Array {
+  return resizeDown(resizeAcross(region, columns, rows.length), columns.counts.length * 3, rows);
+}
+
+/** Each row of the region becomes as wide as the crop. */
+function resizeAcross(region: Uint8Array, columns: Filter, height: number): Uint8Array {
+  const { starts, counts, weights, stride } = columns;
+  const width = counts.length;
+  const resized = new Uint8Array(height * width * 3);
+  let to = 0;
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      let from = (y * columns.length + (starts[x] as number)) * 3;
+      let red = half;
+      let green = half;
+      let blue = half;
+      const end = x * stride + (counts[x] as number);
+      for (let tap = x * stride; tap < end; tap++) {
+        const weight = weights[tap] as number;
+        red += weight * (region[from] as number);
+        green += weight * (region[from + 1] as number);
+        blue += weight * (region[from + 2] as number);
+        from += 3;
+      }
+      resized[to] = red >> weightBits;
+      resized[to + 1] = green >> weightBits;
+      resized[to + 2] = blue >> weightBits;
+      to += 3;
+    }
+  }
+  return resized;
+}
+
+/** The rows become as many as the crop has; `rowBytes` is the length of one. */
+function resizeDown(region: Uint8Array, rowBytes: number, rows: Filter): Uint8Array {
+  const { starts, counts, weights, stride } = rows;
+  const resized = new Uint8Array(counts.length * rowBytes);
+  const sums = new Int32Array(rowBytes);
+  for (let y = 0; y < counts.length; y++) {
+    sums.fill(half);
+    for (let k = 0; k < (counts[y] as number); k++) {
+      const weight = weights[y * stride + k] as number;
+      const from = ((starts[y] as number) + k) * rowBytes;
+      for (let i = 0; i < rowBytes; i++) sums[i] = (sums[i] as number) + weight * (region[from + i] as number);
+    }
+    for (let i = 0; i < rowBytes; i++) resized[y * rowBytes + i] = (sums[i] as number) >> weightBits;
+  }
+  return resized;
+}

@@ -1,0 +1,64 @@
+/** How a model wants its input. */
+export interface TensorRecipe {
+  readonly elementType: 'float32' | 'uint8';
+  readonly layout: 'NCHW' | 'NHWC';
+  /** With float32: per channel, of values from 0 to 1. */
+  readonly mean?: readonly number[];
+  readonly std?: readonly number[];
+  /** With uint8: three tables of 256 bytes, what each value of red, green and blue becomes. */
+  readonly lookup?: readonly (readonly number[])[];
+}
+
+/** RGB, 8 bits a channel, row by row. */
+export interface TensorPixels {
+  readonly data: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** A batch of one; `data` owns its whole ArrayBuffer, so that it can be transferred. */
+export interface Tensor {
+  readonly elementType: 'float32' | 'uint8';
+  readonly data: Float32Array | Uint8Array;
+  readonly dims: readonly number[];
+}
+
+const channels = 3;
+
+/** The model's input: float32 is (value / 255 - mean) / std, uint8 the value itself or what the lookup makes of it. */
+export function toTensor(pixels: TensorPixels, recipe: TensorRecipe): Tensor {
+  const { width, height } = pixels;
+  const { elementType, layout } = recipe;
+  const size = width * height * channels;
+  const data = elementType === 'float32' ? new Float32Array(size) : new Uint8Array(size);
+  const table = valueTable(recipe);
+  const [pixelStep, channelStep] = layout === 'NCHW' ? [1, width * height] : [channels, 1];
+  for (let channel = 0; channel < channels; channel++) {
+    let to = channel * channelStep;
+    for (let from = channel; from < size; from += channels) {
+      data[to] = table[channel * 256 + (pixels.data[from] as number)] as number;
+      to += pixelStep;
+    }
+  }
+  return {
+    elementType,
+    data,
+    dims: layout === 'NCHW' ? [1, channels, height, width] : [1, height, width, channels],
+  };
+}
+
+/** What each of the 256 values of each channel becomes; one channel after the other. */
+function valueTable({ elementType, mean, std, lookup }: TensorRecipe): Float64Array {
+  return Float64Array.from({ length: channels * 256 }, (_, i) => {
+    const channel = i >> 8;
+    const value = i & 255;
+    if (elementType === 'uint8') return lookup?.[channel]?.[value] ?? value;
+    return (value / 255 - (mean?.[channel] ?? 0)) / (std?.[channel] ?? 1);
+  });
+}
+
+/** The generated image of a model card's golden case: `side` x `side`, byte i is (167 i + 59 floor(i / 64)) mod 256. */
+export function goldenPixels(side: number): TensorPixels {
+  const data = Uint8Array.from({ length: side * side * channels }, (_, i) => (167 * i + 59 * Math.floor(i / 64)) % 256);
+  return { data, width: side, height: side };
+}
