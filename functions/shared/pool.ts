@@ -1,0 +1,214 @@
+import { Worker } from 'node:worker_threads';
+import type { Tensor } from './tensor.ts';
+
+/** What a worker loads, and the golden case that it must pass before it serves. */
+export interface Load {
+  readonly path: string;
+  readonly inputName: string;
+  readonly outputName: string;
+  readonly golden: { readonly tensor: Tensor; readonly logits: readonly number[]; readonly tolerance: number };
+}
+
+export type ToWorker = { readonly type: 'run'; readonly tensor: Tensor } | { readonly type: 'quit' };
+
+export type FromWorker =
+  | { readonly type: 'ready' }
+  | { readonly type: 'refused'; readonly error: string }
+  | { readonly type: 'done'; readonly logits: Float32Array; readonly modelMs: number }
+  | { readonly type: 'raised'; readonly error: string };
+
+/** How a run ended: with logits, or with the reason why another model must answer. */
+export type Run =
+  | { readonly status: 'done'; readonly logits: Float32Array; readonly queueMs: number; readonly modelMs: number }
+  | { readonly status: 'error' | 'timeout' | 'overload' | 'warming'; readonly cause: string };
+
+export interface PoolCounts {
+  readonly workers: number;
+  readonly busy: number;
+  /** Busy with runs nobody waits for any more. */
+  readonly abandoned: number;
+  readonly queued: number;
+}
+
+export interface Pool {
+  /** Whether a run could start now or after those before it. */
+  isReady(): boolean;
+  /** Starts the workers; settles when the first of them can serve or is lost. */
+  start(): Promise<void>;
+  /** Runs the tensor within `timeoutMs`, waiting included. Never rejects. The tensor is copied, not taken. */
+  run(tensor: Tensor, timeoutMs: number): Promise<Run>;
+  counts(): PoolCounts;
+  /** Lets every worker end its run and itself; a session is never torn down while it runs, that would abort the process. */
+  close(): Promise<void>;
+}
+
+export interface PoolOptions {
+  /** The worker's script. */
+  readonly script: URL;
+  readonly load: Load;
+  readonly workers: number;
+  /** Most runs that wait; the next one is told `overload`. */
+  readonly maxQueued: number;
+  readonly onEvent: (severity: 'info' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
+}
+
+interface Job {
+  readonly tensor: Tensor;
+  readonly enteredMs: number;
+  startedMs: number;
+  settle: ((run: Run) => void) | undefined;
+  timer: NodeJS.Timeout | undefined;
+}
+
+interface Slot {
+  readonly worker: Worker;
+  ready: boolean;
+  job: Job | undefined;
+}
+
+const firstDelayMs = 50; // a worker that dies once is back before most clients notice
+const longestDelayMs = 10_000; // one that keeps dying costs one start every ten seconds
+
+/**
+ * A model's inference threads, one session each, and the queue before them.
+ *
+ * A run cannot be interrupted. One that overstays is abandoned: its request is told `timeout` at once, its worker stays
+ * busy until the run ends.
+ */
+export function createPool({ script, load, workers, maxQueued, onEvent }: PoolOptions): Pool {
+  const slots = new Set<Slot>();
+  const queue: Job[] = [];
+  let fault: string | undefined; // why the last worker was lost, until one is ready again
+  let closing = false;
+  let deaths = 0;
+  let markStarted: () => void = () => {};
+  const started = new Promise<void>((resolve) => {
+    markStarted = resolve;
+  });
+
+  function spawn(): void {
+    const worker = new Worker(script, { workerData: load });
+    const slot: Slot = { worker, ready: false, job: undefined };
+    slots.add(slot);
+    worker.on('message', (message: FromWorker) => receive(slot, message));
+    worker.on('error', (fault) => bury(slot, String(fault)));
+    worker.on('exit', (code) => bury(slot, `exit code ${code}`));
+  }
+
+  function receive(slot: Slot, message: FromWorker): void {
+    if (message.type === 'refused') {
+      bury(slot, message.error, { isFinal: true });
+      return;
+    }
+    if (message.type === 'ready') {
+      slot.ready = true;
+      fault = undefined;
+      onEvent('info', 'worker ready', { path: load.path });
+      markStarted();
+    } else {
+      const job = slot.job;
+      slot.job = undefined;
+      if (message.type === 'done') deaths = 0;
+      if (job) finish(job, message);
+    }
+    if (closing) slot.worker.postMessage({ type: 'quit' } satisfies ToWorker);
+    else dispatch();
+  }
+
+  function finish(job: Job, message: Extract<FromWorker, { type: 'done' | 'raised' }>): void {
+    if (message.type === 'raised') settle(job, { status: 'error', cause: message.error });
+    else {
+      const queueMs = job.startedMs - job.enteredMs;
+      settle(job, { status: 'done', logits: message.logits, queueMs, modelMs: message.modelMs });
+    }
+  }
+
+  /** Takes a lost worker out and starts another, unless the loss is final: a file that fails its golden case always will. */
+  function bury(slot: Slot, cause: string, { isFinal } = { isFinal: false }): void {
+    if (!slots.delete(slot)) return;
+    if (slot.job) settle(slot.job, { status: 'error', cause });
+    if (closing) return;
+    onEvent('error', 'worker lost', { path: load.path, cause });
+    if (!isReady()) {
+      fault = cause;
+      failAll(cause);
+    }
+    markStarted();
+    if (isFinal) return;
+    const delayMs = Math.min(longestDelayMs, firstDelayMs * 2 ** deaths);
+    deaths += 1;
+    setTimeout(() => !closing && spawn(), delayMs).unref();
+  }
+
+  function failAll(cause: string): void {
+    for (const job of queue.splice(0)) settle(job, { status: 'error', cause });
+  }
+
+  function settle(job: Job, run: Run): void {
+    clearTimeout(job.timer);
+    job.settle?.(run);
+    job.settle = undefined;
+  }
+
+  function dispatch(): void {
+    for (const slot of slots) {
+      if (!slot.ready || slot.job) continue;
+      const job = queue.shift();
+      if (!job) return;
+      job.startedMs = performance.now();
+      slot.job = job;
+      slot.worker.postMessage({ type: 'run', tensor: job.tensor } satisfies ToWorker);
+    }
+  }
+
+  function isReady(): boolean {
+    return !closing && [...slots].some((slot) => slot.ready);
+  }
+
+  return {
+    isReady,
+    start() {
+      for (let i = 0; i < workers; i += 1) spawn();
+      return started;
+    },
+    run(tensor, timeoutMs) {
+      if (!isReady()) {
+        const cause = fault ?? 'the model is still loading';
+        return Promise.resolve({ status: fault === undefined ? 'warming' : 'error', cause });
+      }
+      if (timeoutMs <= 0) return Promise.resolve({ status: 'timeout', cause: 'no time was left' });
+      const idle = [...slots].some((slot) => slot.ready && !slot.job);
+      if (!idle && queue.length >= maxQueued) {
+        return Promise.resolve({ status: 'overload', cause: `${maxQueued} runs wait already` });
+      }
+      return new Promise((resolve) => {
+        const job: Job = { tensor, enteredMs: performance.now(), startedMs: 0, settle: resolve, timer: undefined };
+        job.timer = setTimeout(() => {
+          const place = queue.indexOf(job);
+          if (place !== -1) queue.splice(place, 1);
+          settle(job, { status: 'timeout', cause: `no answer within ${Math.round(timeoutMs)} ms` });
+        }, timeoutMs);
+        queue.push(job);
+        dispatch();
+      });
+    },
+    counts() {
+      const busy = [...slots].filter((slot) => slot.job);
+      return {
+        workers: [...slots].filter((slot) => slot.ready).length,
+        busy: busy.length,
+        abandoned: busy.filter((slot) => !slot.job?.settle).length,
+        queued: queue.length,
+      };
+    },
+    async close() {
+      closing = true;
+      failAll('the function is stopping');
+      const ends = [...slots].map((slot) => new Promise((resolve) => slot.worker.once('exit', resolve)));
+      for (const slot of slots) {
+        if (slot.ready && !slot.job) slot.worker.postMessage({ type: 'quit' } satisfies ToWorker);
+      }
+      await Promise.all(ends);
+    },
+  };
+}

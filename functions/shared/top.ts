@@ -1,0 +1,23 @@
+interface Label {
+  readonly class: string;
+  readonly label: string;
+}
+
+/** One guess: `index` of the logit, `class` and `label` for it, `score` its softmax over all labels, 0 to 1. */
+export interface Prediction {
+  readonly index: number;
+  readonly class: string;
+  readonly label: string;
+  readonly score: number;
+}
+
+/** The `count` best predictions by falling score; of equal scores the lower index comes first. */
+export function topPredictions(logits: Float32Array, labels: readonly Label[], count: number): readonly Prediction[] {
+  const highest = logits.reduce((max, logit) => Math.max(max, logit), Number.NEGATIVE_INFINITY);
+  const weights = Array.from(logits, (logit) => Math.exp(logit - highest));
+  const sum = weights.reduce((total, weight) => total + weight, 0);
+  return labels
+    .map((label, index) => ({ index, class: label.class, label: label.label, score: (weights[index] as number) / sum }))
+    .sort((one, other) => other.score - one.score || one.index - other.index)
+    .slice(0, count);
+}

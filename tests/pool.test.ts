@@ -1,0 +1,164 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { createPool, type Pool } from '../functions/shared/pool.ts';
+
+const open: Pool[] = [];
+const script = new URL('../../tests/support/fake-worker.js', import.meta.url);
+const blocks = (ms: number) => ({ elementType: 'float32' as const, data: Float32Array.of(ms), dims: [1] });
+const raises = blocks(-1);
+const kills = blocks(-2);
+
+function makePool({ path = 'serve', workers = 1, maxQueued = 4 } = {}): Pool {
+  const golden = { tensor: blocks(0), logits: [0], tolerance: 1 };
+  const load = { path, inputName: 'image', outputName: 'logits', golden };
+  const pool = createPool({ script, load, workers, maxQueued, onEvent: () => {} });
+  open.push(pool);
+  return pool;
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  for (let i = 0; i < 500 && !condition(); i += 1) await sleep(10);
+  expect(condition()).toBe(true);
+}
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((pool) => pool.close()));
+});
+
+describe('createPool', () => {
+  it('says warming before a worker is ready', async () => {
+    const pool = makePool();
+    const early = await pool.run(blocks(0), 1000);
+
+    expect(early.status).toBe('warming');
+  });
+
+  it('answers with the logits, the wait and the run time', async () => {
+    const pool = makePool();
+    await pool.start();
+
+    const run = await pool.run(blocks(5), 1000);
+
+    expect(run).toEqual({ status: 'done', logits: Float32Array.of(5), queueMs: expect.any(Number), modelMs: 5 });
+  });
+
+  it('leaves the tensor usable, so that another model can take it', async () => {
+    const pool = makePool();
+    await pool.start();
+    const tensor = blocks(0);
+
+    await pool.run(tensor, 1000);
+
+    expect(tensor.data).toHaveLength(1);
+  });
+
+  it('says error when the model raises, and serves the next run', async () => {
+    const pool = makePool();
+    await pool.start();
+
+    expect(await pool.run(raises, 1000)).toEqual({ status: 'error', cause: 'told to raise' });
+    expect((await pool.run(blocks(0), 1000)).status).toBe('done');
+  });
+
+  it('abandons a run that overstays and counts its worker as taken until it ends', async () => {
+    const pool = makePool();
+    await pool.start();
+
+    const run = await pool.run(blocks(400), 50);
+
+    expect(run.status).toBe('timeout');
+    expect(pool.counts()).toEqual({ workers: 1, busy: 1, abandoned: 1, queued: 0 });
+    await until(() => pool.counts().busy === 0);
+    expect((await pool.run(blocks(0), 1000)).status).toBe('done');
+  });
+
+  it('takes a run that waited too long out of the queue', async () => {
+    const pool = makePool();
+    await pool.start();
+    const first = pool.run(blocks(300), 1000);
+
+    const second = await pool.run(blocks(0), 50);
+
+    expect(second.status).toBe('timeout');
+    expect(pool.counts().queued).toBe(0);
+    expect((await first).status).toBe('done');
+  });
+
+  it('says timeout without running when no time is left', async () => {
+    const pool = makePool();
+    await pool.start();
+
+    expect((await pool.run(blocks(0), 0)).status).toBe('timeout');
+    expect(pool.counts().busy).toBe(0);
+  });
+
+  it.each([
+    ['below', 1, 'done'],
+    ['at', 2, 'done'],
+    ['above', 3, 'overload'],
+  ])('with a queue of two and one run in flight, a run %s the limit is %s', async (_where, waiting, status) => {
+    const pool = makePool({ maxQueued: 2 });
+    await pool.start();
+
+    const runs = [pool.run(blocks(50), 2000)];
+    for (let i = 0; i < waiting; i += 1) runs.push(pool.run(blocks(0), 2000));
+
+    expect((await Promise.all(runs)).at(-1)?.status).toBe(status);
+  });
+
+  it('runs on all workers at once', async () => {
+    const pool = makePool({ workers: 2 });
+    await pool.start();
+    await until(() => pool.counts().workers === 2);
+
+    const runs = [pool.run(blocks(100), 2000), pool.run(blocks(100), 2000)];
+
+    expect(pool.counts().busy).toBe(2);
+    await Promise.all(runs);
+  });
+
+  it('says error when a worker dies in a run, and replaces the worker', async () => {
+    const pool = makePool();
+    await pool.start();
+
+    expect((await pool.run(kills, 1000)).status).toBe('error');
+    await until(() => pool.isReady());
+    expect((await pool.run(blocks(0), 1000)).status).toBe('done');
+  });
+
+  it('fails the waiting runs when the last worker dies', async () => {
+    const pool = makePool();
+    await pool.start();
+
+    const runs = await Promise.all([pool.run(kills, 1000), pool.run(blocks(0), 1000)]);
+
+    expect(runs.map(({ status }) => status)).toEqual(['error', 'error']);
+  });
+
+  it('never serves a model that was refused, and says why', async () => {
+    const pool = makePool({ path: 'refuse' });
+    await pool.start();
+
+    expect(pool.isReady()).toBe(false);
+    expect(await pool.run(blocks(0), 1000)).toEqual({ status: 'error', cause: 'golden case failed' });
+  });
+
+  it('keeps trying a worker that dies at its start, without holding up the models after it', async () => {
+    const pool = makePool({ path: 'die' });
+
+    await pool.start();
+
+    expect((await pool.run(blocks(0), 1000)).status).toBe('error');
+  });
+
+  it('lets a run in flight end before it closes', async () => {
+    const pool = makePool();
+    await pool.start();
+    const run = pool.run(blocks(200), 1000);
+
+    await pool.close();
+
+    expect((await run).status).toBe('done');
+    expect(pool.isReady()).toBe(false);
+  });
+});

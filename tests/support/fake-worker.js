@@ -1,0 +1,27 @@
+import { parentPort, workerData } from 'node:worker_threads';
+
+/**
+ * Speaks the pool's protocol without a model. `workerData.path` says how it starts (refuse, die), the first value of a tensor
+ * what a run does: n >= 0 blocks for n milliseconds and answers [n]; -1 raises; -2 kills the thread.
+ */
+if (workerData.path === 'refuse') {
+  parentPort.postMessage({ type: 'refused', error: 'golden case failed' });
+} else if (workerData.path === 'die') {
+  throw new Error('cannot start');
+} else {
+  parentPort.on('message', ({ type, tensor }) => {
+    if (type === 'quit') {
+      parentPort.close();
+      return;
+    }
+    const [command] = tensor.data;
+    if (command === -2) process.exit(3);
+    if (command === -1) {
+      parentPort.postMessage({ type: 'raised', error: 'told to raise' });
+      return;
+    }
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, command);
+    parentPort.postMessage({ type: 'done', logits: Float32Array.of(command), modelMs: command });
+  });
+  parentPort.postMessage({ type: 'ready' });
+}

@@ -1,0 +1,25 @@
+import { describe, expect, it } from '@jest/globals';
+import { topPredictions } from '../functions/shared/top.ts';
+
+const labels = ['a', 'b', 'c', 'd'].map((label) => ({ class: `n0${label}`, label }));
+
+describe('topPredictions', () => {
+  it('sorts by falling score, which is the softmax over all labels', () => {
+    const predictions = topPredictions(Float32Array.of(0, Math.log(2), Math.log(5), Math.log(2)), labels, 2);
+
+    expect(predictions).toEqual([
+      { index: 2, class: 'n0c', label: 'c', score: expect.closeTo(0.5, 6) },
+      { index: 1, class: 'n0b', label: 'b', score: expect.closeTo(0.2, 6) },
+    ]);
+  });
+
+  it('stays finite for logits that overflow an exponential', () => {
+    const [first] = topPredictions(Float32Array.of(1000, 0, -1000, 0), labels, 1);
+
+    expect(first?.score).toBeCloseTo(1, 6);
+  });
+
+  it('gives all labels when asked for more', () => {
+    expect(topPredictions(new Float32Array(4), labels, 20).map(({ index }) => index)).toEqual([0, 1, 2, 3]);
+  });
+});
