@@ -1,0 +1,85 @@
+/** What the environment decides about a function. Every limit in bytes, pixels or milliseconds, as its name says. */
+export interface Config {
+  /** Largest upload. @default 10485760 */
+  readonly maxUploadBytes: number;
+  /** Largest image, judged before it is decoded. @default 40000000 */
+  readonly maxPixels: number;
+  /** Patience when the client names none. @default 5000 */
+  readonly deadlineMs: number;
+  /** Longest time, wait included, that the primary model is given while MobileNet stands by. @default 1000 */
+  readonly primaryBudgetMs: number;
+  /** Inference threads of the leading model, one session each. @default the cores that the cgroup allows */
+  readonly workers: number;
+  /** Folder of model folders. @default "models" below the working directory */
+  readonly modelsDir: string;
+  /** Longest drain after SIGTERM. @default 25000 */
+  readonly drainMs: number;
+  /** Least severe log line that is written. @default "info" */
+  readonly logLevel: LogLevel;
+}
+
+export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+/** An environment that cannot be started with; the message has one line for each faulty variable. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+interface Range {
+  readonly fallback: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+/**
+ * Reads a Config; pure given `env`. An empty variable counts as absent.
+ * @throws ConfigError that names every faulty variable
+ */
+export function loadConfig(cores: number, env: NodeJS.ProcessEnv = process.env): Config {
+  const faults: string[] = [];
+  const integer = (name: string, { fallback, min, max }: Range): number => {
+    const text = env[name];
+    if (text === undefined || text === '') return fallback;
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= min && value <= max) return value;
+    faults.push(`Expected a whole number from ${min} to ${max} for ${name} but received ${JSON.stringify(text)}`);
+    return fallback;
+  };
+
+  const config: Config = {
+    maxUploadBytes: integer('MAX_UPLOAD_BYTES', { fallback: 10_485_760, min: 1, max: 1_073_741_824 }),
+    maxPixels: integer('MAX_PIXELS', { fallback: 40_000_000, min: 1, max: 268_402_689 }),
+    deadlineMs: integer('DEADLINE_MS', { fallback: 5000, min: 1, max: 30_000 }),
+    primaryBudgetMs: integer('PRIMARY_BUDGET_MS', { fallback: 1000, min: 1, max: 30_000 }),
+    workers: integer('WORKERS', { fallback: cores, min: 1, max: 64 }),
+    modelsDir: env.MODELS_DIR || 'models',
+    drainMs: integer('DRAIN_MS', { fallback: 25_000, min: 0, max: 600_000 }),
+    logLevel: (env.LOG_LEVEL || 'info') as LogLevel,
+  };
+  if (!logLevels.includes(config.logLevel)) {
+    faults.push(`Expected one of ${logLevels.join(', ')} for LOG_LEVEL but received "${config.logLevel}"`);
+  }
+  if (config.primaryBudgetMs >= config.deadlineMs) {
+    faults.push(
+      `Expected less than DEADLINE_MS (${config.deadlineMs}) for PRIMARY_BUDGET_MS but received "${config.primaryBudgetMs}"`,
+    );
+  }
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'));
+  return config;
+}
+
+/** The two variables that the platform sets and only our own boot reads. @throws ConfigError */
+export function loadBoot(env: NodeJS.ProcessEnv = process.env): { readonly port: number; readonly target: string } {
+  const port = Number(env.PORT || 8080);
+  const target = env.FUNCTION_TARGET || 'primary';
+  const faults: string[] = [];
+  if (!/^\d*$/.test(env.PORT ?? '') || port > 65_535) {
+    faults.push(`Expected a whole number from 0 to 65535 for PORT but received ${JSON.stringify(env.PORT)}`);
+  }
+  if (target !== 'primary' && target !== 'fallback') {
+    faults.push(`Expected primary or fallback for FUNCTION_TARGET but received ${JSON.stringify(target)}`);
+  }
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'));
+  return { port, target };
+}

@@ -1,0 +1,217 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type Answer, busy, classify, starting, type Trace } from './classify.ts';
+import type { Config } from './config.ts';
+import type { Log, Severity } from './log.ts';
+import type { Metrics, Stage } from './metrics.ts';
+import { asProblem, type Problem, toProblemJson } from './problem.ts';
+import { type RequestParameters, type Route, readParameters, readRequestId, readRoute } from './request.ts';
+import type { Service } from './service.ts';
+import { describeState } from './state.ts';
+import { judgeUploadHeaders, readUpload } from './upload.ts';
+
+/** A request as the framework hands it over; `rawBody` is its whole body. */
+export type FunctionRequest = IncomingMessage & { rawBody?: Buffer };
+
+export interface Handler {
+  /** Judges what needs no body: route, parameters, upload headers, room. Answers a problem itself and returns false then. */
+  admit(request: FunctionRequest, response: ServerResponse): boolean;
+  /** Answers a fault that was met after `admit`, while the body arrived. */
+  refuse(request: FunctionRequest, response: ServerResponse, fault: unknown): void;
+  /** The function: answers one request whose body is complete, and never rejects. */
+  handle(request: FunctionRequest, response: ServerResponse): Promise<void>;
+}
+
+export interface HandlerOptions {
+  readonly service: Service;
+  readonly config: Config;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+/** A request from its arrival to its log line; what is absent was not reached. */
+interface Exchange {
+  readonly requestId: string;
+  readonly arrivedMs: number;
+  readonly trace: Trace;
+  route?: Route;
+  parameters?: RequestParameters;
+  uploadMs?: number;
+  bytes?: number;
+  answer?: Answer;
+  problem?: Problem;
+}
+
+/** Uploads held at a time for each worker: at 10 MB each, 320 MB are the most that they can take of a core's memory. */
+const uploadsPerWorker = 32;
+
+/** The HTTP boundary of a function: `req` and `res` go no further than here, and every answer is logged and counted once. */
+export function createHandler({ service, config, log, metrics }: HandlerOptions): Handler {
+  const exchanges = new WeakMap<FunctionRequest, Exchange>();
+  const { tier } = service.chain;
+  const maxHeld = config.workers * uploadsPerWorker;
+  let held = 0;
+
+  function admit(request: FunctionRequest, response: ServerResponse): boolean {
+    const exchange: Exchange = {
+      requestId: readRequestId(request.headers),
+      arrivedMs: performance.now(),
+      trace: { misses: [] },
+    };
+    exchanges.set(request, exchange);
+    response.once('close', () => record(exchange, response));
+    try {
+      const url = readUrl(request);
+      exchange.route = readRoute(request.method ?? '', url.pathname);
+      if (exchange.route.name !== 'classify') return true;
+      judgeUploadHeaders(request.headers, config.maxUploadBytes);
+      exchange.parameters = readParameters(url.searchParams, request.headers, config.deadlineMs, Date.now());
+      if (!service.canAnswer()) throw starting();
+      if (held >= maxHeld) throw busy(`${maxHeld} uploads are held already`);
+      held += 1;
+      response.once('close', () => {
+        held -= 1;
+      });
+      return true;
+    } catch (fault) {
+      refuse(request, response, fault);
+      return false;
+    }
+  }
+
+  function refuse(request: FunctionRequest, response: ServerResponse, fault: unknown): void {
+    const problem = asProblem(fault);
+    const exchange = exchanges.get(request);
+    if (exchange) exchange.problem = problem;
+    if (response.headersSent || response.destroyed) return;
+    const requestId = exchange?.requestId ?? '';
+    send(response, problem.status, 'application/problem+json', JSON.stringify(toProblemJson(problem, requestId)), {
+      ...problem.headers,
+      'x-request-id': requestId,
+      'x-tier': tier,
+    });
+  }
+
+  async function handle(request: FunctionRequest, response: ServerResponse): Promise<void> {
+    if (!exchanges.has(request) && !admit(request, response)) return;
+    const exchange = exchanges.get(request) as Exchange;
+    try {
+      if (exchange.parameters) await answerClassify(request, response, exchange, exchange.parameters);
+      else await answerRoute(response, exchange.route as Route, exchange.requestId);
+    } catch (fault) {
+      refuse(request, response, fault);
+    }
+  }
+
+  async function answerClassify(
+    request: FunctionRequest,
+    response: ServerResponse,
+    exchange: Exchange,
+    parameters: RequestParameters,
+  ) {
+    const body = request.rawBody ?? Buffer.alloc(0);
+    const { bytes } = await readUpload(request.headers, body, config.maxUploadBytes);
+    exchange.bytes = bytes.length;
+    exchange.uploadMs = performance.now() - exchange.arrivedMs;
+    const classification = {
+      bytes,
+      top: parameters.top,
+      strict: parameters.strict,
+      deadlineMs: exchange.arrivedMs + parameters.patienceMs,
+    };
+    const answer = await classify(classification, service.chain, exchange.trace);
+    exchange.answer = answer;
+    send(response, 200, 'application/json', JSON.stringify(answer), {
+      'x-model': answer.model,
+      'x-tier': answer.tier,
+      'x-request-id': exchange.requestId,
+      'server-timing': stagesOf(exchange)
+        .map(([stage, ms]) => `${stage};dur=${ms.toFixed(1)}`)
+        .join(', '),
+      ...(answer.reason && { 'x-degraded': answer.reason }),
+      ...(parameters.strict && { 'preference-applied': 'handling=strict' }),
+    });
+  }
+
+  async function answerRoute(response: ServerResponse, route: Route, requestId: string): Promise<void> {
+    const headers = { 'x-request-id': requestId, 'cache-control': 'no-store' };
+    if (route.name === 'metrics') {
+      const { contentType, text } = await metrics.expose();
+      send(response, 200, contentType, text, headers);
+      return;
+    }
+    const { status, body } = describeState(route, service);
+    send(response, status, 'application/json', JSON.stringify(body), headers);
+  }
+
+  function send(
+    response: ServerResponse,
+    status: number,
+    contentType: string,
+    body: string,
+    headers: Readonly<Record<string, string>>,
+  ): void {
+    response.writeHead(status, {
+      'content-type': contentType,
+      'content-length': Buffer.byteLength(body),
+      ...(service.isDraining() && { connection: 'close' }),
+      ...headers,
+    });
+    response.end(body);
+  }
+
+  /** One log line and one count for each request, when its answer is sent or its client gone. */
+  function record(exchange: Exchange, response: ServerResponse): void {
+    const { answer, problem, trace, route } = exchange;
+    const status = response.writableFinished ? response.statusCode : 499; // nginx' number for a client that went away
+    if (route?.name === 'classify' || problem) {
+      metrics.countRequest({
+        status,
+        code: problem?.code ?? '',
+        tier,
+        model: answer?.model ?? '',
+        reason: answer?.reason ?? '',
+      });
+    }
+    for (const [stage, ms] of stagesOf(exchange)) metrics.observeStage(stage, ms);
+    const isProbe = route !== undefined && route.name !== 'classify' && !problem;
+    log(isProbe ? 'debug' : severityOf(status), 'request', {
+      requestId: exchange.requestId,
+      function: tier,
+      route: route?.name,
+      status,
+      code: problem?.code,
+      model: answer?.model,
+      reason: answer?.reason ?? undefined,
+      bytes: exchange.bytes,
+      width: trace.sourceWidth,
+      height: trace.sourceHeight,
+      stages: Object.fromEntries(stagesOf(exchange).map(([stage, ms]) => [`${stage}Ms`, round(ms)])),
+      totalMs: round(performance.now() - exchange.arrivedMs),
+      misses: trace.misses.length > 0 ? trace.misses : undefined,
+      error: problem && problem.status >= 500 ? problem.cause : undefined,
+    });
+  }
+
+  return { admit, refuse, handle };
+}
+
+function readUrl(request: FunctionRequest): URL {
+  try {
+    return new URL(`http://localhost${request.url}`);
+  } catch {
+    return new URL('http://localhost/unreadable');
+  }
+}
+
+function stagesOf({ uploadMs, trace }: Exchange): [Stage, number][] {
+  const stages = { upload: uploadMs, decode: trace.decodeMs, queue: trace.queueMs, model: trace.modelMs };
+  return Object.entries(stages).filter((entry): entry is [Stage, number] => entry[1] !== undefined);
+}
+
+function severityOf(status: number): Severity {
+  return status >= 500 ? 'error' : status >= 400 ? 'warn' : 'info';
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 10) / 10;
+}

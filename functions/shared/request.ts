@@ -1,0 +1,99 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+import { Problem } from './problem.ts';
+
+export type Route =
+  | { readonly name: 'classify' | 'livez' | 'readyz' | 'metrics' | 'server' | 'live' | 'ready' }
+  | { readonly name: 'model' | 'modelReady'; readonly model: string };
+
+/** What a client may ask of one classification. */
+export interface RequestParameters {
+  /** How many predictions, 1 to 20. */
+  readonly top: number;
+  /** Milliseconds left of the client's patience when the request arrived here; may be 0 or less. */
+  readonly patienceMs: number;
+  /** Whether only the primary model will do. */
+  readonly strict: boolean;
+}
+
+const routes: Readonly<Record<string, Route['name']>> = {
+  '/classify': 'classify',
+  '/livez': 'livez',
+  '/readyz': 'readyz',
+  '/metrics': 'metrics',
+  '/v2': 'server',
+  '/v2/health/live': 'live',
+  '/v2/health/ready': 'ready',
+};
+
+/** The route of a method and a path without its query. @throws Problem ROUTE_NOT_FOUND | METHOD_NOT_ALLOWED */
+export function readRoute(method: string, path: string): Route {
+  const route = findRoute(path);
+  if (!route) throw new Problem('ROUTE_NOT_FOUND', 'Expected a known route for path but received another');
+  const allowed = route.name === 'classify' ? ['POST'] : ['GET', 'HEAD'];
+  if (allowed.includes(method)) return route;
+  const allow = allowed.join(', ');
+  throw new Problem('METHOD_NOT_ALLOWED', `Expected ${allow} for method but received another`, { headers: { allow } });
+}
+
+function findRoute(path: string): Route | undefined {
+  const name = Object.hasOwn(routes, path) ? routes[path] : undefined;
+  if (name) return { name } as Route;
+  const [, model, ready] = /^\/v2\/models\/([A-Za-z0-9._-]+)(\/ready)?$/.exec(path) ?? [];
+  return model === undefined ? undefined : { name: ready ? 'modelReady' : 'model', model };
+}
+
+/**
+ * Reads `?top`, `X-Deadline-Ms`, `X-Request-Start` and `Prefer`.
+ * @param nowMs the wall clock, milliseconds since 1970
+ * @throws Problem PARAMETER_INVALID
+ */
+export function readParameters(
+  query: URLSearchParams,
+  headers: IncomingHttpHeaders,
+  deadlineMs: number,
+  nowMs: number,
+): RequestParameters {
+  const patience = readInteger('X-Deadline-Ms', headers['x-deadline-ms'], deadlineMs, 30_000);
+  const tops = query.getAll('top');
+  if (tops.length > 1) {
+    throw new Problem('PARAMETER_INVALID', `Expected one value for top but received ${tops.length}`);
+  }
+  return {
+    top: readInteger('top', tops[0], 5, 20),
+    patienceMs: patience - spentMs(headers['x-request-start'], nowMs),
+    strict: isStrict(headers.prefer),
+  };
+}
+
+/** The client's request id where it is 1 to 128 of `A-Za-z0-9._-`, else a new one. */
+export function readRequestId(headers: IncomingHttpHeaders): string {
+  const id = headers['x-request-id'];
+  return typeof id === 'string' && /^[A-Za-z0-9._-]{1,128}$/.test(id) ? id : randomUUID();
+}
+
+function readInteger(name: string, text: string | string[] | undefined, fallback: number, max: number): number {
+  if (text === undefined) return fallback;
+  if (typeof text === 'string' && /^\d{1,9}$/.test(text) && Number(text) >= 1 && Number(text) <= max) {
+    return Number(text);
+  }
+  const received = JSON.stringify(String(text).slice(0, 40));
+  throw new Problem(
+    'PARAMETER_INVALID',
+    `Expected a whole number from 1 to ${max} for ${name} but received ${received}`,
+  );
+}
+
+/** Milliseconds since the ingress' stamp `t=SECONDS.MILLISECONDS`; 0 without one, or when it is from the future or over 60 s old. */
+function spentMs(stamp: string | string[] | undefined, nowMs: number): number {
+  const seconds = /^t=(\d{1,12}\.\d{3})$/.exec(String(stamp))?.[1];
+  const spent = nowMs - Number(seconds) * 1000;
+  return spent >= 0 && spent <= 60_000 ? spent : 0;
+}
+
+/** RFC 7240: preferences are separated by commas, the first of a name counts, parameters follow a semicolon. */
+function isStrict(prefer: string | string[] | undefined): boolean {
+  const preferences = String(prefer ?? '').split(',');
+  const handling = preferences.map((text) => /^\s*handling\s*=\s*"?([^";\s]*)"?\s*(?:;|$)/i.exec(text)?.[1]);
+  return handling.find((value) => value !== undefined)?.toLowerCase() === 'strict';
+}

@@ -1,0 +1,70 @@
+import { describe, expect, it } from '@jest/globals';
+import { loadBoot, loadConfig } from '../functions/shared/config.ts';
+
+describe('loadConfig', () => {
+  it('has the defaults of the contract', () => {
+    expect(loadConfig(3, {})).toEqual({
+      maxUploadBytes: 10_485_760,
+      maxPixels: 40_000_000,
+      deadlineMs: 5000,
+      primaryBudgetMs: 1000,
+      workers: 3,
+      modelsDir: 'models',
+      drainMs: 25_000,
+      logLevel: 'info',
+    });
+  });
+
+  it.each([
+    ['MAX_UPLOAD_BYTES', '1', 'maxUploadBytes', 1],
+    ['MAX_UPLOAD_BYTES', '1073741824', 'maxUploadBytes', 1_073_741_824],
+    ['MAX_PIXELS', '1', 'maxPixels', 1],
+    ['MAX_PIXELS', '268402689', 'maxPixels', 268_402_689],
+    ['DEADLINE_MS', '30000', 'deadlineMs', 30_000],
+    ['PRIMARY_BUDGET_MS', '4999', 'primaryBudgetMs', 4999],
+    ['WORKERS', '64', 'workers', 64],
+    ['DRAIN_MS', '0', 'drainMs', 0],
+    ['LOG_LEVEL', 'silent', 'logLevel', 'silent'],
+    ['MODELS_DIR', 'elsewhere', 'modelsDir', 'elsewhere'],
+    ['WORKERS', '', 'workers', 2],
+  ])('takes %s=%s', (name, text, field, value) => {
+    expect(loadConfig(2, { [name]: text })).toHaveProperty(field, value);
+  });
+
+  it.each([
+    ['MAX_UPLOAD_BYTES', '0', 'a whole number from 1 to 1073741824'],
+    ['MAX_UPLOAD_BYTES', '1073741825', 'a whole number from 1 to 1073741824'],
+    ['MAX_PIXELS', '268402690', 'a whole number from 1 to 268402689'],
+    ['DEADLINE_MS', '30001', 'a whole number from 1 to 30000'],
+    ['PRIMARY_BUDGET_MS', '-1', 'a whole number from 1 to 30000'],
+    ['WORKERS', '65', 'a whole number from 1 to 64'],
+    ['WORKERS', '1.5', 'a whole number from 1 to 64'],
+    ['WORKERS', '0x10', 'a whole number from 1 to 64'],
+    ['DRAIN_MS', 'soon', 'a whole number from 0 to 600000'],
+  ])('refuses %s=%s', (name, text, expected) => {
+    expect(() => loadConfig(2, { [name]: text })).toThrow(`Expected ${expected} for ${name} but received "${text}"`);
+  });
+
+  it('refuses a budget that is not below the deadline', () => {
+    expect(() => loadConfig(2, { DEADLINE_MS: '1000' })).toThrow(
+      'Expected less than DEADLINE_MS (1000) for PRIMARY_BUDGET_MS but received "1000"',
+    );
+  });
+
+  it('reports all faults at once', () => {
+    expect(() => loadConfig(2, { WORKERS: 'many', LOG_LEVEL: 'loud' })).toThrow(/WORKERS.*\n.*LOG_LEVEL/);
+  });
+});
+
+describe('loadBoot', () => {
+  it('listens on 8080 for the primary unless told otherwise', () => {
+    expect(loadBoot({})).toEqual({ port: 8080, target: 'primary' });
+    expect(loadBoot({ PORT: '0', FUNCTION_TARGET: 'fallback' })).toEqual({ port: 0, target: 'fallback' });
+  });
+
+  it('reports all faults at once', () => {
+    expect(() => loadBoot({ PORT: '65536', FUNCTION_TARGET: 'other' })).toThrow(
+      /PORT.*"65536"\n.*FUNCTION_TARGET.*"other"/,
+    );
+  });
+});

@@ -1,0 +1,360 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { Agent, request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { type RunningFunction, startFunction } from './support/function.ts';
+
+const photo = readFileSync('tests/images/test_image_1.jpg');
+const running: RunningFunction[] = [];
+
+async function start(...args: Parameters<typeof startFunction>): Promise<RunningFunction> {
+  const started = await startFunction(...args);
+  running.push(started);
+  return started;
+}
+
+function post(url: string, { query = '', headers = {}, body = photo as BodyInit } = {}): Promise<Response> {
+  return fetch(`${url}/classify${query}`, {
+    method: 'POST',
+    body,
+    headers: { 'content-type': 'image/jpeg', ...headers },
+  });
+}
+
+function form(...files: Uint8Array[]): FormData {
+  const data = new FormData();
+  for (const file of files) data.append('image', new Blob([new Uint8Array(file)]), 'photo.jpg');
+  return data;
+}
+
+/** Sends bytes on a plain connection and gives back all that came until it was closed. */
+async function raw(port: number, ...chunks: (string | Buffer)[]): Promise<string> {
+  const socket = connect(port, '127.0.0.1');
+  let answer = '';
+  socket.on('data', (chunk) => {
+    answer += chunk;
+  });
+  socket.on('error', () => {});
+  for (const chunk of chunks) socket.write(chunk);
+  await once(socket, 'close');
+  return answer;
+}
+
+afterAll(async () => {
+  for (const { process } of running) process.kill('SIGKILL');
+  await Promise.all(running.map(({ process }) => process.exitCode ?? process.signalCode ?? once(process, 'exit')));
+});
+
+describe.each([
+  ['primary', 'wide-resnet', false, null],
+  ['fallback', 'mobilenet', true, 'failover'],
+] as const)('the %s function', (tier, model, degraded, reason) => {
+  let fn: RunningFunction;
+
+  beforeAll(async () => {
+    fn = await start(tier);
+    await fn.ready();
+  });
+
+  it('answers a multipart upload as in the contract', async () => {
+    const response = await fetch(`${fn.url}/classify`, { method: 'POST', body: form(photo) });
+
+    expect(response.status).toBe(200);
+    expect(response.headers.get('content-type')).toBe('application/json');
+    expect(response.headers.get('x-model')).toBe(model);
+    expect(response.headers.get('x-tier')).toBe(tier);
+    expect(response.headers.get('x-degraded')).toBe(reason);
+    expect(response.headers.get('server-timing')).toMatch(
+      /^upload;dur=[\d.]+, decode;dur=[\d.]+, queue;dur=[\d.]+, model;dur=[\d.]+$/,
+    );
+    const answer = await response.json();
+    expect(answer).toEqual({
+      model,
+      version: expect.any(String),
+      tier,
+      degraded,
+      reason,
+      predictions: expect.any(Array),
+    });
+    const scores = answer.predictions.map(({ score }: { score: number }) => score);
+    expect(scores).toHaveLength(5);
+    expect(scores).toEqual(scores.toSorted((one: number, other: number) => other - one));
+    expect(answer.predictions[0]).toEqual({
+      index: expect.any(Number),
+      class: expect.stringMatching(/^n\d{8}$/),
+      label: expect.any(String),
+      score: expect.any(Number),
+    });
+  });
+
+  it.each(['image/jpeg', 'image/anything', 'application/octet-stream'])(
+    'answers a raw body of type %s',
+    async (type) => {
+      expect((await post(fn.url, { headers: { 'content-type': type } })).status).toBe(200);
+    },
+  );
+
+  it.each([1, 20])('gives %d predictions when asked to', async (top) => {
+    const answer = await (await post(fn.url, { query: `?top=${top}` })).json();
+
+    expect(answer.predictions).toHaveLength(top);
+  });
+
+  it('takes over a request id and makes one otherwise', async () => {
+    const given = await post(fn.url, { headers: { 'x-request-id': 'my-id' } });
+    const made = await post(fn.url);
+
+    expect(given.headers.get('x-request-id')).toBe('my-id');
+    expect(made.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  it.each<[string, number, { path?: string; method?: string; headers?: Record<string, string>; body?: BodyInit }]>([
+    ['ROUTE_NOT_FOUND', 404, { path: '/nowhere' }],
+    ['ROUTE_NOT_FOUND', 404, { path: '/v2/models/nothing', method: 'GET' }],
+    ['ROUTE_NOT_FOUND', 404, { path: '/favicon.ico', method: 'GET' }],
+    ['METHOD_NOT_ALLOWED', 405, { path: '/classify', method: 'GET' }],
+    ['METHOD_NOT_ALLOWED', 405, { path: '/readyz' }],
+    ['PARAMETER_INVALID', 400, { path: '/classify?top=21' }],
+    ['PARAMETER_INVALID', 400, { headers: { 'x-deadline-ms': '0' } }],
+    ['UPLOAD_UNSUPPORTED', 415, { headers: { 'content-encoding': 'gzip' } }],
+    ['UPLOAD_UNSUPPORTED', 415, { headers: { 'content-type': 'application/json' }, body: '{' }],
+    ['UPLOAD_MALFORMED', 400, { headers: { 'content-type': 'multipart/form-data' } }],
+    ['UPLOAD_MALFORMED', 400, { headers: { 'content-type': 'multipart/form-data; boundary=x' }, body: '--x\r\n' }],
+    ['UPLOAD_EMPTY', 400, { body: '' }],
+    ['UPLOAD_EMPTY', 400, { body: form() }],
+    ['UPLOAD_AMBIGUOUS', 400, { body: form(photo, photo) }],
+    ['UPLOAD_TOO_LARGE', 413, { body: Buffer.alloc(10_485_761) }],
+    ['IMAGE_UNSUPPORTED', 422, { body: readFileSync('tests/images/test_image_4.jpg') }],
+    ['IMAGE_UNREADABLE', 422, { body: photo.subarray(0, photo.length / 2) }],
+    ['DEADLINE_EXCEEDED', 504, { headers: { 'x-request-start': `t=${(Date.now() / 1000 - 20).toFixed(3)}` } }],
+  ])(
+    'answers %s with %d',
+    async (code, status, { path = '/classify', method = 'POST', headers = {}, body = photo }) => {
+      const type = body instanceof FormData ? {} : { 'content-type': 'image/jpeg' };
+
+      const response = await fetch(fn.url + path, {
+        method,
+        headers: { ...type, ...headers },
+        ...(method === 'POST' && { body }),
+      });
+
+      expect(response.status).toBe(status);
+      expect(response.headers.get('content-type')).toBe('application/problem+json');
+      expect(await response.json()).toMatchObject({
+        type: `urn:understudy:problem:${code}`,
+        status,
+        code,
+        detail: expect.stringMatching(/^Expected .+ received/),
+        instance: response.headers.get('x-request-id'),
+      });
+    },
+  );
+
+  it('answers UPLOAD_TOO_LARGE before the body when the length is declared, also instead of 100 Continue', async () => {
+    const head = 'POST /classify HTTP/1.1\r\nhost: x\r\ncontent-type: image/jpeg\r\ncontent-length: 10485761\r\n';
+
+    const answer = await raw(fn.port, `${head}expect: 100-continue\r\n\r\n`);
+
+    expect(answer).toMatch(/^HTTP\/1.1 413 /);
+  });
+
+  it('answers UPLOAD_TOO_LARGE to a chunked body as soon as it is above the limit', async () => {
+    const head = 'POST /classify HTTP/1.1\r\nhost: x\r\ncontent-type: image/jpeg\r\ntransfer-encoding: chunked\r\n\r\n';
+    const chunk = Buffer.concat([Buffer.from('a00001\r\n'), Buffer.alloc(0xa0_0001), Buffer.from('\r\n')]);
+
+    const answer = await raw(fn.port, head, chunk);
+
+    expect(answer).toMatch(/^HTTP\/1.1 413 /);
+    expect(answer).toContain('UPLOAD_TOO_LARGE');
+  });
+
+  it('answers its probes and the Open Inference Protocol', async () => {
+    const json = async (path: string) => (await fetch(fn.url + path)).json();
+
+    expect(await json('/livez')).toEqual({ status: 'alive' });
+    expect(await json('/readyz')).toEqual({ status: 'ready' });
+    expect(await json('/v2')).toMatchObject({ name: `understudy-${tier}` });
+    expect(await json('/v2/health/live')).toEqual({ live: true });
+    expect(await json('/v2/health/ready')).toEqual({ ready: true });
+    expect(await json(`/v2/models/${model}/ready`)).toEqual({ name: model, ready: true });
+    expect(await json(`/v2/models/${model}`)).toMatchObject({
+      name: model,
+      platform: 'onnx',
+      outputs: [{ name: 'logits', datatype: 'FP32', shape: [1, 200] }],
+    });
+  });
+
+  it('counts its answers and shows its workers in /metrics', async () => {
+    await post(fn.url);
+
+    const text = await (await fetch(`${fn.url}/metrics`)).text();
+
+    expect(text).toMatch(
+      new RegExp(
+        `understudy_requests_total{status="200",code="",tier="${tier}",model="${model}",reason="${reason ?? ''}"} [1-9]`,
+      ),
+    );
+    expect(text).toMatch(/understudy_stage_seconds_count{stage="model"} [1-9]/);
+    expect(text).toMatch(new RegExp(`understudy_workers{model="${model}"} [1-9]`));
+    expect(text).toContain(`understudy_queue{model="${model}"} 0`);
+  });
+
+  it('writes one JSON line a request', async () => {
+    await post(fn.url, { headers: { 'x-request-id': 'logged-once' } });
+    await sleep(50);
+
+    const lines = fn.lines.filter(({ requestId }) => requestId === 'logged-once');
+
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatchObject({
+      severity: 'info',
+      message: 'request',
+      function: tier,
+      status: 200,
+      model,
+      bytes: photo.length,
+      stages: { uploadMs: expect.any(Number), decodeMs: expect.any(Number), modelMs: expect.any(Number) },
+    });
+  });
+
+  it('finishes what is in flight after SIGTERM, says that it is not ready, and exits with 0', async () => {
+    const draining = await start(tier);
+    await draining.ready();
+    const agent = new Agent({ keepAlive: true });
+    const upload = httpRequest(`${draining.url}/classify`, {
+      method: 'POST',
+      headers: { 'content-type': 'image/jpeg', 'content-length': photo.length },
+    });
+    upload.write(photo.subarray(0, 1000));
+    await sleep(100);
+
+    const ended = draining.stop();
+    await sleep(100);
+    const ready = await fetch(`${draining.url}/readyz`);
+    upload.end(photo.subarray(1000));
+    const [answer] = await once(upload, 'response');
+    answer.resume();
+
+    expect(ready.status).toBe(503);
+    expect(await ready.json()).toEqual({ status: 'draining' });
+    expect(answer.statusCode).toBe(200);
+    expect(answer.headers.connection).toBe('close');
+    expect(await ended).toBe(0);
+    agent.destroy();
+  });
+
+  it('is served by the stock framework as well', async () => {
+    const port = 20_000 + Math.floor(Math.random() * 20_000);
+    const bin = 'node_modules/@google-cloud/functions-framework/build/src/main.js';
+    const args = [bin, `--target=${tier}`, `--port=${port}`, `--source=dist/functions/${tier}.js`];
+    const stock = spawn(process.execPath, args, { stdio: 'ignore', env: { PATH: process.env.PATH } });
+    const ended = once(stock, 'exit');
+
+    let answer: { model?: string } = {};
+    for (let i = 0; i < 300 && answer.model !== model; i += 1) {
+      await sleep(50);
+      answer = await fetch(`http://127.0.0.1:${port}/classify`, { method: 'POST', body: form(photo) })
+        .then((response) => response.json())
+        .catch(() => ({}));
+    }
+    stock.kill('SIGKILL');
+    await ended;
+
+    expect(answer).toMatchObject({ model, tier });
+  });
+});
+
+describe('strict requests', () => {
+  const headers = { prefer: 'handling=strict' };
+
+  it('are answered by the primary model and say so', async () => {
+    const fn = await start('primary');
+    await fn.ready();
+
+    const response = await post(fn.url, { headers });
+
+    expect(response.headers.get('preference-applied')).toBe('handling=strict');
+    expect((await response.json()).model).toBe('wide-resnet');
+  });
+
+  it('are refused by the fallback with PRIMARY_REQUIRED', async () => {
+    const fn = await start('fallback');
+    await fn.ready();
+
+    const response = await post(fn.url, { headers });
+
+    expect(response.status).toBe(503);
+    expect(response.headers.get('retry-after')).toBe('1');
+    expect(response.headers.get('x-reason')).toBe('strict');
+    expect((await response.json()).code).toBe('PRIMARY_REQUIRED');
+  });
+});
+
+describe('a primary function whose Wide ResNet is broken', () => {
+  const modelsDir = mkdtempSync(join(tmpdir(), 'understudy-models-'));
+  cpSync('models/mobilenet', join(modelsDir, 'mobilenet'), { recursive: true });
+  afterAll(() => rmSync(modelsDir, { recursive: true }));
+
+  async function expectsUnderstudy(): Promise<void> {
+    const fn = await start('primary', { MODELS_DIR: modelsDir });
+    await fn.ready('degraded');
+
+    const answer = await (await post(fn.url)).json();
+    const ready = await fetch(`${fn.url}/readyz`);
+
+    expect(answer).toMatchObject({ model: 'mobilenet', tier: 'primary', degraded: true, reason: 'error' });
+    expect(ready.status).toBe(200);
+    expect(await ready.json()).toEqual({ status: 'degraded', missing: ['wide-resnet'] });
+  }
+
+  it('answers with MobileNet when its folder is missing', async () => {
+    await expectsUnderstudy();
+  });
+
+  it('answers with MobileNet when its weights are cut short', async () => {
+    cpSync('models/wide-resnet', join(modelsDir, 'wide-resnet'), { recursive: true });
+    writeFileSync(
+      join(modelsDir, 'wide-resnet', 'model.onnx'),
+      readFileSync('models/wide-resnet/model.onnx').subarray(0, 9999),
+    );
+
+    await expectsUnderstudy();
+  });
+
+  it('answers with MobileNet when it fails its golden case', async () => {
+    const card = JSON.parse(readFileSync('models/wide-resnet/model.json', 'utf8'));
+    card.golden.logits[7] += 1;
+    cpSync('models/wide-resnet', join(modelsDir, 'wide-resnet'), { recursive: true });
+    writeFileSync(join(modelsDir, 'wide-resnet', 'model.json'), JSON.stringify(card));
+    const fn = await start('primary', { MODELS_DIR: modelsDir });
+    await fn.ready('degraded');
+    while (!fn.lines.some(({ message }) => message === 'worker lost')) await sleep(10);
+
+    const answer = await (await post(fn.url)).json();
+
+    expect(answer).toMatchObject({ model: 'mobilenet', degraded: true, reason: 'error' });
+    expect(fn.lines.find(({ message }) => message === 'worker lost')?.cause).toMatch(/logit 7 of the golden case/);
+  });
+
+  it('does not start when no model is left', async () => {
+    const empty = mkdtempSync(join(tmpdir(), 'understudy-models-'));
+
+    const started = startFunction('primary', { MODELS_DIR: empty });
+
+    await expect(started).rejects.toThrow(/exit 1: .*wide-resnet.*\n.*mobilenet/);
+    rmSync(empty, { recursive: true });
+  });
+});
+
+describe('a function with a faulty environment', () => {
+  it('reports all faults at once and exits with 1', async () => {
+    const started = startFunction('primary', { WORKERS: 'many', LOG_LEVEL: 'loud' });
+
+    await expect(started).rejects.toThrow(/exit 1: Expected .* WORKERS .*\nExpected .* LOG_LEVEL/);
+  });
+});

@@ -1,0 +1,41 @@
+import { describe, expect, it } from '@jest/globals';
+import { createLog } from '../functions/shared/log.ts';
+
+function linesOf(level: Parameters<typeof createLog>[0], use: (log: ReturnType<typeof createLog>) => void) {
+  const lines: string[] = [];
+  use(createLog(level, (line) => lines.push(line)));
+  return lines;
+}
+
+describe('createLog', () => {
+  it('writes one JSON line a call', () => {
+    const [line, ...rest] = linesOf('info', (log) => log('warn', 'two\nlines', { requestId: 'a' }));
+
+    expect(rest).toEqual([]);
+    expect(line?.indexOf('\n')).toBe((line?.length ?? 0) - 1);
+    expect(JSON.parse(line ?? '')).toMatchObject({ severity: 'warn', message: 'two\nlines', requestId: 'a' });
+  });
+
+  it.each([
+    ['debug', 4],
+    ['info', 3],
+    ['warn', 2],
+    ['error', 1],
+    ['silent', 0],
+  ] as const)('at level %s writes %d of four severities', (level, count) => {
+    const lines = linesOf(level, (log) => {
+      for (const severity of ['debug', 'info', 'warn', 'error'] as const) log(severity, 'message');
+    });
+
+    expect(lines).toHaveLength(count);
+  });
+
+  it('keeps the stack of an error and of its cause', () => {
+    const [line] = linesOf('info', (log) =>
+      log('error', 'm', { error: new Error('outer', { cause: new Error('inner') }) }),
+    );
+
+    expect(JSON.parse(line ?? '').error.stack).toContain('outer');
+    expect(JSON.parse(line ?? '').error.cause).toContain('inner');
+  });
+});

@@ -1,0 +1,103 @@
+import { describe, expect, it } from '@jest/globals';
+import { readParameters, readRequestId, readRoute } from '../functions/shared/request.ts';
+
+const nowMs = 1_700_000_000_000;
+const ask = (query: string, headers = {}) => readParameters(new URLSearchParams(query), headers, 5000, nowMs);
+
+describe('readRoute', () => {
+  it.each([
+    ['POST', '/classify', { name: 'classify' }],
+    ['GET', '/livez', { name: 'livez' }],
+    ['HEAD', '/readyz', { name: 'readyz' }],
+    ['GET', '/v2', { name: 'server' }],
+    ['GET', '/v2/health/live', { name: 'live' }],
+    ['GET', '/v2/models/wide-resnet', { name: 'model', model: 'wide-resnet' }],
+    ['GET', '/v2/models/mobilenet/ready', { name: 'modelReady', model: 'mobilenet' }],
+  ])('finds %s %s', (method, path, route) => {
+    expect(readRoute(method, path)).toEqual(route);
+  });
+
+  it.each(['/', '/Classify', '/classify/', '/constructor', '/v2/models/', '/v2/models/a/b'])(
+    'rejects %s with ROUTE_NOT_FOUND',
+    (path) => {
+      expect(() => readRoute('GET', path)).toThrow(expect.objectContaining({ code: 'ROUTE_NOT_FOUND' }));
+    },
+  );
+
+  it.each([
+    ['GET', '/classify', 'POST'],
+    ['PUT', '/classify', 'POST'],
+    ['POST', '/readyz', 'GET, HEAD'],
+  ])('rejects %s %s with METHOD_NOT_ALLOWED and Allow: %s', (method, path, allow) => {
+    expect(() => readRoute(method, path)).toThrow(
+      expect.objectContaining({ code: 'METHOD_NOT_ALLOWED', headers: { allow } }),
+    );
+  });
+});
+
+describe('readParameters', () => {
+  it('has the defaults of the contract', () => {
+    expect(ask('')).toEqual({ top: 5, patienceMs: 5000, strict: false });
+  });
+
+  it.each([
+    ['top=1', 1],
+    ['top=20', 20],
+  ])('takes ?%s', (query, top) => {
+    expect(ask(query).top).toBe(top);
+  });
+
+  it.each([['top=0'], ['top=21'], ['top='], ['top=five'], ['top=1.5'], ['top=-1'], ['top=3&top=4']])(
+    'rejects ?%s with PARAMETER_INVALID',
+    (query) => {
+      expect(() => ask(query)).toThrow(expect.objectContaining({ code: 'PARAMETER_INVALID' }));
+    },
+  );
+
+  it.each([
+    ['1', 1],
+    ['30000', 30_000],
+  ])('takes X-Deadline-Ms: %s', (text, patienceMs) => {
+    expect(ask('', { 'x-deadline-ms': text }).patienceMs).toBe(patienceMs);
+  });
+
+  it.each(['0', '30001', 'soon', ''])('rejects X-Deadline-Ms: "%s" with PARAMETER_INVALID', (text) => {
+    expect(() => ask('', { 'x-deadline-ms': text })).toThrow(
+      `Expected a whole number from 1 to 30000 for X-Deadline-Ms but received "${text}"`,
+    );
+  });
+
+  it.each([
+    ['t=1699999999.000', 4000],
+    ['t=1700000000.000', 5000],
+    ['t=1699999940.000', -55_000],
+    ['t=1699999939.999', 5000],
+    ['t=1700000000.001', 5000],
+    ['1699999999.000', 5000],
+    ['t=yesterday', 5000],
+  ])('leaves %s ms of patience after X-Request-Start: %s', (stamp, patienceMs) => {
+    expect(ask('', { 'x-request-start': stamp }).patienceMs).toBeCloseTo(patienceMs, 3);
+  });
+
+  it.each([
+    ['handling=strict', true],
+    ['respond-async, Handling = "STRICT"; foo=bar', true],
+    ['handling=lenient', false],
+    ['handling=lenient, handling=strict', false],
+    ['xhandling=strict', false],
+    ['handling=stricter', false],
+    ['', false],
+  ])('reads Prefer: %s as strict %s', (prefer, strict) => {
+    expect(ask('', { prefer }).strict).toBe(strict);
+  });
+});
+
+describe('readRequestId', () => {
+  it.each(['a', 'A-b_c.9', 'x'.repeat(128)])('takes over %s', (id) => {
+    expect(readRequestId({ 'x-request-id': id })).toBe(id);
+  });
+
+  it.each(['', 'x'.repeat(129), 'a b', 'a"b', 'ä'])('makes an id instead of "%s"', (id) => {
+    expect(readRequestId({ 'x-request-id': id })).toMatch(/^[0-9a-f-]{36}$/);
+  });
+});
