@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -348,6 +348,19 @@ describe('a primary function whose Wide ResNet is broken', () => {
 
     await expect(started).rejects.toThrow(/exit 1: .*wide-resnet.*\n.*mobilenet/);
     rmSync(empty, { recursive: true });
+  });
+});
+
+describe('a function that runs', () => {
+  it('leaves nothing in the temporary folder, such as usage data of its libraries', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'understudy-empty-'));
+    const fn = await start('primary', { TMPDIR: folder });
+    await fn.ready();
+    await post(fn.url);
+
+    expect(readdirSync(folder)).toEqual([]);
+    await fn.stop();
+    rmSync(folder, { recursive: true });
   });
 });
 

@@ -1,5 +1,5 @@
 import type { Tier } from './classify.ts';
-import { type Config, loadConfig } from './config.ts';
+import { type Config, disableTelemetry, loadConfig } from './config.ts';
 import { allowedCores } from './cores.ts';
 import { registerFunction } from './framework.ts';
 import { createHandler, type Handler } from './handler.ts';
@@ -22,6 +22,7 @@ export interface UnderstudyFunction {
  */
 export function defineFunction(name: Tier, models: readonly [string, ...string[]]): UnderstudyFunction {
   const config = loadConfig(allowedCores());
+  disableTelemetry();
   const log = createLog(config.logLevel);
   const metrics = createMetrics();
   const service = createService({ tier: name, names: models, config, log, metrics });

@@ -1,6 +1,10 @@
-import sharp, { type Metadata, type Sharp } from 'sharp';
+import { createRequire } from 'node:module';
+import type { Metadata, Sharp, default as SharpModule } from 'sharp';
 import { Problem } from './problem.ts';
 import { type ImageRecipe, planAxes, resizeRegion, triangleFilter } from './resize.ts';
+
+// As CommonJS: sharp's ES module has import attributes, which Node.js 20.9 does not read.
+const sharp: typeof SharpModule = createRequire(import.meta.url)('sharp');
 
 /** RGB, 8 bits a channel, row by row; `data` owns its whole ArrayBuffer, so that it can be transferred. */
 export interface Pixels {
@@ -152,7 +156,9 @@ async function readRegion(pipeline: Sharp, { space }: Metadata): Promise<Uint8Ar
   const isInk = space === 'cmyk';
   if (isInk) pipeline.pipelineColourspace('cmyk');
   pipeline.removeAlpha().toColourspace(isInk ? 'cmyk' : 'srgb');
-  const { data, info } = await pipeline.timeout({ seconds: decodeTimeoutSeconds }).raw().toUint8Array().catch(refuse);
+  pipeline.timeout({ seconds: decodeTimeoutSeconds });
+  // Not toUint8Array: under Node 20, sharp 0.35.5 never gives its memory back.
+  const { data, info } = await pipeline.raw().toBuffer({ resolveWithObject: true }).catch(refuse);
   if (info.channels !== (isInk ? 4 : 3)) throw unsupported();
   return isInk ? inkToRgb(data) : data;
 }
