@@ -1,0 +1,179 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, constants, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer, Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { ensureNginx, NginxError } from './install.ts';
+import { localSettings, renderIngress, templatePath } from './render.ts';
+import { type Program, type Supervised, supervise } from './supervise.ts';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const serve = fileURLToPath(new URL('../functions/serve.js', import.meta.url));
+
+// Loading a model takes under a second; who is not ready by then, on a slow disk, never will be.
+const readyWithinMs = 60_000;
+// A client that names no deadline has spent 8 s on a silent primary when its request comes to the fallback: with the 5 s
+// that are right for the primary it would be refused there. Below the 30 s that nginx waits for the fallback.
+const fallbackDeadlineMs = '20000';
+// Beyond the longest drain of a function, which then ends itself.
+const drainMarginMs = 2_000;
+// npm hands a Ctrl-C on that the terminal has already sent to everyone: that is one Ctrl-C, not two.
+const sameSignalMs = 500;
+
+/** Something the person at the terminal has to change; the message says what. */
+class StartError extends Error {
+  override readonly name = 'StartError';
+}
+
+const say = (text: string): void => void process.stderr.write(`understudy: ${text}\n`);
+
+const programs: Supervised[] = [];
+let runDir: string | undefined;
+process.once('exit', () => {
+  for (const program of programs) program.kill();
+  if (runDir !== undefined) rmSync(runDir, { recursive: true, force: true });
+});
+
+try {
+  await startStack();
+} catch (fault) {
+  const isForPerson = fault instanceof StartError || fault instanceof NginxError;
+  say(isForPerson ? fault.message : String((fault as Error).stack));
+  process.exit(1);
+}
+
+async function startStack(): Promise<void> {
+  const port = whole('PORT', 8080, 65_535);
+  const drainMs = whole('DRAIN_MS', 25_000, 600_000);
+  const defaults = localSettings({ runDir: '', port, primaryPort: 0, fallbackPort: 0 }).limits;
+  const limits = {
+    requestsPerSecond: whole('INGRESS_RATE', defaults.requestsPerSecond, 1_000_000),
+    burst: whole('INGRESS_BURST', defaults.burst, 1_000_000),
+    connections: whole('INGRESS_CONNECTIONS', defaults.connections, 65_535),
+  };
+  const nginx = await ensureNginx();
+  await reserve(port);
+  const [primaryPort, fallbackPort] = await Promise.all([reserve(0), reserve(0)]);
+
+  runDir = makeRunDir();
+  const config = join(runDir, 'nginx.conf');
+  const settings = {
+    ...localSettings({ runDir, port, primaryPort, fallbackPort }),
+    limits,
+    accessLog: accessLogPipe(runDir),
+  };
+  writeFileSync(config, renderIngress(readFileSync(templatePath, 'utf8'), settings));
+
+  const sockets = ['primary', 'strict', 'fallback'].map((name) => join(settings.runDir, `${name}.sock`));
+  const start = (program: Program): Supervised => {
+    const started = supervise(program, say, (text) => {
+      say(text);
+      process.exit(1);
+    });
+    programs.push(started);
+    return started;
+  };
+  stopOnSignal(drainMs);
+  start({
+    name: 'nginx',
+    command: [nginx, '-p', runDir, '-c', config, '-e', 'stderr'],
+    env: process.env,
+    prepare: () => sockets.forEach((path) => void rmSync(path, { force: true })), // nginx does not start over left ones
+  });
+  start(functionProgram('primary', primaryPort));
+  start(functionProgram('fallback', fallbackPort));
+
+  await Promise.all([untilReady('primary', primaryPort), untilReady('fallback', fallbackPort)]);
+  for (const program of programs) program.trust();
+  say(
+    `ready, ends with Ctrl-C. Try:\n\n  curl -F image=@tests/images/test_image_1.jpg http://localhost:${port}/classify\n`,
+  );
+}
+
+function functionProgram(name: 'primary' | 'fallback', port: number): Program {
+  const defaults = {
+    MODELS_DIR: join(root, 'models'),
+    ...(name === 'fallback' && { DEADLINE_MS: fallbackDeadlineMs }),
+  };
+  const env = { ...defaults, ...process.env, FUNCTION_TARGET: name, PORT: String(port) };
+  return { name, command: [process.execPath, serve], env };
+}
+
+// nginx first: what it has accepted is answered, so the functions stay until it is done.
+function stopOnSignal(drainMs: number): void {
+  let firstAt: number | undefined;
+  async function stop(): Promise<void> {
+    if (firstAt !== undefined) {
+      if (Date.now() - firstAt > sameSignalMs) process.exit(130);
+      return;
+    }
+    firstAt = Date.now();
+    say('stops; once more to stop at once');
+    const [nginx, ...functions] = programs;
+    await nginx?.stop('SIGQUIT', drainMs);
+    await Promise.all(functions.map((one) => one.stop('SIGTERM', drainMs + drainMarginMs)));
+    process.exit(0);
+  }
+  // SIGHUP: the terminal is gone, and the programs would not notice.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
+}
+
+function whole(name: string, fallback: number, max: number): number {
+  const text = process.env[name];
+  if (text === undefined || text === '') return fallback;
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= 1 && value <= max) return value;
+  throw new StartError(`Expected a whole number from 1 to ${max} for ${name} but received ${JSON.stringify(text)}`);
+}
+
+// The port, or a free one for 0. Free now, that is: whoever takes it in the next second makes its program fail at start.
+function reserve(port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', (fault: NodeJS.ErrnoException) => {
+      const why = fault.code === 'EADDRINUSE' ? 'another program listens there' : fault.message;
+      reject(new StartError(`Expected a free port for PORT but received ${port}: ${why}`));
+    });
+    server.listen(port, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : port));
+    });
+  });
+}
+
+// 0700, so that nobody else reaches the private sockets; but root's nginx works as another user, who has to pass through.
+function makeRunDir(): string {
+  const isRoot = process.getuid?.() === 0;
+  for (let above = tmpdir(); isRoot && above !== dirname(above); above = dirname(above)) {
+    if ((statSync(above).mode & 0o001) !== 0) continue;
+    throw new StartError(
+      `Expected a TMPDIR that every user may pass through but received ${tmpdir()}, closed at ${above}`,
+    );
+  }
+  const path = mkdtempSync(join(tmpdir(), 'understudy-'));
+  if (isRoot) chmodSync(path, 0o711);
+  return path;
+}
+
+// nginx opens the path of its access log anew, so it cannot be given our standard output where that is a socket, a file
+// without O_APPEND or another user's terminal: it writes into a pipe with a name, and we pass the lines on.
+function accessLogPipe(folder: string): string {
+  const path = join(folder, 'access.pipe');
+  execFileSync('mkfifo', ['-m', '600', path]);
+  const fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK); // also for writing: it stays open while nginx restarts
+  new Socket({ fd, readable: true, writable: false }).pipe(process.stdout);
+  return path;
+}
+
+async function untilReady(name: string, port: number): Promise<void> {
+  for (const end = Date.now() + readyWithinMs; Date.now() < end; await sleep(50)) {
+    const isReady = await fetch(`http://127.0.0.1:${port}/readyz`).then(
+      (response) => response.ok,
+      () => false,
+    );
+    if (isReady) return;
+  }
+  throw new StartError(`Expected ${name} to be ready within ${readyWithinMs / 1000} s but received no answer`);
+}

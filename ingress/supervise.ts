@@ -1,0 +1,95 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+// The first restart is soon, the next ones spare a machine that something is wrong with.
+const firstDelayMs = 250;
+const longestDelayMs = 10_000;
+// Who lived that long was healthy: the next restart is soon again.
+const healthyAfterMs = 10_000;
+
+export interface Program {
+  readonly name: string;
+  readonly command: readonly [string, ...string[]];
+  readonly env: NodeJS.ProcessEnv;
+  /** Runs before every start, such as removing what a killed one left behind. */
+  readonly prepare?: () => void;
+}
+
+/** A program that is started again whenever it ends. */
+export interface Supervised {
+  /** From now on it is started again even when it ends by itself; before, that counts as unable to start. */
+  trust(): void;
+  /** Ends it: `signal` first, SIGKILL after `graceMs`. */
+  stop(signal: NodeJS.Signals, graceMs: number): Promise<void>;
+  /** SIGKILL, at once. */
+  kill(): void;
+}
+
+/**
+ * Starts a program in a process group of its own (a Ctrl-C in the terminal reaches only this process) and starts it
+ * again, later each time, when it ends. `say` is told; `giveUp` when it ends by itself before it is trusted.
+ */
+export function supervise(program: Program, say: (text: string) => void, giveUp: (text: string) => void): Supervised {
+  const [file, ...args] = program.command;
+  let child: ChildProcess | undefined;
+  let isTrusted = false;
+  let isStopping = false;
+  let delayMs = firstDelayMs;
+
+  function start(): void {
+    program.prepare?.();
+    const startedAt = Date.now();
+    const started = spawn(file, args, { detached: true, env: program.env, stdio: ['ignore', 'inherit', 'inherit'] });
+    child = started;
+    started.once('error', (fault) => giveUp(`${program.name} could not be started: ${fault.message}`));
+    started.once('exit', (code, signal) => {
+      if (isStopping) return;
+      killGroup(started); // nginx' workers outlive a killed master and would keep its port
+      const how = signal ?? `exit code ${code}`;
+      if (!isTrusted && signal === null) return giveUp(`${program.name} could not start (${how}); it says why above`);
+      if (Date.now() - startedAt >= healthyAfterMs) delayMs = firstDelayMs;
+      say(`${program.name} ended (${how}), starts again in ${delayMs} ms`);
+      setTimeout(() => isStopping || start(), delayMs);
+      delayMs = Math.min(delayMs * 2, longestDelayMs);
+    });
+  }
+
+  start();
+  return {
+    trust: () => {
+      isTrusted = true;
+    },
+    stop: async (signal, graceMs) => {
+      isStopping = true;
+      if (child === undefined || !isRunning(child)) return;
+      const ended = once(child, 'exit');
+      child.kill(signal);
+      const cancel = new AbortController();
+      const grace = sleep(graceMs, 'late', { signal: cancel.signal }).catch(() => 'canceled');
+      if ((await Promise.race([ended, grace])) === 'late') {
+        say(`${program.name} did not end within ${graceMs} ms and is killed`);
+        killGroup(child);
+        await ended;
+      }
+      cancel.abort();
+    },
+    kill: () => {
+      isStopping = true;
+      if (child !== undefined && isRunning(child)) killGroup(child);
+    },
+  };
+}
+
+function isRunning(child: ChildProcess): boolean {
+  return child.pid !== undefined && child.exitCode === null && child.signalCode === null;
+}
+
+function killGroup(child: ChildProcess): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, 'SIGKILL');
+  } catch (fault) {
+    if ((fault as NodeJS.ErrnoException).code !== 'ESRCH') throw fault; // nobody is left
+  }
+}

@@ -1,0 +1,742 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { Problem, type ProblemCode, problems, toProblemJson } from '../functions/shared/problem.ts';
+import { fillTemplate, localSettings, renderIngress, templatePath } from '../ingress/render.ts';
+import { type Answer, type Sent, send, sendRaw } from './support/client.ts';
+import { type RunningNginx, startNginx } from './support/nginx.ts';
+import { answer, type Behavior, startUpstream, type Upstream } from './support/upstream.ts';
+
+jest.setTimeout(30_000);
+
+const template = readFileSync(templatePath, 'utf8');
+const megabyte = 1024 * 1024;
+const largestBody = 10 * megabyte + 64 * 1024;
+const photo = randomBytes(20_000);
+const problemJson = 'application/problem+json';
+
+// The real time-outs, shortened: 8 s and 30 s of silence, 15 s of a client's silence, 5 s of an open breaker.
+const hasty = {
+  'proxy_read_timeout 8s': 'proxy_read_timeout 300ms',
+  'proxy_read_timeout 30s': 'proxy_read_timeout 600ms',
+  'client_body_timeout 15s': 'client_body_timeout 1s',
+  'fail_timeout=5s': 'fail_timeout=1s',
+};
+const withoutBreaker = { ...hasty, 'max_fails=3': 'max_fails=0' };
+
+/** A function's own problem, as it leaves the function. */
+function own(code: ProblemCode, headers: Record<string, string> = {}): Behavior {
+  const problem = toProblemJson(new Problem(code, 'The words of the function'), 'r-1');
+  return answer(problems[code].status, { 'content-type': problemJson, ...headers }, JSON.stringify(problem));
+}
+
+const busy = own('BUSY', { 'x-reason': 'busy', 'retry-after': '7' });
+const deadline = own('DEADLINE_EXCEEDED', { 'x-reason': 'deadline' });
+const starting = own('STARTING', { 'x-reason': 'starting', 'retry-after': '2' });
+const strictRefusal = own('PRIMARY_REQUIRED', { 'x-reason': 'strict', 'retry-after': '9' });
+const queueFull = answer(
+  503,
+  { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' },
+  'pending request queue full\n',
+);
+const plain = (status: number): Behavior => answer(status, { 'content-type': 'text/plain' }, 'no healthy upstream');
+const refused = 'refused';
+type Fault = Behavior | typeof refused;
+
+/** What a tier can do wrong; the first group is an outage, the second is none and never opens the breaker. */
+const outages: [string, Fault][] = [
+  ['500 INTERNAL', own('INTERNAL')],
+  ['502', plain(502)],
+  ['503 STARTING', starting],
+  ['503 of a gateway', plain(503)],
+  ['504 of a gateway', plain(504)],
+  ['refused', refused],
+  ['reset before the body', { kind: 'reset', when: 'before body' }],
+  ['reset after the body', { kind: 'reset', when: 'after body' }],
+  ['500 before the body was read', { kind: 'early', status: 500, after: 'closes' }],
+  ['a broken header', { kind: 'garbled' }],
+  ['silence', { kind: 'silent' }],
+];
+const noOutages: [string, Fault][] = [
+  ['503 BUSY', busy],
+  ['503 of a full queue', queueFull],
+  ['504 DEADLINE_EXCEEDED', deadline],
+  ['404 of a gateway', answer(404, { 'content-type': 'text/plain' }, '')],
+];
+
+const bodies: [string, Sent][] = [
+  ['20 kB', { body: photo }],
+  ['10 MB', { body: randomBytes(10 * megabyte) }],
+  ['3 MB, chunked', { body: randomBytes(3 * megabyte), chunked: true }],
+];
+
+const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+
+let primary: Upstream;
+let fallback: Upstream;
+let nginx: RunningNginx;
+
+async function start(options: Parameters<typeof startNginx>[1] = { shorten: hasty }): Promise<RunningNginx> {
+  nginx = await startNginx({ primaryPort: primary.port, fallbackPort: fallback.port }, options);
+  return nginx;
+}
+
+async function stop(): Promise<void> {
+  await nginx.stop();
+}
+
+/** The tier misbehaves while `work` runs. */
+async function whileFaulty<T>(tier: Upstream, fault: Fault, work: () => Promise<T>): Promise<T> {
+  if (fault !== refused) {
+    tier.behave(fault);
+    return work();
+  }
+  await tier.refuse();
+  try {
+    return await work();
+  } finally {
+    await tier.open();
+  }
+}
+
+function expectProblem(answered: Pick<Answer, 'status' | 'headers' | 'text'>, code: ProblemCode): void {
+  expect(answered.headers['content-type']).toMatch(/^application\/problem\+json(; charset=utf-8)?$/);
+  const id = answered.headers['x-request-id'];
+  expect(JSON.parse(answered.text)).toEqual({
+    type: `urn:understudy:problem:${code}`,
+    ...problems[code],
+    detail: expect.stringMatching(/./),
+    instance: id,
+    code,
+  });
+  expect(answered.status).toBe(problems[code].status);
+  expect(id).toMatch(/^[A-Za-z0-9._-]{1,128}$/);
+}
+
+beforeAll(async () => {
+  primary = await startUpstream('primary');
+  fallback = await startUpstream('fallback');
+});
+
+beforeEach(() => {
+  primary.behave(answer(200));
+  fallback.behave(answer(200));
+});
+
+afterAll(async () => {
+  await primary.close();
+  await fallback.close();
+});
+
+describe('renderIngress', () => {
+  const settings = localSettings({ runDir: '/run/understudy', port: 8080, primaryPort: 8081, fallbackPort: 8082 });
+
+  it('leaves no variable open', () => {
+    const text = renderIngress(template, settings);
+
+    expect(text).not.toMatch(/\$\{/);
+    expect(text).toContain('listen 127.0.0.1:8080;');
+    expect(text).not.toMatch(/resolver |set_real_ip_from/);
+  });
+
+  it('names every variable without a value and every value without a place', () => {
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the template's own placeholders
+    expect(() => fillTemplate('listen ${LISTEN}; pid ${PID};', { LISTEN: '80', RATE: '1' })).toThrow(
+      'Expected a value for PID but received none\nExpected a place in the template for RATE but received none',
+    );
+  });
+
+  it('takes gateways by name, a resolver and trusted proxies', () => {
+    const text = renderIngress(template, {
+      ...settings,
+      resolver: '10.96.0.10',
+      trustedProxies: ['10.0.0.0/8', '[fd00::]/8'],
+      primary: { ...settings.primary, address: 'kourier-internal.kourier-system.svc.cluster.local:80 resolve' },
+    });
+
+    expect(text).toContain('resolver 10.96.0.10 valid=10s;');
+    expect(text).toContain('set_real_ip_from 10.0.0.0/8; set_real_ip_from [fd00::]/8; real_ip_header X-Forwarded-For;');
+    expect(text).toContain('server kourier-internal.kourier-system.svc.cluster.local:80 resolve max_fails=0;');
+  });
+
+  it.each([
+    ['a second directive', { listen: '80; include /etc/passwd' }],
+    ['a variable of nginx', { accessLog: '/tmp/$remote_addr' }],
+    ['nothing', { listen: '' }],
+    ['half a connection', { limits: { ...settings.limits, connections: 0.5 } }],
+    ['no connection', { primary: { ...settings.primary, maxConnections: 0 } }],
+  ])('refuses %s', (_what, change) => {
+    expect(() => renderIngress(template, { ...settings, ...change })).toThrow(/^Expected /);
+  });
+});
+
+describe('problems in nginx.conf', () => {
+  const written = [...template.matchAll(/return (\d+) '(\{"type".*\})';/g)];
+
+  it.each(written.map(([, status, text]) => [JSON.parse(text as string), Number(status)]))(
+    'are those of the functions: $code',
+    (body, status) => {
+      expect(body).toMatchObject({
+        type: `urn:understudy:problem:${body.code}`,
+        title: problems[body.code as ProblemCode].title,
+        status: problems[body.code as ProblemCode].status,
+        instance: '$id',
+      });
+      expect(status).toBe(body.status);
+    },
+  );
+
+  it('are found at all', () => {
+    expect(written).toHaveLength(10);
+  });
+});
+
+describe('failover', () => {
+  beforeAll(async () => {
+    await start({ shorten: withoutBreaker });
+  });
+  afterAll(async () => {
+    await reportAddedLatency();
+    await stop();
+  });
+
+  it('stays with a primary that answers', async () => {
+    for (let i = 0; i < 200; i += 1)
+      expect((await send(nginx.origin, { body: photo })).text).toBe('{"tier":"primary"}');
+
+    expect(fallback.received).toHaveLength(0);
+  });
+
+  describe.each([...outages, ...noOutages])('on %s of the primary', (_name, fault) => {
+    it.each(bodies)('sends %s to the fallback, byte for byte', async (_size, sent) => {
+      const body = sent.body as Buffer;
+      const path = '/classify?top=3';
+      const headers = { 'content-type': 'image/jpeg', 'x-deadline-ms': '4000' };
+
+      const answered = await whileFaulty(primary, fault, () => send(nginx.origin, { ...sent, path, headers }));
+
+      expect(answered.status).toBe(200);
+      expect(answered.headers['x-tier']).toBe('fallback');
+      expect(fallback.received).toHaveLength(1);
+      expect(fallback.received[0]).toMatchObject({
+        method: 'POST',
+        url: path,
+        bytes: body.length,
+        sha256: sha256(body),
+      });
+      expect(fallback.received[0]?.headers).toMatchObject({
+        ...headers,
+        host: 'classify-fallback.local',
+        'content-length': String(body.length),
+      });
+      if (fault !== refused) expect(primary.received[0]?.headers.host).toBe('classify-primary.local');
+    });
+
+    it('asks the primary once', async () => {
+      await whileFaulty(primary, fault, () => send(nginx.origin, { body: photo }));
+
+      expect(primary.received).toHaveLength(fault === refused ? 0 : 1);
+    });
+  });
+
+  it.each([400, 401, 403, 408, 409, 413, 415, 422, 429, 431, 501])(
+    'never moves a %i of the primary',
+    async (status) => {
+      const body = '{"code":"SOMETHING"}';
+      primary.behave(answer(status, { 'content-type': problemJson, 'retry-after': '3', 'x-own': 'kept' }, body));
+
+      const answered = await send(nginx.origin, { body: photo });
+
+      expect(answered).toMatchObject({ status, text: body });
+      expect(answered.headers).toMatchObject({ 'content-type': problemJson, 'retry-after': '3', 'x-own': 'kept' });
+      expect(fallback.received).toHaveLength(0);
+    },
+  );
+
+  it('never moves a 413 that the primary gives before it has read the body, if it then reads on', async () => {
+    primary.behave({ kind: 'early', status: 413, after: 'reads on' });
+
+    const answered = await send(nginx.origin, { body: Buffer.alloc(largestBody) });
+
+    expect(answered.status).toBe(413);
+    expect(fallback.received).toHaveLength(0);
+  });
+
+  it.each(bodies)('tries a stale kept connection again, at the primary, with %s', async (_size, sent) => {
+    primary.behave({ kind: 'stale' });
+    const answers = [];
+    for (let i = 0; i < 5; i += 1) answers.push(await send(nginx.origin, sent));
+
+    expect(answers.map(({ text }) => text)).toEqual(Array(5).fill('{"tier":"primary"}'));
+    expect(primary.received.map((one) => one.sha256)).toEqual(Array(5).fill(sha256(sent.body as Buffer)));
+    expect(fallback.received).toHaveLength(0);
+  });
+
+  it('cannot help once half an answer is out, and does not pass it off as whole', async () => {
+    primary.behave({ kind: 'truncated' });
+
+    await expect(send(nginx.origin, { body: photo })).rejects.toThrow('aborted');
+
+    expect(fallback.received).toHaveLength(0);
+  });
+
+  it.each(['//classify', '/%63lassify', '/x/../classify'])('sends %s on as /classify', async (path) => {
+    await send(nginx.origin, { path: `${path}?top=2&x=%20`, body: photo });
+
+    expect(primary.received[0]?.url).toBe('/classify?top=2&x=%20');
+  });
+});
+
+describe('when both tiers fail', () => {
+  beforeAll(async () => {
+    await start({ shorten: withoutBreaker });
+  });
+  afterAll(stop);
+
+  it.each<[string, Behavior]>([
+    ['503 BUSY', busy],
+    ['503 STARTING', starting],
+    ['503 PRIMARY_REQUIRED', strictRefusal],
+    ['504 DEADLINE_EXCEEDED', deadline],
+    ['500 INTERNAL', own('INTERNAL')],
+  ])("passes the fallback's own %s through", async (_name, behavior) => {
+    const expected = behavior as ReturnType<typeof answer>;
+    primary.behave(busy);
+    fallback.behave(behavior);
+
+    const answered = await send(nginx.origin, { body: photo });
+
+    expect(answered).toMatchObject({ status: expected.status, text: expected.body });
+    expect(answered.headers).toMatchObject({ ...expected.headers });
+  });
+
+  it.each<[string, Fault]>([
+    ['502', plain(502)],
+    ['503', plain(503)],
+    ['full queue', queueFull],
+    ['504', plain(504)],
+    ['500', plain(500)],
+    ['404', plain(404)],
+    ['refused connection', refused],
+    ['reset', { kind: 'reset', when: 'after body' }],
+    ['broken header', { kind: 'garbled' }],
+    ['silence', { kind: 'silent' }],
+  ])("answers 503 UNAVAILABLE on the fallback's %s", async (_name, fault) => {
+    const answered = await whileFaulty(primary, refused, () =>
+      whileFaulty(fallback, fault, () => send(nginx.origin, { body: photo, headers: { 'x-request-id': 'mine' } })),
+    );
+
+    expectProblem(answered, 'UNAVAILABLE');
+    expect(answered.headers).toMatchObject({ 'retry-after': '5', 'x-request-id': 'mine' });
+  });
+
+  it('does not let a function redirect inside the ingress', async () => {
+    primary.behave(answer(200, { 'x-accel-redirect': '@nobody' }, 'whole'));
+
+    const answered = await send(nginx.origin, { body: photo });
+
+    expect(answered).toMatchObject({ status: 200, text: 'whole' });
+  });
+});
+
+describe('strict requests', () => {
+  beforeAll(async () => {
+    await start({ shorten: hasty });
+  });
+  afterAll(stop);
+
+  const ask = (prefer: string): Promise<Answer> => send(nginx.origin, { body: photo, headers: { prefer } });
+
+  it.each([
+    'handling=strict',
+    'Handling=STRICT',
+    'handling = strict',
+    'handling="strict"',
+    'respond-async, handling=strict',
+    'respond-async,handling=strict;why=exact, wait=10',
+  ])('go to the primary alone: Prefer: %s', async (prefer) => {
+    primary.behave(plain(503));
+
+    expectProblem(await ask(prefer), 'PRIMARY_REQUIRED');
+    expect(primary.received[0]?.headers.prefer).toBe(prefer);
+    expect(fallback.received).toHaveLength(0);
+  });
+
+  it.each([
+    'handling=lenient',
+    'handling=stricter',
+    'handling',
+    'respond-async',
+    'mishandling=strict',
+    'a; handling=strict',
+    '',
+  ])('are not those with Prefer: %s', async (prefer) => {
+    primary.behave(busy);
+
+    expect((await ask(prefer)).headers['x-tier']).toBe('fallback');
+  });
+
+  it.each<[string, Behavior]>([
+    ['503 PRIMARY_REQUIRED', strictRefusal],
+    ['503 BUSY', busy],
+    ['504 DEADLINE_EXCEEDED', deadline],
+    ['500 INTERNAL', own('INTERNAL')],
+    ['422 IMAGE_UNSUPPORTED', own('IMAGE_UNSUPPORTED')],
+    ['200', answer(200, { 'content-type': 'application/json', 'preference-applied': 'handling=strict' }, '{}')],
+  ])("get the primary's own %s untouched", async (_name, behavior) => {
+    const expected = behavior as ReturnType<typeof answer>;
+    primary.behave(behavior);
+
+    const answered = await ask('handling=strict');
+
+    expect(answered).toMatchObject({ status: expected.status, text: expected.body });
+    expect(answered.headers).toMatchObject({ ...expected.headers });
+    expect(fallback.received).toHaveLength(0);
+  });
+
+  it.each([...outages, ...noOutages].filter(([, fault]) => fault === refused || !isOwn(fault)))(
+    'get 503 PRIMARY_REQUIRED on %s',
+    async (_name, fault) => {
+      const answered = await whileFaulty(primary, fault, () => ask('handling=strict'));
+
+      expectProblem(answered, 'PRIMARY_REQUIRED');
+      expect(answered.headers['retry-after']).toBe('5');
+      expect(fallback.received).toHaveLength(0);
+    },
+  );
+
+  it('never open the breaker of the others', async () => {
+    for (let i = 0; i < 10; i += 1) await whileFaulty(primary, refused, () => ask('handling=strict'));
+    primary.behave(answer(200));
+
+    expect((await send(nginx.origin, { body: photo })).headers['x-tier']).toBe('primary');
+  });
+
+  it('reach a primary that the breaker skips for the others', async () => {
+    primary.behave(own('INTERNAL'));
+    for (let i = 0; i < 4; i += 1) await send(nginx.origin, { body: photo });
+    primary.behave(answer(200));
+
+    expect((await ask('handling=strict')).headers['x-tier']).toBe('primary');
+    expect((await send(nginx.origin, { body: photo })).headers['x-tier']).toBe('fallback');
+  });
+});
+
+describe('the breaker', () => {
+  beforeEach(async () => {
+    await start({ shorten: hasty });
+  });
+  afterEach(stop);
+
+  async function tiersOf(count: number): Promise<unknown[]> {
+    const tiers = [];
+    for (let i = 0; i < count; i += 1) tiers.push((await send(nginx.origin, { body: photo })).headers['x-tier']);
+    return tiers;
+  }
+
+  it.each(outages)('opens after 3 times %s', async (_name, fault) => {
+    await whileFaulty(primary, fault, () => tiersOf(3));
+    primary.behave(answer(200));
+
+    expect(await tiersOf(2)).toEqual(['fallback', 'fallback']);
+    expect(primary.received).toHaveLength(0);
+  });
+
+  it.each(noOutages)('stays closed on 20 times %s', async (_name, fault) => {
+    expect(await whileFaulty(primary, fault, () => tiersOf(20))).toEqual(Array(20).fill('fallback'));
+
+    expect(primary.received).toHaveLength(20);
+  });
+
+  it("stays closed on the clients' mistakes", async () => {
+    primary.behave(own('IMAGE_UNSUPPORTED'));
+    await tiersOf(20);
+
+    expect(primary.received).toHaveLength(20);
+    expect(fallback.received).toHaveLength(0);
+  });
+
+  it('lets one request try the primary again, and closes when that succeeds', async () => {
+    primary.behave(own('INTERNAL'));
+    await tiersOf(6);
+    expect(primary.received).toHaveLength(3);
+
+    await sleep(2_100); // nginx counts whole seconds
+    await tiersOf(3);
+    expect(primary.received).toHaveLength(4);
+
+    await sleep(2_100);
+    primary.behave(answer(200));
+    expect(await tiersOf(3)).toEqual(['primary', 'primary', 'primary']);
+  });
+
+  it('never gives up on the fallback', async () => {
+    primary.behave(own('INTERNAL'));
+    fallback.behave(own('INTERNAL'));
+    await tiersOf(6);
+    fallback.behave(answer(200));
+
+    expect(await tiersOf(1)).toEqual(['fallback']);
+  });
+
+  it('spills to the fallback what the primary has no connection left for', async () => {
+    await stop();
+    const settings = localSettings({ runDir: '/', port: 1, primaryPort: primary.port, fallbackPort: fallback.port });
+    await start({ shorten: hasty, settings: { primary: { ...settings.primary, maxConnections: 2 } } });
+    primary.behave({ ...answer(200), delayMs: 200 });
+
+    const burst = await Promise.all(Array.from({ length: 8 }, () => send(nginx.origin, { body: photo })));
+
+    expect(burst.map(({ headers }) => headers['x-tier']).sort()).toEqual([
+      ...Array(6).fill('fallback'),
+      ...Array(2).fill('primary'),
+    ]);
+    expect(await tiersOf(1)).toEqual(['primary']);
+  });
+});
+
+describe("the ingress' own answers", () => {
+  beforeAll(async () => {
+    await start({ shorten: hasty });
+  });
+  afterAll(stop);
+
+  const small = Buffer.from('x');
+
+  it('tells that it is healthy', async () => {
+    const response = await fetch(`${nginx.origin}/healthz`);
+
+    expect(response.status).toBe(200);
+    expect(response.headers.get('content-type')).toBe('application/json');
+    expect(response.headers.get('x-request-id')).toMatch(/^[0-9a-f]{32}$/);
+    expect(await response.json()).toEqual({ status: 'ok' });
+  });
+
+  it.each<[ProblemCode, string, Sent, Record<string, string>]>([
+    ['ROUTE_NOT_FOUND', 'an unknown path', { path: '/', method: 'GET' }, {}],
+    ['ROUTE_NOT_FOUND', "a function's other routes", { path: '/metrics', method: 'GET' }, {}],
+    ['ROUTE_NOT_FOUND', 'more than the path', { path: '/classify/', body: small }, {}],
+    ['ROUTE_NOT_FOUND', "nginx' own places", { path: '/problem/malformed', body: small }, {}],
+    ['METHOD_NOT_ALLOWED', 'GET /classify', { method: 'GET' }, { allow: 'POST' }],
+    ['METHOD_NOT_ALLOWED', 'PUT /classify', { method: 'PUT', body: small }, { allow: 'POST' }],
+    ['METHOD_NOT_ALLOWED', 'OPTIONS /classify', { method: 'OPTIONS' }, { allow: 'POST' }],
+    ['METHOD_NOT_ALLOWED', 'TRACE /classify', { method: 'TRACE' }, { allow: 'POST' }],
+    ['METHOD_NOT_ALLOWED', 'POST /healthz', { path: '/healthz', body: small }, { allow: 'GET, HEAD' }],
+    ['UPLOAD_UNSUPPORTED', 'Content-Encoding', { body: small, headers: { 'content-encoding': 'gzip' } }, {}],
+    ['UPLOAD_TOO_LARGE', 'more than 10 MB and 64 kB', { body: Buffer.alloc(largestBody + 1) }, {}],
+    [
+      'UPLOAD_TOO_LARGE',
+      'more than 10 MB and 64 kB in chunks',
+      { body: Buffer.alloc(largestBody + 1), chunked: true },
+      {},
+    ],
+    ['PARAMETER_INVALID', 'a long query', { path: `/classify?top=${'1'.repeat(5_000)}` }, {}],
+    ['PARAMETER_INVALID', 'a long header', { headers: { 'x-long': 'x'.repeat(5_000) } }, {}],
+  ])('is %s for %s', async (code, _what, sent, headers) => {
+    const answered = await send(nginx.origin, { ...sent, headers: { ...sent.headers, 'x-request-id': 'r.1' } });
+
+    expectProblem(answered, code);
+    expect(answered.headers).toMatchObject(headers);
+    expect(primary.received).toHaveLength(0);
+    expect(fallback.received).toHaveLength(0);
+  });
+
+  it('lets 10 MB and 64 kB pass', async () => {
+    const body = randomBytes(largestBody);
+    await send(nginx.origin, { body });
+
+    expect(primary.received[0]).toMatchObject({ bytes: body.length, sha256: sha256(body) });
+  });
+
+  it.each<[ProblemCode, string, string]>([
+    ['UPLOAD_MALFORMED', 'no HTTP', 'hello\r\n\r\n'],
+    ['UPLOAD_MALFORMED', 'no Host', 'POST /classify HTTP/1.1\r\nContent-Length: 0\r\n\r\n'],
+    ['UPLOAD_MALFORMED', 'HTTP/3 in words', 'POST /classify HTTP/3.0\r\nHost: a\r\n\r\n'],
+    [
+      'UPLOAD_MALFORMED',
+      'two lengths',
+      'POST /classify HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx',
+    ],
+    [
+      'UPLOAD_MALFORMED',
+      'a length and chunks',
+      'POST /classify HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    ],
+    [
+      'UPLOAD_MALFORMED',
+      'a broken chunk',
+      'POST /classify HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nno\r\n',
+    ],
+    ['UPLOAD_UNSUPPORTED', 'another encoding', 'POST /classify HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n'],
+    ['PARAMETER_INVALID', 'an endless line', `GET /${'a'.repeat(20_000)}`],
+  ])('is %s for %s', async (code, _what, bytes) => {
+    const text = await sendRaw(nginx.port, bytes);
+
+    const [head = '', body = ''] = text.split('\r\n\r\n');
+    const [line = '', ...lines] = head.split('\r\n');
+    const headers = Object.fromEntries(lines.map((one) => one.toLowerCase().split(': ')));
+    expectProblem({ status: Number(line.split(' ')[1]), headers, text: body }, code);
+    expect(primary.received).toHaveLength(0);
+  });
+
+  it('hangs up on a client that stops sending, tells no tier, and writes 408 into the log', async () => {
+    const text = await sendRaw(
+      nginx.port,
+      'POST /classify HTTP/1.1\r\nHost: a\r\nX-Request-Id: slow\r\nContent-Length: 10\r\n\r\nabc',
+    );
+
+    expect(text).toBe('');
+    expect(primary.received).toHaveLength(0);
+    expect(await nginx.accessLine('slow')).toMatchObject({ status: 408 });
+  });
+
+  it.each([
+    ['rate', { requestsPerSecond: 1, burst: 3, connections: 100 }, 4],
+    ['connections', { requestsPerSecond: 1_000, burst: 1_000, connections: 3 }, 3],
+  ])('is RATE_LIMITED for more %s than one client may have', async (_what, limits, allowed) => {
+    const limited = await startNginx(
+      { primaryPort: primary.port, fallbackPort: fallback.port },
+      { settings: { limits } },
+    );
+    try {
+      primary.behave({ ...answer(200), delayMs: 300 });
+
+      const answers = await Promise.all(Array.from({ length: 10 }, () => send(limited.origin, { body: photo })));
+
+      const refusals = answers.filter(({ status }) => status !== 200);
+      expect(refusals).toHaveLength(10 - allowed);
+      for (const refusal of refusals) {
+        expectProblem(refusal, 'RATE_LIMITED');
+        expect(refusal.headers['retry-after']).toBe('1');
+      }
+      expect(primary.received).toHaveLength(allowed);
+      expect(fallback.received).toHaveLength(0);
+    } finally {
+      await limited.stop();
+    }
+  });
+});
+
+describe('what the tiers are told', () => {
+  beforeAll(async () => {
+    await start({ shorten: hasty });
+  });
+  afterAll(stop);
+
+  it.each([
+    ['a', true],
+    ['A-z.0_9', true],
+    ['x'.repeat(128), true],
+    ['x'.repeat(129), false],
+    ['', false],
+    ['has blank', false],
+    ['quote"', false],
+    ['é', false],
+    ['a,b', false],
+  ])('the request id %j of the client: %s', async (given, taken) => {
+    const answered = await send(nginx.origin, { body: photo, headers: { 'x-request-id': given } });
+
+    const id = answered.headers['x-request-id'];
+    if (taken) expect(id).toBe(given);
+    else expect(id).toMatch(/^[0-9a-f]{32}$/);
+    expect(primary.received[0]?.headers['x-request-id']).toBe(id);
+  });
+
+  it('when the upload was here, whatever the client claims, and the same to both tiers', async () => {
+    primary.behave(own('INTERNAL'));
+    const before = Date.now();
+
+    await send(nginx.origin, { body: photo, pauseMs: 400, headers: { 'x-request-start': 't=1' } });
+
+    const stamp = primary.received[0]?.headers['x-request-start'] as string;
+    expect(stamp).toMatch(/^t=\d{10}\.\d{3}$/);
+    const arrived = Number(stamp.slice(2)) * 1000;
+    expect(arrived).toBeGreaterThanOrEqual(before + 390);
+    expect(arrived).toBeLessThanOrEqual(Date.now());
+    expect(fallback.received[0]?.headers['x-request-start']).toBe(stamp);
+  });
+
+  it('who the client is, whatever it claims', async () => {
+    const headers = { 'x-forwarded-for': '10.1.2.3', forwarded: 'for=10.1.2.3' };
+    await send(nginx.origin, { body: photo, headers });
+
+    expect(primary.received[0]?.headers['x-forwarded-for']).toBe('127.0.0.1');
+    expect(primary.received[0]?.headers.forwarded).toBeUndefined();
+  });
+
+  it('who the client is, by the word of a trusted proxy', async () => {
+    await stop();
+    await start({ shorten: hasty, settings: { trustedProxies: ['127.0.0.0/8'] } });
+
+    await send(nginx.origin, { body: photo, headers: { 'x-forwarded-for': '6.6.6.6, 10.1.2.3' } });
+
+    expect(primary.received[0]?.headers['x-forwarded-for']).toBe('10.1.2.3');
+  });
+});
+
+describe('the access log', () => {
+  beforeAll(async () => {
+    await start({ shorten: hasty });
+  });
+  afterAll(stop);
+
+  it('has one line for a request, with every tier that was asked', async () => {
+    primary.behave(own('INTERNAL'));
+    fallback.behave(
+      answer(
+        200,
+        { 'content-type': 'application/json', 'x-model': 'mobilenet', 'x-tier': 'fallback', 'x-degraded': 'failover' },
+        '{}',
+      ),
+    );
+
+    await fetch(`${nginx.origin}/healthz`);
+    await send(nginx.origin, { path: '/classify?top=1', body: photo, headers: { 'x-request-id': 'line-1' } });
+
+    expect(await nginx.accessLine('line-1')).toEqual({
+      time: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
+      requestId: 'line-1',
+      client: '127.0.0.1',
+      method: 'POST',
+      uri: '/classify?top=1',
+      status: 200,
+      bytesIn: expect.any(Number),
+      bytesOut: expect.any(Number),
+      seconds: expect.any(Number),
+      tiers: expect.stringMatching(/^unix:\S+\/primary\.sock, unix:\S+\/fallback\.sock$/),
+      answers: '500, 200',
+      times: expect.stringMatching(/^\d+\.\d{3}, \d+\.\d{3}$/),
+      model: 'mobilenet',
+      tier: 'fallback',
+      degraded: 'failover',
+    });
+  });
+});
+
+function isOwn(fault: Behavior): boolean {
+  return fault.kind === 'answer' && fault.headers?.['content-type'] === problemJson;
+}
+
+/** Prints what each kind of failure costs the client, as rows for the README: no test judges speed. */
+async function reportAddedLatency(): Promise<void> {
+  const rows = [];
+  for (const [name, fault] of [...outages, ...noOutages]) {
+    const added = [];
+    for (let i = 0; i < 15; i += 1) {
+      primary.behave(answer(200));
+      const calm = await send(nginx.origin, { body: photo });
+      const moved = await whileFaulty(primary, fault, () => send(nginx.origin, { body: photo }));
+      added.push(moved.ms - calm.ms);
+    }
+    rows.push(`| ${name} | ${median(added).toFixed(1)} |`);
+  }
+  process.stderr.write(
+    `\nadded by a failure of the primary, ms, median of 15 (silence here: 300 ms)\n${rows.join('\n')}\n`,
+  );
+}
+
+function median(values: number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[sorted.length >> 1] as number;
+}

@@ -1,0 +1,150 @@
+import { createHash } from 'node:crypto';
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+/** What an upstream does with a request. */
+export type Behavior =
+  | {
+      readonly kind: 'answer';
+      readonly status: number;
+      readonly headers?: Headers;
+      readonly body?: string;
+      readonly delayMs?: number;
+    }
+  /** Answers before the body is read; then reads on, or closes with the rest unread. */
+  | { readonly kind: 'early'; readonly status: number; readonly after: 'reads on' | 'closes' }
+  | { readonly kind: 'silent' }
+  /** Ends the connection with RST: on the request's headers, or when its body is there. */
+  | { readonly kind: 'reset'; readonly when: 'before body' | 'after body' }
+  /** Sends half of an answer, then ends the connection. */
+  | { readonly kind: 'truncated' }
+  /** Answers with a header line that is none. */
+  | { readonly kind: 'garbled' }
+  /** Resets every connection on its second request, as a kept one that went stale. */
+  | { readonly kind: 'stale' };
+
+type Headers = Readonly<Record<string, string>>;
+
+/** A request as it arrived at an upstream. */
+export interface Received {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: IncomingHttpHeaders;
+  /** Bytes and SHA-256 of the body; of what had arrived when the behavior did not wait for all of it. */
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+export interface Upstream {
+  readonly name: string;
+  readonly port: number;
+  /** Every request since the last `behave`, in order of its end. */
+  readonly received: Received[];
+  /** How it answers from now on; forgets what it received. */
+  behave(behavior: Behavior): void;
+  /** Closes the port: connections are refused until `open`. */
+  refuse(): Promise<void>;
+  open(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A tier that misbehaves as told, on a loopback port that stays its own. */
+export async function startUpstream(name: string): Promise<Upstream> {
+  let behavior: Behavior = answer(200);
+  const received: Received[] = [];
+  const served = new WeakSet<object>();
+
+  const server = createServer((request, response) => {
+    const now = behavior;
+    if (now.kind === 'early') return answerEarly(request, response, now);
+    if (now.kind === 'reset' && now.when === 'before body') {
+      received.push(record(request, []));
+      return void request.socket.resetAndDestroy();
+    }
+    if (now.kind === 'stale' && served.has(request.socket)) return void request.socket.resetAndDestroy();
+    served.add(request.socket);
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('error', () => undefined);
+    request.on('end', () => {
+      received.push(record(request, chunks));
+      finish(now, name, request, response);
+    });
+  });
+  server.keepAliveTimeout = 90_000;
+
+  function answerEarly(request: IncomingMessage, response: ServerResponse, early: Behavior & { kind: 'early' }): void {
+    received.push(record(request, []));
+    request.resume();
+    response.writeHead(early.status, { 'content-type': 'text/plain' });
+    response.end('{}', () => early.after === 'closes' && request.socket.destroy());
+  }
+
+  const listen = (port: number): Promise<void> => new Promise((resolve) => server.listen(port, '127.0.0.1', resolve));
+  const close = (): Promise<void> =>
+    new Promise((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
+
+  await listen(0);
+  const { port } = server.address() as AddressInfo;
+  return {
+    name,
+    port,
+    received,
+    behave: (next) => {
+      behavior = next;
+      received.length = 0;
+    },
+    refuse: close,
+    open: () => listen(port),
+    close,
+  };
+}
+
+/** An answer with these headers, 200 with what a function would send where no body is given. */
+export function answer(status: number, headers?: Headers, body?: string): Behavior & { kind: 'answer' } {
+  return { kind: 'answer', status, ...(headers && { headers }), ...(body !== undefined && { body }) };
+}
+
+function finish(behavior: Behavior, name: string, request: IncomingMessage, response: ServerResponse): void {
+  switch (behavior.kind) {
+    case 'silent':
+      return;
+    case 'reset':
+      return void request.socket.resetAndDestroy();
+    case 'garbled':
+      return void request.socket.end('HTTP/1.1 200 OK\r\n\0\r\n\r\n');
+    case 'truncated':
+      response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' });
+      response.write('{"model":');
+      return void setTimeout(() => request.socket.destroy(), 50);
+    case 'answer': {
+      const headers = behavior.headers ?? {
+        'content-type': 'application/json',
+        'x-model': name === 'primary' ? 'wide-resnet' : 'mobilenet',
+        'x-tier': name,
+        'x-request-id': 'set-by-the-function',
+      };
+      const send = (): void =>
+        void response.writeHead(behavior.status, headers).end(behavior.body ?? JSON.stringify({ tier: name }));
+      return void (behavior.delayMs ? setTimeout(send, behavior.delayMs) : send());
+    }
+    default:
+      response
+        .writeHead(200, { 'content-type': 'application/json', 'x-tier': name })
+        .end(JSON.stringify({ tier: name }));
+  }
+}
+
+function record(request: IncomingMessage, chunks: readonly Buffer[]): Received {
+  const body = Buffer.concat(chunks);
+  return {
+    method: request.method ?? '',
+    url: request.url ?? '',
+    headers: request.headers,
+    bytes: body.length,
+    sha256: createHash('sha256').update(body).digest('hex'),
+  };
+}
