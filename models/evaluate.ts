@@ -1,0 +1,264 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { isDeepStrictEqual, parseArgs } from 'node:util';
+import { type ModelInput, type ModelSpec, readModelSpec } from '../functions/shared/catalog.ts';
+import { disableTelemetry, loadConfig } from '../functions/shared/config.ts';
+import { decodeImage } from '../functions/shared/image.ts';
+import { loadModel, type Model } from '../functions/shared/model.ts';
+import { Problem } from '../functions/shared/problem.ts';
+import { type Tensor, toTensor } from '../functions/shared/tensor.ts';
+import { topPredictions } from '../functions/shared/top.ts';
+import { DataError, type LabeledImage, listLabeledImages } from './labeled.ts';
+
+const usage = `Usage: npm run evaluate -- --data PATH [options]
+
+Accuracy of the models in models/ by the steps that a request takes: sharp decodes and resizes, onnxruntime-node runs.
+
+  --data PATH          a Parquet file with the columns image (encoded bytes) and wnid (WordNet id), or a folder: a sub-folder
+                       for each WordNet id, or files whose names begin with it, or Tiny ImageNet's own val folder
+  --models NAMES       names, separated by commas (default wide-resnet,mobilenet)
+  --models-dir PATH    folder of model folders (default models)
+  --limit N            only the first N images
+  --json               print JSON
+  --predictions FILE   write each image's class by each model, separated by tabs
+  --write-card NAME    write the accuracy into each model.json, under this name for the data`;
+
+interface Loaded {
+  readonly spec: ModelSpec;
+  readonly model: Model;
+}
+
+interface Score {
+  readonly model: string;
+  readonly images: number;
+  /** Share of the images whose class is the first prediction. */
+  readonly top1: number;
+  /** Share of the images whose class is among the first five. */
+  readonly top5: number;
+  readonly medianRunMs: number;
+  /** Share of the images for which the first prediction is the first model's. */
+  readonly agreement: number;
+}
+
+interface Result {
+  readonly scores: readonly Score[];
+  /** Classes that no model knows, with the number of images skipped for each. */
+  readonly unknownClasses: Readonly<Record<string, number>>;
+  /** Images that the service would refuse, with the problem code. */
+  readonly refused: Readonly<Record<string, string>>;
+}
+
+interface Row {
+  readonly image: LabeledImage;
+  /** By model: the five best classes. */
+  readonly top5: readonly (readonly string[])[];
+  readonly runMs: readonly number[];
+}
+
+/** Enough for the decoding threads to stay busy while a model runs. */
+const imagesAhead = 4;
+const servedPath = 'sharp and onnxruntime-node';
+
+async function evaluate(options: Options): Promise<void> {
+  const specs = options.models.map((name) => readModelSpec(options.modelsDir, name));
+  const listed = (await listLabeledImages(options.data)).slice(0, options.limit);
+  const loaded: Loaded[] = [];
+  for (const spec of specs) {
+    loaded.push({ spec, model: await loadModel(spec.path, spec.input.name, spec.output.name) });
+  }
+
+  const known = new Set(specs.flatMap((spec) => spec.labels.map((label) => label.class)));
+  const unknownClasses: Record<string, number> = {};
+  for (const image of listed) {
+    if (!known.has(image.class)) unknownClasses[image.class] = (unknownClasses[image.class] ?? 0) + 1;
+  }
+  const refused: Record<string, string> = {};
+  const rows: Row[] = [];
+  const images = listed.filter((image) => known.has(image.class));
+  for await (const { image, tensors } of prepareAhead(images, specs)) {
+    if (tensors instanceof Problem) refused[image.name] = tensors.code;
+    else rows.push(await judge(image, tensors, loaded));
+    if (process.stderr.isTTY) process.stderr.write(`\r${rows.length} of ${images.length} `);
+  }
+  if (process.stderr.isTTY) process.stderr.write('\r');
+  for (const { model } of loaded) await model.release();
+  if (rows.length === 0) {
+    throw new DataError(
+      `Expected images of classes that the models know for --data but received ${listed.length} others in "${options.data}"`,
+    );
+  }
+
+  const scores = specs.map((spec, index) => toScore(spec.name, index, rows));
+  const result: Result = { scores, unknownClasses, refused };
+  process.stdout.write(`${options.json ? JSON.stringify(result, undefined, 2) : toText(result)}\n`);
+  if (options.predictions !== undefined) writeFileSync(options.predictions, toTable(options.models, rows));
+  if (options.writeCard !== undefined) {
+    for (const score of scores) writeCard(options.modelsDir, options.writeCard, score);
+  }
+}
+
+type Options = ReturnType<typeof readOptions>;
+
+/** @throws TypeError about the command line */
+function readOptions() {
+  const { values } = parseArgs({
+    options: {
+      data: { type: 'string' },
+      models: { type: 'string', default: 'wide-resnet,mobilenet' },
+      'models-dir': { type: 'string', default: 'models' },
+      limit: { type: 'string' },
+      json: { type: 'boolean', default: false },
+      predictions: { type: 'string' },
+      'write-card': { type: 'string' },
+    },
+  });
+  if (values.data === undefined) throw new TypeError('Expected a path for --data but received nothing');
+  if (values.limit !== undefined && !/^[1-9]\d*$/.test(values.limit)) {
+    throw new TypeError(`Expected a whole number above 0 for --limit but received "${values.limit}"`);
+  }
+  if (values.limit !== undefined && values['write-card'] !== undefined) {
+    throw new TypeError('Expected the whole data for --write-card but received --limit');
+  }
+  const models = values.models.split(',');
+  if (models.some((name, index) => !/^[\w-]+$/.test(name) || models.indexOf(name) !== index)) {
+    throw new TypeError(`Expected different names, separated by commas, for --models but received "${values.models}"`);
+  }
+  return {
+    data: values.data,
+    models,
+    modelsDir: values['models-dir'],
+    limit: values.limit === undefined ? undefined : Number(values.limit),
+    json: values.json,
+    predictions: values.predictions,
+    writeCard: values['write-card'],
+  };
+}
+
+/** Each image with a tensor for each model, or with the problem that the service would answer; in order. */
+async function* prepareAhead(images: readonly LabeledImage[], specs: readonly ModelSpec[]) {
+  const { maxPixels } = loadConfig(1, {});
+  const prepare = async (image: LabeledImage) => {
+    try {
+      return { image, tensors: await toTensors(await image.read(), specs, maxPixels) };
+    } catch (fault) {
+      if (fault instanceof Problem) return { image, tensors: fault };
+      throw fault;
+    }
+  };
+  const waiting: ReturnType<typeof prepare>[] = [];
+  for (const image of images) {
+    waiting.push(prepare(image));
+    if (waiting.length > imagesAhead) yield await (waiting.shift() as (typeof waiting)[number]);
+  }
+  for (const prepared of waiting) yield await prepared;
+}
+
+async function toTensors(
+  bytes: Uint8Array,
+  specs: readonly ModelSpec[],
+  maxPixels: number,
+): Promise<readonly Tensor[]> {
+  const tensors: Tensor[] = [];
+  for (const [index, { input }] of specs.entries()) {
+    const twin = specs.findIndex((other) => isDeepStrictEqual(withoutName(other.input), withoutName(input)));
+    const shared = twin < index ? tensors[twin] : undefined;
+    tensors.push(shared ?? toTensor((await decodeImage(bytes, input, maxPixels)).pixels, input));
+  }
+  return tensors;
+}
+
+/** Models of one input share the tensor whatever their graphs call it. */
+function withoutName(input: ModelInput): ModelInput {
+  return { ...input, name: '' };
+}
+
+async function judge(image: LabeledImage, tensors: readonly Tensor[], loaded: readonly Loaded[]): Promise<Row> {
+  const top5: string[][] = [];
+  const runMs: number[] = [];
+  for (const [index, { spec, model }] of loaded.entries()) {
+    const startMs = performance.now();
+    const logits = await model.run(tensors[index] as Tensor);
+    runMs.push(performance.now() - startMs);
+    top5.push(topPredictions(logits, spec.labels, 5).map((prediction) => prediction.class));
+  }
+  return { image, top5, runMs };
+}
+
+function toScore(model: string, index: number, rows: readonly Row[]): Score {
+  const share = (hits: (row: Row) => boolean | undefined) => rows.filter(hits).length / rows.length;
+  const runMs = rows.map((row) => row.runMs[index] as number).sort((one, other) => one - other);
+  return {
+    model,
+    images: rows.length,
+    top1: share(({ image, top5 }) => top5[index]?.[0] === image.class),
+    top5: share(({ image, top5 }) => top5[index]?.includes(image.class)),
+    medianRunMs: runMs[Math.floor(runMs.length / 2)] as number,
+    agreement: share(({ top5 }) => top5[index]?.[0] === top5[0]?.[0]),
+  };
+}
+
+function toText({ scores, unknownClasses, refused }: Result): string {
+  const percent = (share: number) => `${(share * 100).toFixed(2)} %`;
+  const lines = [
+    ['model', 'images', 'top-1', 'top-5', 'ms per run'],
+    ...scores.map(({ model, images, top1, top5, medianRunMs }) => [
+      model,
+      String(images),
+      percent(top1),
+      percent(top5),
+      medianRunMs.toFixed(2),
+    ]),
+  ].map(([model = '', ...rest]) => model.padEnd(14) + rest.map((cell) => cell.padStart(11)).join(''));
+  for (const { model, agreement } of scores.slice(1)) {
+    lines.push(`${model} and ${scores[0]?.model} name the same class first for ${percent(agreement)} of the images.`);
+  }
+  const skipped = Object.entries(unknownClasses);
+  if (skipped.length > 0) {
+    const count = skipped.reduce((sum, [, images]) => sum + images, 0);
+    lines.push(
+      `Skipped ${count} images of classes that the models do not know: ${skipped.map(([id]) => id).join(', ')}`,
+    );
+  }
+  for (const [name, code] of Object.entries(refused)) lines.push(`Skipped ${name}: ${code}`);
+  return lines.join('\n');
+}
+
+function toTable(models: readonly string[], rows: readonly Row[]): string {
+  const lines = rows.map(({ image, top5 }) => [image.name, image.class, ...top5.map(([best]) => best)]);
+  return [['image', 'wnid', ...models], ...lines].map((cells) => `${cells.join('\t')}\n`).join('');
+}
+
+/** Replaces the entry of the same data in the card's list `accuracy`, or adds it; the rest of the text stays as it is. */
+function writeCard(modelsDir: string, dataName: string, score: Score): void {
+  const path = join(modelsDir, score.model, 'model.json');
+  const text = readFileSync(path, 'utf8');
+  const former: { readonly data: string }[] = JSON.parse(text).accuracy ?? [];
+  const round = (share: number) => Math.round(share * 10_000) / 10_000;
+  const entry = {
+    data: dataName,
+    path: servedPath,
+    images: score.images,
+    top1: round(score.top1),
+    top5: round(score.top5),
+  };
+  const entries = [...former.filter(({ data }) => data !== dataName), entry];
+  const block = JSON.stringify(entries, undefined, 2).replaceAll('\n', '\n  ');
+  const written = text.replace(/"accuracy": \[[^\]]*\]/, () => `"accuracy": ${block}`);
+  if (written === text && !text.includes(block)) {
+    throw new DataError(`Expected a list "accuracy" for ${path} but received none`);
+  }
+  writeFileSync(path, written);
+}
+
+function fail(fault: unknown, exitCode: number, hint = ''): void {
+  process.stderr.write(`${fault instanceof Error ? fault.message : fault}${hint}\n`);
+  process.exitCode = exitCode;
+}
+
+disableTelemetry();
+try {
+  const options = readOptions();
+  await evaluate(options).catch((fault: unknown) => fail(fault, 1));
+} catch (fault) {
+  fail(fault, 2, `\n\n${usage}`);
+}
