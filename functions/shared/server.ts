@@ -41,6 +41,7 @@ export async function startServer(served: UnderstudyFunction, port: number): Pro
       discardBody(request);
       return;
     }
+    if (request.method !== 'POST') return handler.handle(request, response); // probes wait for no body and no framework
     if (expectsContinue) response.writeContinue();
     try {
       request.rawBody = await receiveBody(request, maxBodyBytes(request.headers, config.maxUploadBytes));

@@ -16,8 +16,9 @@ export function topPredictions(logits: Float32Array, labels: readonly Label[], c
   const highest = logits.reduce((max, logit) => Math.max(max, logit), Number.NEGATIVE_INFINITY);
   const weights = Array.from(logits, (logit) => Math.exp(logit - highest));
   const sum = weights.reduce((total, weight) => total + weight, 0);
-  return labels
-    .map((label, index) => ({ index, class: label.class, label: label.label, score: (weights[index] as number) / sum }))
-    .sort((one, other) => other.score - one.score || one.index - other.index)
-    .slice(0, count);
+  const score = (index: number) => (weights[index] as number) / sum;
+  return [...weights.keys()]
+    .sort((one, other) => score(other) - score(one) || one - other)
+    .slice(0, count)
+    .map((index) => ({ index, ...(labels[index] as Label), score: score(index) }));
 }
