@@ -14,9 +14,6 @@ const serve = fileURLToPath(new URL('../functions/serve.js', import.meta.url));
 
 // Loading a model takes under a second; who is not ready by then, on a slow disk, never will be.
 const readyWithinMs = 60_000;
-// A client that names no deadline has spent 8 s on a silent primary when its request comes to the fallback: with the 5 s
-// that are right for the primary it would be refused there. Below the 30 s that nginx waits for the fallback.
-const fallbackDeadlineMs = '20000';
 // Beyond the longest drain of a function, which then ends itself.
 const drainMarginMs = 2_000;
 // npm hands a Ctrl-C on that the terminal has already sent to everyone: that is one Ctrl-C, not two.
@@ -93,11 +90,7 @@ async function startStack(): Promise<void> {
 }
 
 function functionProgram(name: 'primary' | 'fallback', port: number): Program {
-  const defaults = {
-    MODELS_DIR: join(root, 'models'),
-    ...(name === 'fallback' && { DEADLINE_MS: fallbackDeadlineMs }),
-  };
-  const env = { ...defaults, ...process.env, FUNCTION_TARGET: name, PORT: String(port) };
+  const env = { MODELS_DIR: join(root, 'models'), ...process.env, FUNCTION_TARGET: name, PORT: String(port) };
   return { name, command: [process.execPath, serve], env };
 }
 

@@ -657,6 +657,18 @@ describe('what the tiers are told', () => {
     expect(fallback.received[0]?.headers['x-request-start']).toBe(stamp);
   });
 
+  it.each([
+    [undefined, '30000'],
+    ['4000', '4000'],
+  ])('the client whose X-Deadline-Ms is %s waits %s ms in all, as the fallback is told', async (named, told) => {
+    primary.behave(deadline); // moves on without a word to the breaker
+
+    await send(nginx.origin, { body: photo, headers: named === undefined ? {} : { 'x-deadline-ms': named } });
+
+    expect(primary.received[0]?.headers['x-deadline-ms']).toBe(named);
+    expect(fallback.received[0]?.headers['x-deadline-ms']).toBe(told);
+  });
+
   it('who the client is, whatever it claims', async () => {
     const headers = { 'x-forwarded-for': '10.1.2.3', forwarded: 'for=10.1.2.3' };
     await send(nginx.origin, { body: photo, headers });
