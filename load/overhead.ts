@@ -1,0 +1,198 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import sharp from 'sharp';
+import { readModelSpec } from '../functions/shared/catalog.ts';
+import { loadConfig } from '../functions/shared/config.ts';
+import { decodeImage } from '../functions/shared/image.ts';
+import { loadModel } from '../functions/shared/model.ts';
+import { toTensor } from '../functions/shared/tensor.ts';
+import type { Probing } from './probe.ts';
+import { machine, median, print, quantile, table } from './report.ts';
+
+/** The bare loop and the two ways through the service take turns, so that what else the machine does falls on all three. */
+const rounds = 7;
+const requestsPerRound = 100;
+
+/** Clients of the stall measurement: four times what two cores can run. */
+const stallClients = 8;
+const stallSeconds = 10;
+const probesPerSecond = 50;
+
+interface Sample {
+  readonly ms: number;
+  /** Milliseconds by stage, as the service tells in Server-Timing. */
+  readonly stages: Readonly<Record<string, number>>;
+}
+
+type Ask = (photo: Buffer) => Promise<Sample>;
+
+const probeScript = new URL('./probe.js', import.meta.url);
+
+const { modelsDir, maxPixels } = loadConfig(1);
+const spec = readModelSpec(modelsDir, 'wide-resnet');
+const model = await loadModel(spec.path, spec.input.name, spec.output.name);
+
+/** Decode, tensor and run of the same code in this process: what no service can go below. */
+const bare: Ask = async (photo) => {
+  const startedMs = performance.now();
+  const image = await decodeImage(photo, spec.input, maxPixels);
+  const decodedMs = performance.now();
+  await model.run(toTensor(image.pixels, spec.input));
+  const endedMs = performance.now();
+  return { ms: endedMs - startedMs, stages: { decode: decodedMs - startedMs, model: endedMs - decodedMs } };
+};
+
+function through(origin: string): Ask {
+  const agent = new Agent({ keepAlive: true, maxSockets: stallClients });
+  return async (photo) => {
+    const startedMs = performance.now();
+    const headers = { 'content-type': 'image/jpeg', 'content-length': photo.length };
+    const sent = httpRequest(`${origin}/classify`, { method: 'POST', agent, headers });
+    sent.end(photo);
+    const [response] = (await once(sent, 'response')) as [IncomingMessage];
+    await response.toArray();
+    const ms = performance.now() - startedMs;
+    if (response.statusCode !== 200) throw new Error(`Expected 200 but received ${response.statusCode}`);
+    const timing = String(response.headers['server-timing']).matchAll(/(\w+);dur=([\d.]+)/g);
+    return { ms, stages: Object.fromEntries([...timing].map(([, stage, dur]) => [stage, Number(dur)])) };
+  };
+}
+
+/** Detail like a photo's: smooth fields, edges and grain, so that it takes about 0.5 bytes a pixel as JPEG. */
+function drawPhoto(width: number, height: number): Promise<Buffer> {
+  const data = Buffer.alloc(width * height * 3);
+  let noise = 1;
+  for (let i = 0; i < data.length; i += 1) {
+    const x = Math.floor(i / 3) % width;
+    const y = Math.floor(i / 3 / width);
+    noise = (Math.imul(noise, 1_103_515_245) + 12_345) & 0x7fff_ffff;
+    const field = 128 + 60 * Math.sin((x * (1 + (i % 3))) / 40) + 50 * Math.cos(y / 23 + x / 90);
+    data[i] = Math.max(0, Math.min(255, field + ((noise >> 16) % 28) + (((x >> 5) + (y >> 5)) % 2) * 24));
+  }
+  return sharp(data, { raw: { width, height, channels: 3 } })
+    .jpeg({ quality: 88 })
+    .toBuffer();
+}
+
+interface Stack {
+  readonly child: ChildProcess;
+  readonly origin: string;
+  /** The primary itself, without nginx. */
+  readonly primary: string;
+}
+
+async function startStack(): Promise<Stack> {
+  const reserved = createServer().listen(0, '127.0.0.1');
+  await once(reserved, 'listening');
+  const { port } = reserved.address() as { port: number };
+  reserved.close();
+  const script = fileURLToPath(new URL('../ingress/start.js', import.meta.url));
+  // One client sends more here than the ingress grants to a stranger.
+  const limits = { INGRESS_RATE: '100000', INGRESS_BURST: '100000', INGRESS_CONNECTIONS: '1000' };
+  const env = { ...process.env, ...limits, PORT: String(port) };
+  const child = spawn(process.execPath, [script], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  const primaryPort = new Promise<string>((resolve, reject) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (chunk: string) => {
+        if (output.length < 100_000) output += chunk;
+        const found = /"listening","function":"primary","port":(\d+)/.exec(output)?.[1];
+        if (found && output.includes('ready, ends with Ctrl-C')) resolve(found);
+      });
+    }
+    child.once('exit', () => reject(new Error(output)));
+  });
+  return { child, origin: `http://127.0.0.1:${port}`, primary: `http://127.0.0.1:${await primaryPort}` };
+}
+
+async function measureOverhead(stack: Stack, name: string, photo: Buffer): Promise<void> {
+  const ways: Readonly<Record<string, Ask>> = {
+    'bare loop': bare,
+    'primary, without nginx': through(stack.primary),
+    'through nginx': through(stack.origin),
+  };
+  const samples: Record<string, Sample[]> = {};
+  for (const way of Object.keys(ways)) samples[way] = [];
+  for (let round = -1; round < rounds; round += 1) {
+    for (const [way, ask] of Object.entries(ways)) {
+      for (let i = 0; i < requestsPerRound; i += 1) {
+        const sample = await ask(photo);
+        if (round >= 0) samples[way]?.push(sample); // the round before compiles the code and fills the caches
+      }
+    }
+  }
+  const p50 = (way: string) => median((samples[way] as Sample[]).map(({ ms }) => ms));
+  const rows = Object.entries(samples).map(([way, list]) => {
+    const stage = (name: string) => {
+      const known = list.map(({ stages }) => stages[name]).filter((ms) => ms !== undefined);
+      return known.length > 0 ? median(known).toFixed(1) : '';
+    };
+    const p99 = quantile(
+      list.map(({ ms }) => ms),
+      0.99,
+    );
+    const figures = [p50(way).toFixed(2), p99.toFixed(1), (p50(way) - p50('bare loop')).toFixed(2)];
+    return [way, ...figures, ...['upload', 'decode', 'queue', 'model'].map(stage)];
+  });
+  print(`${name}, ${Math.round(photo.length / 1000)} kB, ms:\n`);
+  print(table(['way', 'p50', 'p99', 'above the loop', 'upload', 'decode', 'queue', 'model'], rows));
+}
+
+/** By how much the function's event loop has been late at most since the last call, as its metrics tell. */
+async function longestBlockMs(origin: string): Promise<number> {
+  const text = await (await fetch(`${origin}/metrics`)).text();
+  const seconds = /^nodejs_eventloop_lag_max_seconds (\S+)$/m.exec(text)?.[1];
+  return Number(seconds) * 1000 - 10; // Node looks every 10 ms and counts them in
+}
+
+/** Latency of GET /livez while the same process is asked to classify photos of all sizes by eight clients. */
+async function measureStalls(stack: Stack): Promise<void> {
+  const sizes = [
+    [500, 375],
+    [1600, 1200],
+    [4000, 3000],
+  ] as const;
+  const photos = await Promise.all(sizes.map(([width, height]) => drawPhoto(width, height)));
+  const ask = through(stack.primary);
+  const rows: string[][] = [];
+  for (const busy of [false, true]) {
+    await longestBlockMs(stack.primary);
+    const endMs = performance.now() + stallSeconds * 1000;
+    let answered = 0;
+    const clients = Array.from({ length: busy ? stallClients : 0 }, async (_, client) => {
+      for (let turn = client; performance.now() < endMs; turn += 1) {
+        await ask(photos[turn % photos.length] as Buffer);
+        answered += 1;
+      }
+    });
+    const probing: Probing = { url: `${stack.primary}/livez`, perSecond: probesPerSecond, seconds: stallSeconds };
+    const [ms] = (await once(new Worker(probeScript, { workerData: probing }), 'message')) as [number[]];
+    await Promise.all(clients);
+    const blockMs = await longestBlockMs(stack.primary);
+    const figures = [quantile(ms, 0.5), quantile(ms, 0.99), Math.max(...ms), blockMs].map((value) => value.toFixed(1));
+    rows.push([busy ? `${stallClients} clients` : 'nobody', (answered / stallSeconds).toFixed(1), ...figures]);
+  }
+  print(
+    `GET /livez of the primary, ${probesPerSecond} a second, while photos of 0.2, 1.9 and 12 megapixels are classified, ms:\n`,
+  );
+  print(table(['load', 'classified a second', 'p50', 'p99', 'longest', 'longest block of the event loop'], rows));
+}
+
+print(machine());
+const stack = await startStack();
+const ended = once(stack.child, 'exit');
+process.once('SIGTERM', () => stack.child.kill('SIGINT'));
+try {
+  await measureOverhead(stack, 'Photo of 500x375', await drawPhoto(500, 375));
+  await measureOverhead(stack, 'tests/images/test_image_1.jpg', readFileSync('tests/images/test_image_1.jpg'));
+  await measureStalls(stack);
+} finally {
+  stack.child.kill('SIGINT');
+  await ended;
+  await model.release();
+}

@@ -1,0 +1,33 @@
+import { readFileSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
+
+/** The value below which `share` of them lie. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((one, other) => one - other);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+}
+
+/** The middle value. */
+export function median(values: readonly number[]): number {
+  return quantile(values, 0.5);
+}
+
+/** What a measurement was made on, one line of Markdown: processor, Node and the libraries that do the work. */
+export function machine(): string {
+  const version = (name: string) => JSON.parse(readFileSync(`node_modules/${name}/package.json`, 'utf8')).version;
+  const libraries = ['sharp', 'onnxruntime-node'].map((name) => `${name} ${version(name)}`).join(', ');
+  const [load] = loadavg();
+  return `${cpus().length} x ${cpus()[0]?.model}, Node ${process.versions.node}, ${libraries}, load average ${load?.toFixed(1)}\n`;
+}
+
+/** A Markdown table, numbers to the right. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  const rule = head.map((_, column) => (column === 0 ? '---' : '---:'));
+  return `${[line(head), line(rule), ...rows.map(line)].join('\n')}\n`;
+}
+
+/** Writes a block of text and an empty line. */
+export function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
