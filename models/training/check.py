@@ -37,7 +37,7 @@ def main() -> None:
 
     card = json.loads((HERE.parent / args.model / "model.json").read_text())
     recipe = card["input"]
-    model = averaged(args.model, torch.load(args.checkpoint, map_location="cpu"), card["mirror"])
+    model = averaged(args.model, torch.load(args.checkpoint, map_location="cpu"))
     with torch.inference_mode():
         golden = model(torch.from_numpy(golden_input(recipe["crop"])))[0].numpy()
     if np.abs(golden - card["golden"]["logits"]).max() > card["golden"]["tolerance"]:

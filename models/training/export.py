@@ -34,24 +34,11 @@ CARDS = {
 }
 
 
-class Mirrored(torch.nn.Module):
-    """The mean of a model's logits for an image and for its mirror image, both in one batch."""
-
-    def __init__(self, model: torch.nn.Module):
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        both = self.model(torch.cat([x, x.flip(3)]))
-        one, other = both.chunk(2)
-        return (one + other) / 2
-
-
-def averaged(name: str, checkpoint: dict, mirror: bool) -> torch.nn.Module:
+def averaged(name: str, checkpoint: dict) -> torch.nn.Module:
     """The model that is shipped: a checkpoint's moving average of the weights, for inference."""
     model = build(name, len(checkpoint["wnids"]))
     model.load_state_dict(checkpoint["average"])
-    return (Mirrored(model) if mirror else model).eval()
+    return model.eval()
 
 
 def golden_input(side: int) -> np.ndarray:
@@ -87,7 +74,6 @@ def main() -> None:
     parser.add_argument("model", choices=CARDS)
     parser.add_argument("--checkpoint", type=Path, required=True, help="written by train.py")
     parser.add_argument("--size", type=int, default=64, help="pixels a side; must be the same for both models")
-    parser.add_argument("--mirror", action="store_true", help="average image and mirror image in the graph: twice the work")
     parser.add_argument("--version", default="tiny-imagenet-1")
     parser.add_argument("--machine", default="one thread of a shared two-core x64 server, no accelerator")
     parser.add_argument("--note", default="", help="a further sentence for the card's provenance, such as where training began")
@@ -103,7 +89,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "model.onnx"
 
-    model = averaged(args.model, checkpoint, args.mirror)
+    model = averaged(args.model, checkpoint)
     image = golden_input(args.size)
     with warnings.catch_warnings():
         # The graph exporter that follows this one writes opset 18 and later only, in larger files.
@@ -155,7 +141,6 @@ def main() -> None:
         "file": file.name,
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         "labels": "labels.json",
-        "mirror": args.mirror,
         "input": {
             "name": "image",
             "elementType": "float32",
@@ -172,7 +157,7 @@ def main() -> None:
     (folder / "model.json").write_text(to_json(card) + "\n", encoding="utf-8")
     rows = [{"class": wnid, "label": labels[wnid]} for wnid in sorted(labels)]
     (folder / "labels.json").write_text(to_json(rows) + "\n", encoding="utf-8")
-    print(f"{file}: {file.stat().st_size} bytes, {args.size} pixels{', mirrored' if args.mirror else ''}, torch within {gap:.1e}")
+    print(f"{file}: {file.stat().st_size} bytes, {args.size} pixels, torch within {gap:.1e}")
 
 
 if __name__ == "__main__":
