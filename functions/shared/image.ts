@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import type { Metadata, Sharp, default as SharpModule } from 'sharp';
+import { hasMoreFrames } from './frames.ts';
 import { Problem } from './problem.ts';
 import { type ImageRecipe, planAxes, resizeRegion, triangleFilter } from './resize.ts';
 
@@ -26,13 +27,22 @@ export interface Image {
  */
 const mainThreadPixels = 200_000;
 
-/** Wall time from when libvips opens the image. 40 megapixels take 0.1 s (JPEG) to 1.3 s (AVIF) of one core. */
-const decodeTimeoutSeconds = 3;
+/**
+ * Wall time from when libvips opens the image, after which its thread is freed: whoever waited has been told by then. Alone,
+ * 40 megapixels take 0.1 s (JPEG) to 1.3 s (AVIF).
+ */
+const decodeTimeoutSeconds = 8;
+
+/** A marker may begin with any number of fill bytes; ten megabytes of them would hold the event loop for 20 ms. */
+const maxFillers = 1000;
+
+/** Animations have fewer; only the first frame is classified. */
+const maxFrames = 1000;
 
 /**
  * The pixels that torchvision's Resize(resize) and CenterCrop(crop) give after EXIF orientation, color profiles ignored
  * and alpha dropped as there: to the bit where the crop needs at most 200,000 source pixels, close above.
- * @throws Problem IMAGE_UNSUPPORTED | IMAGE_UNREADABLE | IMAGE_TOO_MANY_PIXELS
+ * @throws Problem IMAGE_UNSUPPORTED | IMAGE_UNREADABLE | IMAGE_TOO_MANY_PIXELS | DEADLINE_EXCEEDED
  */
 export async function decodeImage(bytes: Uint8Array, recipe: ImageRecipe, maxPixels: number): Promise<Image> {
   restrictLibvips();
@@ -90,6 +100,9 @@ async function readHeader(bytes: Uint8Array): Promise<Metadata> {
   if (format === undefined) throw unsupported();
   if ((format === 'jpeg' && !hasJpegEnd(content)) || (format === 'png' && !content.includes('IEND')))
     throw unreadable();
+  if ((format === 'gif' || format === 'webp') && hasMoreFrames(content, format, maxFrames)) {
+    throw new Problem('IMAGE_UNREADABLE', `Expected at most ${maxFrames} frames for the image but received more`);
+  }
   const source = sharp(bytes, { autoOrient: true, failOn: 'warning', limitInputPixels: false });
   const header = await source.metadata().catch(refuse);
   // The same container holds AVIF and HEIC.
@@ -115,9 +128,11 @@ function recognize(content: Buffer): 'jpeg' | 'png' | 'webp' | 'gif' | 'avif' | 
  */
 function hasJpegEnd(content: Buffer): boolean {
   const [startOfScan, filler] = [0xda, 0xff];
+  let fillers = 0;
   let at = 2;
-  while (content[at] === 0xff && at + 4 <= content.length) {
+  while (content[at] === 0xff && at + 4 <= content.length && fillers <= maxFillers) {
     if (content[at + 1] === startOfScan) return content.includes(Buffer.of(0xff, 0xd9), at);
+    if (content[at + 1] === filler) fillers += 1;
     at += content[at + 1] === filler ? 1 : 2 + content.readUInt16BE(at + 2);
   }
   return false;
@@ -134,15 +149,17 @@ function unreadable(cause?: unknown): Problem {
 }
 
 /**
- * Whatever libvips says of an image is the image's fault, with one exception: libvips' own words for a buffer that it
- * could not have. Decoders also say "out of memory", but that is what a forged header makes them ask for.
+ * Whatever libvips says of an image is the image's fault, with two exceptions: it took too long, for which other images
+ * may be the reason, and libvips' own words for a buffer that it could not have. Decoders also say "out of memory", but that
+ * is what a forged header makes them ask for.
  */
 function refuse(fault: unknown): never {
   const text = String(fault);
   if (text.includes('out of memory -- size ==')) throw fault;
   if (!text.includes('timeout:')) throw unreadable(fault);
-  const detail = `Expected an image that is decoded within ${decodeTimeoutSeconds} s but received one that takes longer`;
-  throw new Problem('IMAGE_UNREADABLE', detail, { cause: fault });
+  throw new Problem('DEADLINE_EXCEEDED', 'Expected an image that is decoded in time but received no pixels', {
+    cause: fault,
+  });
 }
 
 /** By what both sides are divided so that the region stays within the main thread's share, but not below twice the crop. */
