@@ -5,6 +5,7 @@ import type { Pool, Run } from '../functions/shared/pool.ts';
 import type { Tensor } from '../functions/shared/tensor.ts';
 
 const labels = ['cat', 'dog'].map((label) => ({ class: `n-${label}`, label }));
+const never = new AbortController().signal;
 const done = { status: 'done', logits: Float32Array.of(0, 1), queueMs: 1, modelMs: 2 } as const;
 
 function specOf(name: string, resize = 4): ModelSpec {
@@ -24,18 +25,27 @@ function chainOf(ends: readonly Run[], { tier = 'primary', isPrimaryServed = tru
       runs.push({ model: spec.name, tensor, timeoutMs });
       return end;
     };
-    return { spec, pool: { run } as Pool };
+    const isReady = () => end.status === 'done' || end.status === 'overload' || end.status === 'timeout';
+    return { spec, pool: { run, isReady } as unknown as Pool };
   });
   const decode = async () => {
     decodes += 1;
-    return { pixels: { data: new Uint8Array(48), width: 4, height: 4 }, sourceWidth: 8, sourceHeight: 6 };
+    const pixels = { data: new Uint8Array(48), width: 4, height: 4 };
+    return { image: { pixels, sourceWidth: 8, sourceHeight: 6 }, waitedMs: 3 };
   };
   const chain = { tier, models, isPrimaryServed, primaryBudgetMs: 1000, decode } as unknown as ModelChain;
   return { chain, runs, decodes: () => decodes };
 }
 
 function ask(chain: ModelChain, question: Partial<Classification> = {}, trace: Trace = { misses: [] }) {
-  const whole = { bytes: new Uint8Array(1), top: 2, strict: false, deadlineMs: performance.now() + 5000, ...question };
+  const whole = {
+    bytes: new Uint8Array(1),
+    top: 2,
+    strict: false,
+    deadlineMs: performance.now() + 5000,
+    signal: never,
+    ...question,
+  };
   return classify(whole, chain, trace);
 }
 
@@ -94,7 +104,6 @@ describe('classify', () => {
   it.each([
     ['warming', 'STARTING', 'starting'],
     ['overload', 'BUSY', 'busy'],
-    ['timeout', 'DEADLINE_EXCEEDED', 'deadline'],
   ] as const)('throws when the last model says %s: %s', async (status, code, reason) => {
     const { chain } = chainOf([
       { status: 'error', cause: '' },
@@ -102,6 +111,12 @@ describe('classify', () => {
     ]);
 
     await expect(ask(chain)).rejects.toMatchObject({ code, headers: { 'x-reason': reason } });
+  });
+
+  it('throws DEADLINE_EXCEEDED when the last model says timeout', async () => {
+    const { chain } = chainOf([{ status: 'timeout', cause: '' }]);
+
+    await expect(ask(chain)).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
   });
 
   it('throws INTERNAL when every model raises', async () => {
@@ -118,9 +133,45 @@ describe('classify', () => {
 
     await ask(chain, { deadlineMs: performance.now() + 600 });
 
-    expect(runs[0]?.timeoutMs).toBeGreaterThan(300);
-    expect(runs[0]?.timeoutMs).toBeLessThanOrEqual(350);
+    expect(runs[0]?.timeoutMs).toBeGreaterThan(400);
+    expect(runs[0]?.timeoutMs).toBeLessThanOrEqual(450);
     expect(runs[1]?.timeoutMs).toBeGreaterThan(550);
+  });
+
+  it('tries the leading model however short the patience is', async () => {
+    const { chain, runs } = chainOf([done, done]);
+
+    await ask(chain, { deadlineMs: performance.now() + 100 });
+
+    expect(runs[0]?.timeoutMs).toBeGreaterThan(50);
+  });
+
+  it.each(['error', 'warming'] as const)(
+    'gives the leading model all the time when the other one would say %s',
+    async (status) => {
+      const { chain, runs } = chainOf([done, { status, cause: '' }]);
+
+      await ask(chain);
+
+      expect(runs[0]?.timeoutMs).toBeGreaterThan(4000);
+    },
+  );
+
+  it('tells what time or room could mend before what is broken', async () => {
+    const { chain } = chainOf([
+      { status: 'overload', cause: '' },
+      { status: 'error', cause: '' },
+    ]);
+
+    await expect(ask(chain)).rejects.toMatchObject({ code: 'BUSY' });
+  });
+
+  it('counts the wait for a decoder as queue and not as decode', async () => {
+    const trace: Trace = { misses: [] };
+
+    await ask(chainOf([done]).chain, {}, trace);
+
+    expect(trace.queueMs).toBe(4);
   });
 
   it('gives the leading model no more than PRIMARY_BUDGET_MS', async () => {

@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import { createGate } from '../functions/shared/gate.ts';
 
+const never = new AbortController().signal;
+
 describe('createGate', () => {
   it('runs no more than the limit at a time and all in order', async () => {
     const enter = createGate(2);
@@ -17,7 +19,7 @@ describe('createGate', () => {
           order.push(task);
           await sleep(5);
           running -= 1;
-        }),
+        }, never),
       ),
     );
 
@@ -25,13 +27,57 @@ describe('createGate', () => {
     expect(order).toEqual([0, 1, 2, 3, 4]);
   });
 
+  it('tells a task how long it waited', async () => {
+    const enter = createGate(1);
+    const first = enter(async () => sleep(50), never);
+
+    const waitedMs = await enter(async (waited) => waited, never);
+
+    expect(waitedMs).toBeGreaterThan(40);
+    await first;
+  });
+
   it('passes a fault on and lets the next task in', async () => {
     const enter = createGate(1);
 
-    const failed = enter(() => Promise.reject(new Error('told to fail')));
-    const next = enter(async () => 'next');
+    const failed = enter(() => Promise.reject(new Error('told to fail')), never);
+    const next = enter(async () => 'next', never);
 
     await expect(failed).rejects.toThrow('told to fail');
     expect(await next).toBe('next');
+  });
+
+  it('never begins a task whose signal is aborted while it waits', async () => {
+    const enter = createGate(1);
+    const leaving = new AbortController();
+    const first = enter(() => sleep(50), never);
+    let begun = false;
+    const second = enter(async () => {
+      begun = true;
+    }, leaving.signal);
+
+    leaving.abort(new Error('gone'));
+
+    await expect(second).rejects.toThrow('gone');
+    await first;
+    expect(await enter(async () => 'third', never)).toBe('third');
+    expect(begun).toBe(false);
+  });
+
+  it('answers at once when a task is aborted that runs, and keeps its place until it ends', async () => {
+    const enter = createGate(1);
+    const leaving = new AbortController();
+    let ended = false;
+    const running = enter(async () => {
+      await sleep(50);
+      ended = true;
+    }, leaving.signal);
+    const next = enter(async () => ended, never);
+
+    leaving.abort(new Error('late'));
+
+    await expect(running).rejects.toThrow('late');
+    expect(ended).toBe(false);
+    expect(await next).toBe(true);
   });
 });

@@ -658,7 +658,7 @@ describe('what the tiers are told', () => {
   });
 
   it.each([
-    [undefined, '30000'],
+    [undefined, '29000'],
     ['4000', '4000'],
   ])('the client whose X-Deadline-Ms is %s waits %s ms in all, as the fallback is told', async (named, told) => {
     primary.behave(deadline); // moves on without a word to the breaker

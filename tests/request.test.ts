@@ -37,7 +37,7 @@ describe('readRoute', () => {
 
 describe('readParameters', () => {
   it('has the defaults of the contract', () => {
-    expect(ask('')).toEqual({ top: 5, patienceMs: 5000, strict: false });
+    expect(ask('')).toEqual({ top: 5, patienceMs: 5000, namesDeadline: false, strict: false });
   });
 
   it.each([
@@ -58,7 +58,7 @@ describe('readParameters', () => {
     ['1', 1],
     ['30000', 30_000],
   ])('takes X-Deadline-Ms: %s', (text, patienceMs) => {
-    expect(ask('', { 'x-deadline-ms': text }).patienceMs).toBe(patienceMs);
+    expect(ask('', { 'x-deadline-ms': text })).toMatchObject({ patienceMs, namesDeadline: true });
   });
 
   it.each(['0', '30001', 'soon', ''])('rejects X-Deadline-Ms: "%s" with PARAMETER_INVALID', (text) => {

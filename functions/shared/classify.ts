@@ -23,8 +23,14 @@ export interface ModelChain {
   readonly isPrimaryServed: boolean;
   /** Longest time, wait included, that a model is given while another stands by. */
   readonly primaryBudgetMs: number;
-  /** Decodes the upload for a model's input; bounded in concurrency. */
-  readonly decode: (bytes: Uint8Array, input: ModelSpec['input']) => Promise<Image>;
+  /** Decodes the upload for a model's input, a few at a time; rejects with the signal's reason when that is aborted. */
+  readonly decode: (bytes: Uint8Array, input: ModelSpec['input'], signal: AbortSignal) => Promise<DecodedImage>;
+}
+
+export interface DecodedImage {
+  readonly image: Image;
+  /** How long it waited for its turn. */
+  readonly waitedMs: number;
 }
 
 export interface Classification {
@@ -33,7 +39,11 @@ export interface Classification {
   readonly strict: boolean;
   /** When the client's patience ends, on the clock of `performance.now()`. */
   readonly deadlineMs: number;
+  /** Aborted with a Problem when the client's patience ends or the client has gone. */
+  readonly signal: AbortSignal;
 }
+
+type Miss = Exclude<Run, { status: 'done' }>;
 
 export interface Answer {
   readonly model: string;
@@ -55,8 +65,10 @@ export interface Trace {
   readonly misses: { readonly model: string; readonly status: string; readonly cause: string }[];
 }
 
-/** Kept back for the model that stands by: its run takes a few milliseconds, its wait behind others a few times that. */
+/** Kept back for the model that stands by: its run takes a few milliseconds, its wait behind others a few times that ... */
 const reserveMs = 250;
+/** ... but of a short patience no more than this share, so that the leading model is tried at all. */
+const reserveShare = 0.25;
 
 /**
  * upload → image → tensor → model → top predictions. The image is decoded once, the tensor shared by models that take the
@@ -65,24 +77,25 @@ const reserveMs = 250;
  * @throws Problem IMAGE_* | PRIMARY_REQUIRED | STARTING | BUSY | DEADLINE_EXCEEDED | INTERNAL
  */
 export async function classify(
-  { bytes, top, strict, deadlineMs }: Classification,
+  { bytes, top, strict, deadlineMs, signal }: Classification,
   chain: ModelChain,
   trace: Trace,
 ): Promise<Answer> {
   if (strict && !chain.isPrimaryServed) throw primaryRequired();
   if (deadlineMs <= performance.now()) throw deadlineExceeded();
-  const prepare = createPreparation(bytes, chain, trace);
+  const prepare = createPreparation(bytes, chain, signal, trace);
   let reason: Reason | null = chain.tier === 'fallback' ? 'failover' : chain.isPrimaryServed ? null : 'error';
-  let miss: Exclude<Run, { status: 'done' }> | undefined;
+  const misses: Miss[] = [];
 
-  for (const model of chain.models) {
+  for (const [rank, model] of chain.models.entries()) {
     const tensor = await prepare(model.spec);
     const leftMs = deadlineMs - performance.now();
-    const hasUnderstudy = model !== chain.models.at(-1) && !strict;
-    const timeoutMs = hasUnderstudy ? Math.min(chain.primaryBudgetMs, leftMs - reserveMs) : leftMs;
-    const run = await model.pool.run(tensor, timeoutMs);
+    const hasUnderstudy = !strict && chain.models.slice(rank + 1).some(({ pool }) => pool.isReady());
+    const reservedMs = Math.min(reserveMs, leftMs * reserveShare);
+    const timeoutMs = hasUnderstudy ? Math.min(chain.primaryBudgetMs, leftMs - reservedMs) : leftMs;
+    const run = await model.pool.run(tensor, timeoutMs, signal);
     if (run.status === 'done') {
-      trace.queueMs = run.queueMs;
+      trace.queueMs = (trace.queueMs ?? 0) + run.queueMs;
       trace.modelMs = run.modelMs;
       return {
         model: model.spec.name,
@@ -96,25 +109,31 @@ export async function classify(
     trace.misses.push({ model: model.spec.name, status: run.status, cause: run.cause });
     if (strict) throw primaryRequired(run.cause);
     reason ??= run.status;
-    miss = run;
+    misses.push(run);
   }
-  throw miss ? unanswered(miss) : starting();
+  throw unanswered(misses);
 }
 
 /** The tensor for a model's input, from an image decoded once for each geometry and converted once for each recipe. */
-function createPreparation(bytes: Uint8Array, chain: ModelChain, trace: Trace): (spec: ModelSpec) => Promise<Tensor> {
-  const images = new Map<string, Image>();
+function createPreparation(
+  bytes: Uint8Array,
+  chain: ModelChain,
+  signal: AbortSignal,
+  trace: Trace,
+): (spec: ModelSpec) => Promise<Tensor> {
+  const images = new Map<string, DecodedImage>();
   const tensors = new Map<string, Tensor>();
   return async ({ input, inputKey }) => {
     const known = tensors.get(inputKey);
     if (known) return known;
     const startedMs = performance.now();
     const geometry = `${input.resize}/${input.crop}`;
-    const image = images.get(geometry) ?? (await chain.decode(bytes, input));
+    const { image, waitedMs } = images.get(geometry) ?? (await chain.decode(bytes, input, signal));
     const tensor = toTensor(image.pixels, input);
-    images.set(geometry, image);
+    images.set(geometry, { image, waitedMs: 0 });
     tensors.set(inputKey, tensor);
-    trace.decodeMs = (trace.decodeMs ?? 0) + performance.now() - startedMs;
+    trace.queueMs = (trace.queueMs ?? 0) + waitedMs;
+    trace.decodeMs = (trace.decodeMs ?? 0) + performance.now() - startedMs - waitedMs;
     trace.sourceWidth = image.sourceWidth;
     trace.sourceHeight = image.sourceHeight;
     return tensor;
@@ -126,17 +145,18 @@ function primaryRequired(cause?: string): Problem {
   return new Problem('PRIMARY_REQUIRED', detail, { cause, headers: { 'retry-after': '1', 'x-reason': 'strict' } });
 }
 
-/** What the client is told when the last model did not answer either. */
-function unanswered({ status, cause }: Exclude<Run, { status: 'done' }>): Problem {
-  if (status === 'timeout') return deadlineExceeded(cause);
-  if (status === 'overload') return busy(cause);
-  if (status === 'warming') return starting(cause);
-  return new Problem('INTERNAL', internalDetail, { cause });
+/** What the client is told when no model answered: what time or room could mend comes before what is broken. */
+function unanswered(misses: readonly Miss[]): Problem {
+  const causeOf = (status: Miss['status']) => misses.find((miss) => miss.status === status)?.cause;
+  const [overload, timeout, warming] = [causeOf('overload'), causeOf('timeout'), causeOf('warming')];
+  if (overload !== undefined) return busy(overload);
+  if (timeout !== undefined) return deadlineExceeded(timeout);
+  if (warming !== undefined) return starting(warming);
+  return new Problem('INTERNAL', internalDetail, { cause: misses.at(-1)?.cause });
 }
 
 export function deadlineExceeded(cause?: string): Problem {
-  const detail = 'Expected an answer within the deadline but received none';
-  return new Problem('DEADLINE_EXCEEDED', detail, { cause, headers: { 'x-reason': 'deadline' } });
+  return new Problem('DEADLINE_EXCEEDED', 'Expected an answer within the deadline but received none', { cause });
 }
 
 /** This function is full; another may not be. */

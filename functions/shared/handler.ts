@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type Answer, busy, classify, starting, type Trace } from './classify.ts';
+import { type Answer, busy, classify, deadlineExceeded, starting, type Trace } from './classify.ts';
 import type { Config } from './config.ts';
 import type { Log, Severity } from './log.ts';
 import type { Metrics, Stage } from './metrics.ts';
@@ -86,6 +86,8 @@ export function createHandler({ service, config, log, metrics }: HandlerOptions)
     const requestId = exchange?.requestId ?? '';
     send(response, problem.status, 'application/problem+json', JSON.stringify(toProblemJson(problem, requestId)), {
       ...problem.headers,
+      // Without it the ingress takes the 504 for an outage, which it is when the patience was our own.
+      ...(problem.code === 'DEADLINE_EXCEEDED' && exchange?.parameters?.namesDeadline && { 'x-reason': 'deadline' }),
       'x-request-id': requestId,
       'x-tier': tier,
     });
@@ -112,13 +114,13 @@ export function createHandler({ service, config, log, metrics }: HandlerOptions)
     const { bytes } = await readUpload(request.headers, body, config.maxUploadBytes);
     exchange.bytes = bytes.length;
     exchange.uploadMs = performance.now() - exchange.arrivedMs;
-    const classification = {
-      bytes,
-      top: parameters.top,
-      strict: parameters.strict,
-      deadlineMs: exchange.arrivedMs + parameters.patienceMs,
-    };
-    const answer = await classify(classification, service.chain, exchange.trace);
+    const leaving = new AbortController();
+    const timer = setTimeout(() => leaving.abort(deadlineExceeded()), parameters.patienceMs);
+    response.once('close', () => leaving.abort(deadlineExceeded('the client went away')));
+    const { top, strict } = parameters;
+    const deadlineMs = performance.now() + parameters.patienceMs;
+    const classification = { bytes, top, strict, deadlineMs, signal: leaving.signal };
+    const answer = await classify(classification, service.chain, exchange.trace).finally(() => clearTimeout(timer));
     exchange.answer = answer;
     send(response, 200, 'application/json', JSON.stringify(answer), {
       'x-model': answer.model,
@@ -128,7 +130,7 @@ export function createHandler({ service, config, log, metrics }: HandlerOptions)
         .map(([stage, ms]) => `${stage};dur=${ms.toFixed(1)}`)
         .join(', '),
       ...(answer.reason && { 'x-degraded': answer.reason }),
-      ...(parameters.strict && { 'preference-applied': 'handling=strict' }),
+      ...(strict && { 'preference-applied': 'handling=strict' }),
     });
   }
 
@@ -140,7 +142,8 @@ export function createHandler({ service, config, log, metrics }: HandlerOptions)
       return;
     }
     const { status, body } = describeState(route, service);
-    send(response, status, 'application/json', JSON.stringify(body), headers);
+    const reason = status === 503 && { 'x-reason': 'starting' };
+    send(response, status, 'application/json', JSON.stringify(body), { ...headers, ...reason });
   }
 
   function send(

@@ -13,7 +13,7 @@ export type ToWorker = { readonly type: 'run'; readonly tensor: Tensor } | { rea
 
 export type FromWorker =
   | { readonly type: 'ready' }
-  | { readonly type: 'refused'; readonly error: string }
+  | { readonly type: 'refused'; readonly error: string; readonly isFinal: boolean }
   | { readonly type: 'done'; readonly logits: Float32Array; readonly modelMs: number }
   | { readonly type: 'raised'; readonly error: string };
 
@@ -35,8 +35,13 @@ export interface Pool {
   isReady(): boolean;
   /** Starts the workers; settles when the first of them can serve or is lost. */
   start(): Promise<void>;
-  /** Runs the tensor within `timeoutMs`, waiting included. Never rejects. The tensor is copied, not taken. */
-  run(tensor: Tensor, timeoutMs: number): Promise<Run>;
+  /**
+   * Runs the tensor within `timeoutMs`, waiting included; a signal that is aborted ends the wait, too. Never rejects. The
+   * tensor is copied, not taken.
+   */
+  run(tensor: Tensor, timeoutMs: number, signal?: AbortSignal): Promise<Run>;
+  /** Whether the file was refused for good: its golden case fails, so no new worker is started. */
+  hasGivenUp(): boolean;
   counts(): PoolCounts;
   /** Lets every worker end its run and itself; a session is never torn down while it runs, that would abort the process. */
   close(): Promise<void>;
@@ -79,6 +84,7 @@ export function createPool({ script, load, workers, maxQueued, onEvent }: PoolOp
   const slots = new Set<Slot>();
   const queue: Job[] = [];
   let fault: string | undefined; // why the last worker was lost, until one is ready again
+  let givenUp = false;
   let closing = false;
   let deaths = 0;
   let markStarted: () => void = () => {};
@@ -97,7 +103,7 @@ export function createPool({ script, load, workers, maxQueued, onEvent }: PoolOp
 
   function receive(slot: Slot, message: FromWorker): void {
     if (message.type === 'refused') {
-      bury(slot, message.error, { isFinal: true });
+      bury(slot, message.error, message);
       return;
     }
     if (message.type === 'ready') {
@@ -127,6 +133,7 @@ export function createPool({ script, load, workers, maxQueued, onEvent }: PoolOp
   function bury(slot: Slot, cause: string, { isFinal } = { isFinal: false }): void {
     if (!slots.delete(slot)) return;
     if (slot.job) settle(slot.job, { status: 'error', cause });
+    if (isFinal) givenUp = true;
     if (closing) return;
     onEvent('error', 'worker lost', { path: load.path, cause });
     if (!isReady()) {
@@ -134,7 +141,7 @@ export function createPool({ script, load, workers, maxQueued, onEvent }: PoolOp
       failAll(cause);
     }
     markStarted();
-    if (isFinal) return;
+    if (givenUp) return;
     const delayMs = Math.min(longestDelayMs, firstDelayMs * 2 ** deaths);
     deaths += 1;
     setTimeout(() => !closing && spawn(), delayMs).unref();
@@ -167,27 +174,30 @@ export function createPool({ script, load, workers, maxQueued, onEvent }: PoolOp
 
   return {
     isReady,
+    hasGivenUp: () => givenUp,
     start() {
       for (let i = 0; i < workers; i += 1) spawn();
       return started;
     },
-    run(tensor, timeoutMs) {
+    run(tensor, timeoutMs, signal) {
       if (!isReady()) {
         const cause = fault ?? 'the model is still loading';
         return Promise.resolve({ status: fault === undefined ? 'warming' : 'error', cause });
       }
-      if (timeoutMs <= 0) return Promise.resolve({ status: 'timeout', cause: 'no time was left' });
+      if (timeoutMs <= 0 || signal?.aborted) return Promise.resolve({ status: 'timeout', cause: 'no time was left' });
       const idle = [...slots].some((slot) => slot.ready && !slot.job);
       if (!idle && queue.length >= maxQueued) {
         return Promise.resolve({ status: 'overload', cause: `${maxQueued} runs wait already` });
       }
       return new Promise((resolve) => {
         const job: Job = { tensor, enteredMs: performance.now(), startedMs: 0, settle: resolve, timer: undefined };
-        job.timer = setTimeout(() => {
+        const leave = (cause: string) => {
           const place = queue.indexOf(job);
           if (place !== -1) queue.splice(place, 1);
-          settle(job, { status: 'timeout', cause: `no answer within ${Math.round(timeoutMs)} ms` });
-        }, timeoutMs);
+          settle(job, { status: 'timeout', cause });
+        };
+        job.timer = setTimeout(() => leave(`no answer within ${Math.round(timeoutMs)} ms`), timeoutMs);
+        signal?.addEventListener('abort', () => leave('nobody waits any more'), { once: true });
         queue.push(job);
         dispatch();
       });

@@ -12,6 +12,8 @@ export interface RequestParameters {
   readonly top: number;
   /** Milliseconds left of the client's patience when the request arrived here; may be 0 or less. */
   readonly patienceMs: number;
+  /** Whether the client named its patience, so that running out of it says nothing about this function. */
+  readonly namesDeadline: boolean;
   /** Whether only the primary model will do. */
   readonly strict: boolean;
 }
@@ -62,6 +64,7 @@ export function readParameters(
   return {
     top: readInteger('top', tops[0], 5, 20),
     patienceMs: patience - spentMs(headers['x-request-start'], nowMs),
+    namesDeadline: headers['x-deadline-ms'] !== undefined,
     strict: isStrict(headers.prefer),
   };
 }

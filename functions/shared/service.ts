@@ -18,6 +18,8 @@ export interface Service {
   isDraining(): boolean;
   /** From here on the function says that it is not ready; requests are still answered. */
   beginDrain(): void;
+  /** Settles with the reason when no model can ever answer, else never. */
+  readonly lost: Promise<ModelError>;
   /** Ends the workers once they are idle. */
   close(): Promise<void>;
 }
@@ -56,11 +58,16 @@ export function createService({ tier, names, config, log, metrics }: ServiceOpti
   if (specs.length === 0) throw new ModelError(faults.join('\n'));
 
   const models = specs.map((spec, rank) => ({ spec, pool: openPool(spec, rank) })) as [ServedModel, ...ServedModel[]];
-  const startAll = async () => {
-    for (const { pool } of models.toReversed()) await pool.start();
-  };
-  startAll();
+  const lost = startAll();
   for (const { spec, pool } of models) metrics.watchModel(spec.name, pool.counts);
+
+  async function startAll(): Promise<ModelError> {
+    for (const { pool } of models.toReversed()) await pool.start();
+    if (models.every(({ pool }) => pool.hasGivenUp())) {
+      return new ModelError(`Expected a model that passes its golden case but received ${names.join(', ')}`);
+    }
+    return new Promise(() => {});
+  }
 
   function openPool(spec: ModelSpec, rank: number): Pool {
     const workers = rank === 0 ? config.workers : Math.ceil(config.workers / 2);
@@ -86,11 +93,16 @@ export function createService({ tier, names, config, log, metrics }: ServiceOpti
       models,
       isPrimaryServed: tier === 'primary' && models[0].spec.name === names[0],
       primaryBudgetMs: config.primaryBudgetMs,
-      decode: (bytes, input) => decodeGate(() => decodeImage(bytes, input, config.maxPixels)),
+      decode: (bytes, input, signal) =>
+        decodeGate(
+          async (waitedMs) => ({ image: await decodeImage(bytes, input, config.maxPixels), waitedMs }),
+          signal,
+        ),
     },
     missing: () => names.filter((name) => !models.some(({ spec, pool }) => spec.name === name && pool.isReady())),
     canAnswer: () => models.some(({ pool }) => pool.isReady()),
     isDraining: () => draining,
+    lost,
     beginDrain() {
       draining = true;
     },
