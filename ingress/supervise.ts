@@ -42,6 +42,7 @@ export function supervise(program: Program, say: (text: string) => void, giveUp:
     const startedAt = Date.now();
     const started = spawn(file, args, { detached: true, env: program.env, stdio: ['ignore', 'inherit', 'inherit'] });
     child = started;
+    started.once('spawn', () => say(`${program.name} is process ${started.pid}`));
     started.once('error', (fault) => giveUp(`${program.name} could not be started: ${fault.message}`));
     started.once('exit', (code, signal) => {
       if (isStopping) return;

@@ -7,7 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import sharp from 'sharp';
 import { type RunningFunction, startFunction } from './support/function.ts';
+import { changeCard, makeModelsDir } from './support/models.ts';
 
 const photo = readFileSync('tests/images/test_image_1.jpg');
 const running: RunningFunction[] = [];
@@ -225,9 +227,12 @@ describe.each([
   it('finishes what is in flight after SIGTERM, says that it is not ready, and exits with 0', async () => {
     const draining = await start(tier);
     await draining.ready();
+    const silent = connect(draining.port, '127.0.0.1');
+    silent.on('error', () => {});
     const agent = new Agent({ keepAlive: true });
     const upload = httpRequest(`${draining.url}/classify`, {
       method: 'POST',
+      agent,
       headers: { 'content-type': 'image/jpeg', 'content-length': photo.length },
     });
     upload.write(photo.subarray(0, 1000));
@@ -245,6 +250,7 @@ describe.each([
     expect(answer.statusCode).toBe(200);
     expect(answer.headers.connection).toBe('close');
     expect(await ended).toBe(0);
+    silent.destroy();
     agent.destroy();
   });
 
@@ -361,6 +367,64 @@ describe('a function that runs', () => {
     expect(readdirSync(folder)).toEqual([]);
     await fn.stop();
     rmSync(folder, { recursive: true });
+  });
+});
+
+describe('a function that is asked for more than it can decode', () => {
+  it('answers in time, and none of its answers blames the image', async () => {
+    const fn = await start('fallback', { WORKERS: '1' });
+    await fn.ready();
+    const large = await sharp({ create: { width: 4000, height: 4000, channels: 3, background: 'gray' } })
+      .avif({ effort: 0 })
+      .toBuffer();
+    const headers = { 'x-deadline-ms': '30000' };
+    const crowd = Array.from({ length: 6 }, () => post(fn.url, { body: new Uint8Array(large), headers }));
+    await sleep(300);
+
+    const startedMs = performance.now();
+    const hurried = await post(fn.url, { headers: { 'x-deadline-ms': '300' } });
+    const waitedMs = performance.now() - startedMs;
+
+    expect(hurried.status).toBe(504);
+    expect(hurried.headers.get('x-reason')).toBe('deadline');
+    expect(waitedMs).toBeLessThan(3000);
+    expect([...new Set((await Promise.all(crowd)).map(({ status }) => status))]).toEqual([200]);
+  }, 30_000);
+});
+
+describe('a connection that speaks no HTTP', () => {
+  it('is answered UPLOAD_MALFORMED and closed', async () => {
+    const fn = await start('fallback');
+
+    const answer = await raw(fn.port, 'photo please\r\n\r\n');
+
+    expect(answer).toMatch(/^HTTP\/1.1 400 Bad Request\r\n/);
+    expect(answer).toContain('"code":"UPLOAD_MALFORMED"');
+  });
+});
+
+describe('a function whose port is taken', () => {
+  it('says so in one sentence and exits with 1', async () => {
+    const fn = await start('fallback');
+
+    const second = startFunction('fallback', { PORT: String(fn.port) });
+
+    await expect(second).rejects.toThrow(
+      `exit 1: Expected a free port for PORT but received ${fn.port}: another program listens there`,
+    );
+  });
+});
+
+describe('a function whose only model fails its golden case', () => {
+  it('says so and exits with 1', async () => {
+    const dir = makeModelsDir({ mobilenet: 'moody' });
+    changeCard(join(dir, 'mobilenet'), (card) => ({ ...card, golden: { logits: [1, 3], tolerance: 0.1 } }));
+    const fn = await start('fallback', { MODELS_DIR: dir });
+
+    const [code] = fn.process.exitCode === null ? await once(fn.process, 'exit') : [fn.process.exitCode];
+
+    expect(code).toBe(1);
+    rmSync(dir, { recursive: true });
   });
 });
 

@@ -1,8 +1,12 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { randomUUID } from 'node:crypto';
+import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { ConfigError } from './config.ts';
 import { frameworkListener } from './framework.ts';
 import type { UnderstudyFunction } from './function.ts';
 import type { FunctionRequest } from './handler.ts';
+import { Problem, toProblemJson } from './problem.ts';
 import { discardBody, receiveBody } from './receive.ts';
 import { maxBodyBytes } from './upload.ts';
 
@@ -27,16 +31,30 @@ export interface RunningFunction {
  * Serves a function through the framework, with what the framework's own server lacks: uploads are judged before they are
  * buffered, connections outlive Knative's pool, SIGTERM and SIGINT finish what is in flight. Listens at once; the function
  * is ready when a model is.
- * @throws the system's error when the port cannot be had
+ * @throws ConfigError when the port is taken, else the system's error
  */
 export async function startServer(served: UnderstudyFunction, port: number): Promise<RunningFunction> {
   const { name, config, log, service, handler } = served;
   const listener = frameworkListener(name);
   const options = { keepAliveTimeout: keepAliveMs, headersTimeout: headersTimeoutMs, requestTimeout: requestTimeoutMs };
   const server = createServer(options, serve);
+  server.on('clientError', answerUnparsable);
   server.on('checkContinue', (request: FunctionRequest, response: ServerResponse) => serve(request, response, true));
 
+  let open = 0;
+  let markIdle: (() => void) | undefined;
+  const untilIdle = () =>
+    new Promise<void>((resolve) => {
+      markIdle = resolve;
+      if (open === 0) resolve();
+    });
+
   async function serve(request: FunctionRequest, response: ServerResponse, expectsContinue = false): Promise<void> {
+    open += 1;
+    response.once('close', () => {
+      open -= 1;
+      if (open === 0) markIdle?.();
+    });
     if (!handler.admit(request, response)) {
       discardBody(request);
       return;
@@ -62,20 +80,49 @@ export async function startServer(served: UnderstudyFunction, port: number): Pro
       process.kill(process.pid, 'SIGKILL'); // an exit while a session runs would abort with a core dump instead
     }, config.drainMs);
     await new Promise((resolve) => setTimeout(resolve, Math.min(lameDuckMs, config.drainMs / 2)));
-    await new Promise((resolve) => {
-      server.close(resolve);
-      server.closeIdleConnections();
-    });
+    const closed = new Promise((resolve) => server.close(resolve));
+    await untilIdle();
+    server.closeAllConnections(); // what is left never began a request
+    await closed;
     await service.close();
     clearTimeout(deadline);
     log('info', 'drain ends');
   }
-  const drainOnce = () => (draining ??= drain());
 
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject).listen(port, resolve);
+    server.once('error', (fault: NodeJS.ErrnoException) => {
+      const text = `Expected a free port for PORT but received ${port}: another program listens there`;
+      reject(fault.code === 'EADDRINUSE' ? new ConfigError(text, { cause: fault }) : fault);
+    });
+    server.listen(port, resolve);
   });
   const address = server.address() as AddressInfo;
   log('info', 'listening', { function: name, port: address.port, workers: config.workers });
-  return { port: address.port, drain: drainOnce };
+  return {
+    port: address.port,
+    drain: () => {
+      draining ??= drain();
+      return draining;
+    },
+  };
+}
+
+/** What a parser's complaint becomes: it comes before there is a request to answer, so the connection ends with it. */
+function answerUnparsable(fault: NodeJS.ErrnoException, socket: Duplex): void {
+  if (!socket.writable || fault.code === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  const problem =
+    fault.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+      ? new Problem('UPLOAD_TIMEOUT', 'Expected a whole request in time but received a part of it')
+      : new Problem('UPLOAD_MALFORMED', 'Expected an HTTP request but received something else');
+  const body = JSON.stringify(toProblemJson(problem, randomUUID()));
+  const head = [
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
+    'content-type: application/problem+json',
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
 }

@@ -5,7 +5,7 @@ import { parentPort, workerData } from 'node:worker_threads';
  * what a run does: n >= 0 blocks for n milliseconds and answers [n]; -1 raises; -2 kills the thread.
  */
 if (workerData.path === 'refuse') {
-  parentPort.postMessage({ type: 'refused', error: 'golden case failed' });
+  parentPort.postMessage({ type: 'refused', error: 'golden case failed', isFinal: true });
 } else if (workerData.path === 'die') {
   throw new Error('cannot start');
 } else {
