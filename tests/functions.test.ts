@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import sharp from 'sharp';
 import { type RunningFunction, startFunction } from './support/function.ts';
 import { changeCard, makeModelsDir } from './support/models.ts';
+import { freePort } from './support/nginx.ts';
 
 const photo = readFileSync('tests/images/test_image_1.jpg');
 const running: RunningFunction[] = [];
@@ -255,7 +256,7 @@ describe.each([
   });
 
   it('is served by the stock framework as well', async () => {
-    const port = 20_000 + Math.floor(Math.random() * 20_000);
+    const port = await freePort();
     const bin = 'node_modules/@google-cloud/functions-framework/build/src/main.js';
     const args = [bin, `--target=${tier}`, `--port=${port}`, `--source=dist/functions/${tier}.js`];
     const stock = spawn(process.execPath, args, { stdio: 'ignore', env: { PATH: process.env.PATH } });

@@ -354,6 +354,8 @@ describe('strict requests', () => {
     'handling = strict',
     'handling="strict"',
     'respond-async, handling=strict',
+    'handling=strict, handling=lenient',
+    'a=1,, b, handling=strict',
     'respond-async,handling=strict;why=exact, wait=10',
   ])('go to the primary alone: Prefer: %s', async (prefer) => {
     primary.behave(plain(503));
@@ -365,6 +367,7 @@ describe('strict requests', () => {
 
   it.each([
     'handling=lenient',
+    'handling=lenient, handling=strict',
     'handling=stricter',
     'handling',
     'respond-async',
