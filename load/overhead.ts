@@ -2,7 +2,6 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
-import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import sharp from 'sharp';
@@ -11,6 +10,7 @@ import { loadConfig } from '../functions/shared/config.ts';
 import { decodeImage } from '../functions/shared/image.ts';
 import { loadModel } from '../functions/shared/model.ts';
 import { toTensor } from '../functions/shared/tensor.ts';
+import { freePort } from './port.ts';
 import type { Probing } from './probe.ts';
 import { machine, median, print, quantile, table } from './report.ts';
 
@@ -87,10 +87,7 @@ interface Stack {
 }
 
 async function startStack(): Promise<Stack> {
-  const reserved = createServer().listen(0, '127.0.0.1');
-  await once(reserved, 'listening');
-  const { port } = reserved.address() as { port: number };
-  reserved.close();
+  const port = await freePort();
   const script = fileURLToPath(new URL('../ingress/start.js', import.meta.url));
   // One client sends more here than the ingress grants to a stranger.
   const limits = { INGRESS_RATE: '100000', INGRESS_BURST: '100000', INGRESS_CONNECTIONS: '1000' };

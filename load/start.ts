@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { freePort } from './port.ts';
 import { machine, median, print, table } from './report.ts';
 
 /** Odd, so that the median is a run. */
@@ -23,15 +23,6 @@ interface Start {
   /** Until every model is loaded. */
   readonly readyMs: number;
   readonly firstModel: string;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** Starts a function as its container does and asks until it answers, as a request that waits in front of it does. */

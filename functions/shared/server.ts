@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
+import { createServer, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { ConfigError } from './config.ts';
@@ -68,7 +68,7 @@ export async function startServer(served: UnderstudyFunction, port: number): Pro
       discardBody(request);
       return;
     }
-    listener(request as IncomingMessage, response);
+    listener(request, response);
   }
 
   let draining: Promise<void> | undefined;
