@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { createBreaker } from '../functions/shared/breaker.ts';
 import type { ModelSpec } from '../functions/shared/catalog.ts';
 import { type Classification, classify, type ModelChain, type Trace } from '../functions/shared/classify.ts';
 import type { Pool, Run } from '../functions/shared/pool.ts';
@@ -15,25 +16,40 @@ function specOf(name: string, resize = 4): ModelSpec {
   return { name, input, inputKey: String(resize), ...rest };
 }
 
+interface Lane {
+  readonly end: Run;
+  readonly predictedMs?: number;
+  readonly isIdle?: boolean;
+  readonly failures?: number;
+}
+
 /** A chain whose models end their runs as told and write down what they were given. */
-function chainOf(ends: readonly Run[], { tier = 'primary', isPrimaryServed = true, resizes = [4, 4] } = {}) {
+function chainOf(
+  ends: readonly (Run | Lane)[],
+  { tier = 'primary', isPrimaryServed = true, resizes = [4, 4], decodeMs = 0, isDecoderIdle = true, waitedMs = 3 } = {},
+) {
   const runs: { model: string; tensor: Tensor; timeoutMs: number }[] = [];
   let decodes = 0;
-  const models = ends.map((end, rank) => {
+  const models = ends.map((given, rank) => {
+    const { end, predictedMs = 0, isIdle = true, failures = 0 } = 'end' in given ? given : ({ end: given } as Lane);
     const spec = specOf(['wide-resnet', 'mobilenet'][rank] as string, resizes[rank]);
     const run = async (tensor: Tensor, timeoutMs: number) => {
       runs.push({ model: spec.name, tensor, timeoutMs });
       return end;
     };
     const isReady = () => end.status === 'done' || end.status === 'overload' || end.status === 'timeout';
-    return { spec, pool: { run, isReady } as unknown as Pool };
+    const predictMs = (afterMs = 0) => afterMs + predictedMs;
+    const breaker = createBreaker({ failures: 3, openMs: 5000, onChange: () => {} });
+    for (let i = 0; i < failures; i += 1) breaker.record('failure');
+    return { spec, breaker, pool: { run, isReady, predictMs, isIdle: () => isIdle } as unknown as Pool };
   });
   const decode = async () => {
     decodes += 1;
     const pixels = { data: new Uint8Array(48), width: 4, height: 4 };
-    return { image: { pixels, sourceWidth: 8, sourceHeight: 6 }, waitedMs: 3 };
+    return { image: { pixels, sourceWidth: 8, sourceHeight: 6 }, waitedMs };
   };
-  const chain = { tier, models, isPrimaryServed, primaryBudgetMs: 1000, decode } as unknown as ModelChain;
+  const decoder = { decode, predictMs: () => decodeMs, isIdle: () => isDecoderIdle };
+  const chain = { tier, models, isPrimaryServed, primaryBudgetMs: 1000, decoder } as unknown as ModelChain;
   return { chain, runs, decodes: () => decodes };
 }
 
@@ -166,6 +182,15 @@ describe('classify', () => {
     await expect(ask(chain)).rejects.toMatchObject({ code: 'BUSY' });
   });
 
+  it('throws DEADLINE_EXCEEDED when the last model had what time was left, whatever was said of the one before', async () => {
+    const { chain } = chainOf([
+      { status: 'overload', cause: '' },
+      { status: 'timeout', cause: '' },
+    ]);
+
+    await expect(ask(chain)).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+  });
+
   it('counts the wait for a decoder as queue and not as decode', async () => {
     const trace: Trace = { misses: [] };
 
@@ -213,6 +238,141 @@ describe('classify', () => {
 
       await expect(ask(chain, { strict: true })).rejects.toMatchObject({ code: 'PRIMARY_REQUIRED' });
       expect(decodes()).toBe(0);
+    });
+  });
+
+  describe('by prediction', () => {
+    const busyLane = (predictedMs: number): Lane => ({ end: done, predictedMs, isIdle: false });
+
+    it.each([
+      ['below', 996, 'wide-resnet', null],
+      ['at', 997, 'wide-resnet', null],
+      ['above', 998, 'mobilenet', 'overload'],
+    ])(
+      'with a predicted answer %s the budget of 1,000 ms less 3 ms of waiting chooses: %d ms, %s',
+      async (_where, ms, model, reason) => {
+        const { chain, runs } = chainOf([busyLane(ms), done]);
+
+        expect(await ask(chain)).toMatchObject({ model, reason });
+        expect(runs).toHaveLength(1);
+      },
+    );
+
+    it('tells the log what was predicted', async () => {
+      const trace: Trace = { misses: [] };
+
+      await ask(chainOf([busyLane(1500), done]).chain, {}, trace);
+
+      expect(trace.misses).toEqual([
+        { model: 'wide-resnet', status: 'overload', cause: 'predicted to take 1500 ms of 997' },
+      ]);
+    });
+
+    it('tries an idle leading model whatever was predicted, with its whole budget', async () => {
+      const { chain, runs } = chainOf([{ end: done, predictedMs: 3000 }, done], { waitedMs: 400 });
+
+      expect((await ask(chain)).model).toBe('wide-resnet');
+      expect(runs[0]?.timeoutMs).toBe(1000);
+    });
+
+    it('counts the wait for a decoder against the budget of a model that others wait for', async () => {
+      const { chain } = chainOf([busyLane(700), done], { waitedMs: 400 });
+
+      expect((await ask(chain)).reason).toBe('overload');
+    });
+
+    it('gives the leading model no run that its deadline does not allow, even when it is idle', async () => {
+      const { chain, runs } = chainOf([{ end: done, predictedMs: 100 }, done]);
+
+      expect(await ask(chain, { deadlineMs: performance.now() + 80 })).toMatchObject({ reason: 'overload' });
+      expect(runs.map(({ model }) => model)).toEqual(['mobilenet']);
+    });
+
+    it('does not decode what no model can answer in time, and says when to come again', async () => {
+      const { chain, decodes } = chainOf([busyLane(7000), busyLane(5200)], { decodeMs: 1000 });
+
+      await expect(ask(chain)).rejects.toMatchObject({
+        code: 'BUSY',
+        headers: { 'retry-after': '7', 'x-reason': 'busy' },
+      });
+      expect(decodes()).toBe(0);
+    });
+
+    it('does not decode when the decoders alone take too long', async () => {
+      const { chain, decodes } = chainOf([done, done], { decodeMs: 6000, isDecoderIdle: false });
+
+      await expect(ask(chain)).rejects.toMatchObject({ code: 'BUSY' });
+      expect(decodes()).toBe(0);
+    });
+
+    it('tries when nobody waits, so that a prediction that is too dark is found out', async () => {
+      const { chain } = chainOf([{ end: done, predictedMs: 9000 }]);
+
+      expect((await ask(chain)).model).toBe('wide-resnet');
+    });
+
+    it('answers BUSY when the last model has become too slow while the image was decoded', async () => {
+      const { chain, runs } = chainOf([
+        { end: { status: 'error', cause: '' }, predictedMs: 0 },
+        { end: done, predictedMs: 6000, isIdle: false },
+      ]);
+      const decodedMeanwhile = { ...chain, decoder: { ...chain.decoder, isIdle: () => true, predictMs: () => -2000 } };
+
+      await expect(ask(decodedMeanwhile)).rejects.toMatchObject({ code: 'BUSY' });
+      expect(runs.map(({ model }) => model)).toEqual(['wide-resnet']);
+    });
+
+    it('refuses a strict request that the primary model cannot answer in time, before it decodes', async () => {
+      const { chain, decodes } = chainOf([busyLane(5600), done]);
+
+      await expect(ask(chain, { strict: true })).rejects.toMatchObject({
+        code: 'PRIMARY_REQUIRED',
+        headers: { 'retry-after': '6' },
+      });
+      expect(decodes()).toBe(0);
+    });
+  });
+
+  describe('with a breaker', () => {
+    it('does not ask a leading model that is taken out', async () => {
+      const { chain, runs } = chainOf([{ end: done, failures: 3 }, done]);
+
+      expect(await ask(chain)).toMatchObject({ model: 'mobilenet', reason: 'error' });
+      expect(runs.map(({ model }) => model)).toEqual(['mobilenet']);
+    });
+
+    it('asks a model that is taken out when no other one is there', async () => {
+      const { chain } = chainOf([{ end: done, failures: 3 }]);
+
+      expect((await ask(chain)).model).toBe('wide-resnet');
+    });
+
+    it('refuses strict requests before they are decoded and says when it tries again', async () => {
+      const { chain, decodes } = chainOf([{ end: done, failures: 3 }, done]);
+
+      await expect(ask(chain, { strict: true })).rejects.toMatchObject({
+        code: 'PRIMARY_REQUIRED',
+        headers: { 'retry-after': '5' },
+      });
+      expect(decodes()).toBe(0);
+    });
+
+    it.each<[string, Run, number, boolean]>([
+      ['raises', { status: 'error', cause: '' }, 5000, false],
+      ['overstays its budget', { status: 'timeout', cause: '', overstayed: true }, 5000, false],
+      ['waits until its time is over', { status: 'timeout', cause: '', overstayed: false }, 5000, true],
+      ['overstays the deadline of a hasty client', { status: 'timeout', cause: '', overstayed: true }, 500, true],
+      ['answers', done, 5000, true],
+    ])('after three requests whose model %s it is closed: %j', async (_what, end, patienceMs, isClosed) => {
+      const { chain } = chainOf([end, done]);
+      // An error makes the fake pool unready; the real one stays ready when a model raises.
+      const models = chain.models.map((model) => ({ ...model, pool: { ...model.pool, isReady: () => true } }));
+
+      for (let i = 0; i < 3; i += 1) {
+        await ask({ ...chain, models } as unknown as ModelChain, { deadlineMs: performance.now() + patienceMs });
+      }
+
+      expect(chain.models[0].breaker.isClosed()).toBe(isClosed);
     });
   });
 });

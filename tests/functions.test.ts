@@ -393,6 +393,50 @@ describe('a function that is asked for more than it can decode', () => {
   }, 30_000);
 });
 
+describe('a function that holds as many bytes as it may', () => {
+  const uploadBytes = 100_000; // MAX_UPLOAD_BYTES: one worker holds eight of them
+
+  /** Begins uploads of these sizes and does not finish them; gives back what ends them. */
+  async function hold(fn: RunningFunction, sizes: readonly number[]): Promise<() => void> {
+    const agent = new Agent({ keepAlive: true });
+    const held = sizes.map((size) => {
+      const headers = { 'content-type': 'image/jpeg', 'content-length': size };
+      const sent = httpRequest(`${fn.url}/classify`, { method: 'POST', agent, headers });
+      sent.on('error', () => {});
+      sent.flushHeaders();
+      return sent;
+    });
+    await sleep(200);
+    return () => {
+      for (const sent of held) sent.destroy();
+    };
+  }
+
+  const seven: readonly number[] = new Array(7).fill(uploadBytes);
+  const whole = new Uint8Array(Buffer.concat([photo, Buffer.alloc(uploadBytes)]).subarray(0, uploadBytes));
+
+  it.each([
+    ['below', [...seven.slice(1), uploadBytes - 1], 200, null],
+    ['at', seven, 200, null],
+    ['above', [...seven, 1], 503, '1'],
+  ])('%s its limit, answers the next upload or says BUSY', async (_where, sizes, status, retryAfter) => {
+    const fn = await start('fallback', { WORKERS: '1', MAX_UPLOAD_BYTES: String(uploadBytes) });
+    await fn.ready();
+    const release = await hold(fn, sizes);
+
+    const answer = await post(fn.url, { body: whole });
+    const ready = await fetch(`${fn.url}/readyz`);
+    release();
+    await sleep(200);
+    const after = await post(fn.url, { body: whole });
+
+    expect(answer.status).toBe(status);
+    expect(answer.headers.get('retry-after')).toBe(retryAfter);
+    expect(ready.status).toBe(200);
+    expect(after.status).toBe(200);
+  });
+});
+
 describe('a connection that speaks no HTTP', () => {
   it('is answered UPLOAD_MALFORMED and closed', async () => {
     const fn = await start('fallback');

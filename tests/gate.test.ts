@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
+import { createEstimate } from '../functions/shared/estimate.ts';
 import { createGate } from '../functions/shared/gate.ts';
 
 const never = new AbortController().signal;
 
 describe('createGate', () => {
   it('runs no more than the limit at a time and all in order', async () => {
-    const enter = createGate(2);
+    const { enter } = createGate(2, createEstimate());
     const order: number[] = [];
     let running = 0;
     let most = 0;
@@ -28,7 +29,7 @@ describe('createGate', () => {
   });
 
   it('tells a task how long it waited', async () => {
-    const enter = createGate(1);
+    const { enter } = createGate(1, createEstimate());
     const first = enter(async () => sleep(50), never);
 
     const waitedMs = await enter(async (waited) => waited, never);
@@ -38,7 +39,7 @@ describe('createGate', () => {
   });
 
   it('passes a fault on and lets the next task in', async () => {
-    const enter = createGate(1);
+    const { enter } = createGate(1, createEstimate());
 
     const failed = enter(() => Promise.reject(new Error('told to fail')), never);
     const next = enter(async () => 'next', never);
@@ -48,7 +49,7 @@ describe('createGate', () => {
   });
 
   it('never begins a task whose signal is aborted while it waits', async () => {
-    const enter = createGate(1);
+    const { enter } = createGate(1, createEstimate());
     const leaving = new AbortController();
     const first = enter(() => sleep(50), never);
     let begun = false;
@@ -65,7 +66,7 @@ describe('createGate', () => {
   });
 
   it('answers at once when a task is aborted that runs, and keeps its place until it ends', async () => {
-    const enter = createGate(1);
+    const { enter } = createGate(1, createEstimate());
     const leaving = new AbortController();
     let ended = false;
     const running = enter(async () => {
@@ -79,5 +80,40 @@ describe('createGate', () => {
     await expect(running).rejects.toThrow('late');
     expect(ended).toBe(false);
     expect(await next).toBe(true);
+  });
+
+  it.each([
+    ['below', 1, true],
+    ['at', 2, false],
+    ['above', 3, false],
+  ])('with tasks %s its limit of two, idle is: %d, %s', async (_where, tasks, isIdle) => {
+    const gate = createGate(2, createEstimate());
+
+    const ends = Array.from({ length: tasks }, () => gate.enter(() => sleep(5), never));
+
+    expect(gate.isIdle()).toBe(isIdle);
+    await Promise.all(ends);
+    expect(gate.isIdle()).toBe(true);
+  });
+
+  it.each([
+    [0, 100],
+    [1, 100],
+    [2, 150],
+    [5, 300],
+  ])('predicts by the mean of tasks of 100 ms and two places, with %d inside: %d ms', async (inside, expectedMs) => {
+    const estimate = createEstimate();
+    estimate.observe(100);
+    const gate = createGate(2, estimate);
+    let end = () => {};
+    const ended = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+
+    const ends = Array.from({ length: inside }, () => gate.enter(() => ended, never));
+
+    expect(gate.predictMs()).toBe(expectedMs);
+    end();
+    await Promise.all(ends);
   });
 });

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
+import { createEstimate } from '../functions/shared/estimate.ts';
 import { createPool, type Pool } from '../functions/shared/pool.ts';
 
 const open: Pool[] = [];
@@ -8,10 +9,10 @@ const blocks = (ms: number) => ({ elementType: 'float32' as const, data: Float32
 const raises = blocks(-1);
 const kills = blocks(-2);
 
-function makePool({ path = 'serve', workers = 1, maxQueued = 4 } = {}): Pool {
+function makePool({ path = 'serve', workers = 1, maxQueued = 4, estimate = createEstimate() } = {}): Pool {
   const golden = { tensor: blocks(0), logits: [0], tolerance: 1 };
-  const load = { path, inputName: 'image', outputName: 'logits', golden };
-  const pool = createPool({ script, load, workers, maxQueued, onEvent: () => {} });
+  const load = { path, inputName: 'image', outputName: 'logits', golden, niceness: 0 };
+  const pool = createPool({ script, load, workers, maxQueued, estimate, onEvent: () => {} });
   open.push(pool);
   return pool;
 }
@@ -160,5 +161,93 @@ describe('createPool', () => {
 
     expect((await run).status).toBe('done');
     expect(pool.isReady()).toBe(false);
+  });
+
+  it('says whether a run was running when its time was over', async () => {
+    const pool = makePool();
+    await pool.start();
+
+    const [ran, waited] = await Promise.all([pool.run(blocks(200), 50), pool.run(blocks(0), 50)]);
+
+    expect([ran, waited].map(({ status }) => status)).toEqual(['timeout', 'timeout']);
+    expect([ran, waited].map((run) => 'overstayed' in run && run.overstayed)).toEqual([true, false]);
+  });
+
+  it('does not blame a run that nobody waits for any more', async () => {
+    const pool = makePool();
+    await pool.start();
+    const leaving = new AbortController();
+
+    const run = pool.run(blocks(200), 1000, leaving.signal);
+    await sleep(20);
+    leaving.abort();
+
+    expect(await run).toMatchObject({ status: 'timeout', overstayed: false });
+  });
+
+  it('learns from the golden case and from every run how long one takes', async () => {
+    const samples: number[] = [];
+    const pool = makePool({ estimate: { ...createEstimate(), observe: (ms) => samples.push(ms) } });
+    await pool.start();
+
+    await pool.run(blocks(60), 1000);
+    await pool.run(blocks(100), 20);
+    await until(() => samples.length === 3);
+
+    expect(samples[0]).toBe(7);
+    expect(samples[1]).toBeGreaterThanOrEqual(59);
+    expect(samples[2]).toBeGreaterThanOrEqual(99);
+  });
+
+  describe('predictMs', () => {
+    const fixed = { observe: () => {}, meanMs: () => 100, highMs: () => 120 };
+
+    it('is Infinity before a worker is ready', () => {
+      expect(makePool({ estimate: fixed }).predictMs()).toBe(Number.POSITIVE_INFINITY);
+    });
+
+    it.each([0, 50])('is one long run for an idle pool, from when it comes: in %d ms', async (afterMs) => {
+      const pool = makePool({ estimate: fixed });
+      await pool.start();
+
+      expect(pool.isIdle()).toBe(true);
+      expect(pool.predictMs(afterMs)).toBe(afterMs + 120);
+    });
+
+    it('adds what is left of the run in flight and a mean run for each that waits', async () => {
+      const pool = makePool({ estimate: fixed });
+      await pool.start();
+      const runs = [pool.run(blocks(100), 2000), pool.run(blocks(0), 2000), pool.run(blocks(0), 2000)];
+
+      const ms = pool.predictMs();
+
+      expect(pool.isIdle()).toBe(false);
+      expect(ms).toBeGreaterThan(380);
+      expect(ms).toBeLessThanOrEqual(420);
+      expect(pool.predictMs(1000)).toBe(1120);
+      await Promise.all(runs);
+    });
+
+    it('shares what waits among the workers', async () => {
+      const pool = makePool({ estimate: fixed, workers: 2 });
+      await pool.start();
+      await until(() => pool.counts().workers === 2);
+      const runs = [0, 1, 2, 3].map(() => pool.run(blocks(100), 2000));
+
+      const ms = pool.predictMs();
+
+      expect(ms).toBeGreaterThan(280);
+      expect(ms).toBeLessThanOrEqual(320);
+      await Promise.all(runs);
+    });
+
+    it('expects a run that overstays to take as long again', async () => {
+      const pool = makePool({ estimate: fixed });
+      await pool.start();
+
+      await pool.run(blocks(600), 300);
+
+      expect(pool.predictMs()).toBeGreaterThanOrEqual(300 + 120);
+    });
   });
 });

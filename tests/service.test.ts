@@ -130,7 +130,7 @@ describe('the service behind nginx', () => {
 
   it('spills over to the fallback when the primary is full, and answers BUSY when both are', async () => {
     const fill = ({ port }: RunningFunction): Socket[] =>
-      Array.from({ length: 32 }, () => {
+      Array.from({ length: 64 }, () => {
         const socket = connect(port, '127.0.0.1');
         socket.on('error', () => {});
         socket.write(
@@ -227,12 +227,32 @@ describe('a Wide ResNet that misbehaves', () => {
   it('is stood in for when it overstays; its slot counts as taken until the run ends, and then it answers again', async () => {
     expect(await ask('lime')).toMatchObject({ model: 'mobilenet', degraded: true, reason: 'timeout' });
     expect(await gauge('understudy_workers_abandoned')).toBe(1);
-    expect(await ask('black')).toMatchObject({ model: 'mobilenet', reason: 'timeout' });
+    expect(await ask('black')).toMatchObject({ model: 'mobilenet', reason: 'overload' });
 
     for (let i = 0; i < 300 && (await gauge('understudy_workers_busy')) > 0; i += 1) await sleep(50);
 
     expect(await ask('black')).toMatchObject({ model: 'wide-resnet', degraded: false });
   });
+
+  it('is taken out after three failures in a row, and leads again once a run succeeds', async () => {
+    const readiness = async () => (await fetch(`${primary.url}/readyz`)).json();
+    for (let i = 0; i < 3; i += 1) await ask('red');
+
+    expect(await readiness()).toEqual({ status: 'degraded', missing: ['wide-resnet'] });
+    expect(await gauge('understudy_breaker_open')).toBe(1);
+    expect(await ask('black')).toMatchObject({ model: 'mobilenet', reason: 'error' });
+    const strict = await send(primary.url, { body: await plain('black'), headers: { prefer: 'handling=strict' } });
+    expectProblem(strict, 'PRIMARY_REQUIRED');
+    expect(strict.headers['retry-after']).toBe('5');
+
+    const untilMs = performance.now() + 10_000;
+    let answer = await ask('black');
+    for (; answer.model !== 'wide-resnet' && performance.now() < untilMs; await sleep(100)) answer = await ask('black');
+
+    expect(answer.model).toBe('wide-resnet');
+    expect(await readiness()).toEqual({ status: 'ready' });
+    expect(await gauge('understudy_breaker_open')).toBe(0);
+  }, 15_000);
 });
 
 describe('the time ladder of the contract', () => {

@@ -1,3 +1,4 @@
+import type { Breaker } from './breaker.ts';
 import type { ModelSpec } from './catalog.ts';
 import type { Image } from './image.ts';
 import type { Pool, Run } from './pool.ts';
@@ -8,10 +9,21 @@ import { type Prediction, topPredictions } from './top.ts';
 export type Tier = 'primary' | 'fallback';
 export type Reason = 'error' | 'timeout' | 'overload' | 'warming' | 'failover';
 
-/** A model that is being served: its folder and its workers. */
+/** A model that is being served: its folder, its workers, and what takes it out when it fails again and again. */
 export interface ServedModel {
   readonly spec: ModelSpec;
   readonly pool: Pool;
+  readonly breaker: Breaker;
+}
+
+/** Decodes uploads, a few at a time. */
+export interface Decoder {
+  /** Whether an upload would be decoded at once. */
+  isIdle(): boolean;
+  /** Milliseconds after which an upload that came now would be decoded. */
+  predictMs(): number;
+  /** The image for a model's input; rejects with the signal's reason when that is aborted. */
+  decode(bytes: Uint8Array, input: ModelSpec['input'], signal: AbortSignal): Promise<DecodedImage>;
 }
 
 /** What a function classifies with. */
@@ -21,10 +33,9 @@ export interface ModelChain {
   readonly models: readonly [ServedModel, ...ServedModel[]];
   /** Whether the first of `models` is the primary model, the only one that does not degrade an answer. */
   readonly isPrimaryServed: boolean;
-  /** Longest time, wait included, that a model is given while another stands by. */
+  /** Longest predicted time, waits included, for which a model is chosen while another stands by. */
   readonly primaryBudgetMs: number;
-  /** Decodes the upload for a model's input, a few at a time; rejects with the signal's reason when that is aborted. */
-  readonly decode: (bytes: Uint8Array, input: ModelSpec['input'], signal: AbortSignal) => Promise<DecodedImage>;
+  readonly decoder: Decoder;
 }
 
 export interface DecodedImage {
@@ -72,7 +83,8 @@ const reserveShare = 0.25;
 
 /**
  * upload → image → tensor → model → top predictions. The image is decoded once, the tensor shared by models that take the
- * same input; when a model raises, overstays, is full or still loading, the next one answers in its place.
+ * same input. A model that would answer too late is not asked; when one raises, overstays or is still loading, the next one
+ * answers in its place.
  *
  * @throws Problem IMAGE_* | PRIMARY_REQUIRED | STARTING | BUSY | DEADLINE_EXCEEDED | INTERNAL
  */
@@ -81,19 +93,19 @@ export async function classify(
   chain: ModelChain,
   trace: Trace,
 ): Promise<Answer> {
-  if (strict && !chain.isPrimaryServed) throw primaryRequired();
-  if (deadlineMs <= performance.now()) throw deadlineExceeded();
+  const candidates = strict ? chain.models.slice(0, 1) : chain.models;
+  refuseHopeless(chain, candidates, strict, deadlineMs);
   const prepare = createPreparation(bytes, chain, signal, trace);
   let reason: Reason | null = chain.tier === 'fallback' ? 'failover' : chain.isPrimaryServed ? null : 'error';
   const misses: Miss[] = [];
 
-  for (const [rank, model] of chain.models.entries()) {
+  for (const [rank, model] of candidates.entries()) {
     const tensor = await prepare(model.spec);
-    const leftMs = deadlineMs - performance.now();
-    const hasUnderstudy = !strict && chain.models.slice(rank + 1).some(({ pool }) => pool.isReady());
-    const reservedMs = Math.min(reserveMs, leftMs * reserveShare);
-    const timeoutMs = hasUnderstudy ? Math.min(chain.primaryBudgetMs, leftMs - reservedMs) : leftMs;
-    const run = await model.pool.run(tensor, timeoutMs, signal);
+    const hasUnderstudy = candidates.slice(rank + 1).some(({ pool }) => pool.isReady());
+    // An idle worker has the whole budget: waiting for a decoder is no reason to leave it idle.
+    const budgetMs = chain.primaryBudgetMs - (model.pool.isIdle() ? 0 : (trace.queueMs ?? 0));
+    const time = { leftMs: deadlineMs - performance.now(), budgetMs: hasUnderstudy ? budgetMs : undefined };
+    const run = await runInTime(model, tensor, time, strict, signal);
     if (run.status === 'done') {
       trace.queueMs = (trace.queueMs ?? 0) + run.queueMs;
       trace.modelMs = run.modelMs;
@@ -107,11 +119,78 @@ export async function classify(
       };
     }
     trace.misses.push({ model: model.spec.name, status: run.status, cause: run.cause });
-    if (strict) throw primaryRequired(run.cause);
     reason ??= run.status;
     misses.push(run);
   }
-  throw unanswered(misses);
+  if (strict) throw primaryRequired(retryAfter(chain, candidates), misses[0]?.cause);
+  throw unanswered(misses, retryAfter(chain, candidates));
+}
+
+/**
+ * Before anything is decoded: whether any model can be expected to answer in time. Where nobody waits, prediction has no say:
+ * what is tried then costs nobody else time, and shows whether a prediction was too dark.
+ * @throws Problem PRIMARY_REQUIRED | DEADLINE_EXCEEDED | BUSY
+ */
+function refuseHopeless(
+  chain: ModelChain,
+  candidates: readonly ServedModel[],
+  strict: boolean,
+  deadlineMs: number,
+): void {
+  const leftMs = deadlineMs - performance.now();
+  const [leading] = chain.models;
+  if (strict && (!chain.isPrimaryServed || leading.breaker.retryInMs() > 0)) {
+    throw primaryRequired(retryAfter(chain, candidates));
+  }
+  if (leftMs <= 0) throw deadlineExceeded();
+  const ready = candidates.filter(({ pool }) => pool.isReady());
+  const decodeMs = chain.decoder.predictMs();
+  const isHopeless = ({ pool }: ServedModel) =>
+    pool.predictMs(decodeMs) > leftMs && !(chain.decoder.isIdle() && pool.isIdle());
+  if (ready.length === 0 || !ready.every(isHopeless)) return;
+  const cause = `no model is expected to answer within ${Math.round(leftMs)} ms`;
+  throw strict ? primaryRequired(retryAfter(chain, candidates), cause) : busy(cause, retryAfter(chain, candidates));
+}
+
+interface Time {
+  /** Of the client's patience. */
+  readonly leftMs: number;
+  /** Of the budget that a model has while another stands by; undefined where none does. */
+  readonly budgetMs: number | undefined;
+}
+
+/** Runs the model, unless it is taken out or its answer is predicted to come too late. */
+async function runInTime(
+  { pool, breaker }: ServedModel,
+  tensor: Tensor,
+  { leftMs, budgetMs }: Time,
+  strict: boolean,
+  signal: AbortSignal,
+): Promise<Run> {
+  if (!pool.isReady()) return pool.run(tensor, leftMs, signal); // it says why not
+  const hasUnderstudy = budgetMs !== undefined;
+  const deadlineMs = hasUnderstudy ? leftMs - Math.min(reserveMs, leftMs * reserveShare) : leftMs;
+  const predictedMs = pool.predictMs();
+  const isIdle = pool.isIdle();
+  const isTooLate = predictedMs > deadlineMs && (hasUnderstudy || !isIdle);
+  const isOverBudget = hasUnderstudy && predictedMs > budgetMs && !isIdle;
+  if (isTooLate || isOverBudget) {
+    const allowedMs = Math.round(isTooLate ? deadlineMs : (budgetMs as number));
+    return { status: 'overload', cause: `predicted to take ${Math.round(predictedMs)} ms of ${allowedMs}` };
+  }
+  if ((hasUnderstudy || strict) && !breaker.admits()) {
+    return { status: 'error', cause: 'taken out after repeated failures' };
+  }
+  const timeoutMs = hasUnderstudy ? Math.min(deadlineMs, budgetMs) : deadlineMs;
+  const run = await pool.run(tensor, timeoutMs, signal);
+  breaker.record(verdictOn(run, timeoutMs < deadlineMs));
+  return run;
+}
+
+/** A run that overstays counts against the model only where it had its whole budget: a hasty client proves nothing. */
+function verdictOn(run: Run, hadBudget: boolean): 'success' | 'failure' | 'unknown' {
+  if (run.status === 'done') return 'success';
+  return run.status === 'error' || (run.status === 'timeout' && run.overstayed && hadBudget) ? 'failure' : 'unknown';
 }
 
 /** The tensor for a model's input, from an image decoded once for each geometry and converted once for each recipe. */
@@ -128,7 +207,7 @@ function createPreparation(
     if (known) return known;
     const startedMs = performance.now();
     const geometry = `${input.resize}/${input.crop}`;
-    const { image, waitedMs } = images.get(geometry) ?? (await chain.decode(bytes, input, signal));
+    const { image, waitedMs } = images.get(geometry) ?? (await chain.decoder.decode(bytes, input, signal));
     const tensor = toTensor(image.pixels, input);
     images.set(geometry, { image, waitedMs: 0 });
     tensors.set(inputKey, tensor);
@@ -140,16 +219,30 @@ function createPreparation(
   };
 }
 
-function primaryRequired(cause?: string): Problem {
+function primaryRequired(retryAfter: string, cause?: string): Problem {
   const detail = 'Expected the primary model for handling=strict but received no answer from it in time';
-  return new Problem('PRIMARY_REQUIRED', detail, { cause, headers: { 'retry-after': '1', 'x-reason': 'strict' } });
+  return new Problem('PRIMARY_REQUIRED', detail, {
+    cause,
+    headers: { 'retry-after': retryAfter, 'x-reason': 'strict' },
+  });
+}
+
+/** Whole seconds, from 1 to 30, after which what waits now will be done and a model that is taken out tried again. */
+function retryAfter({ decoder }: ModelChain, candidates: readonly ServedModel[]): string {
+  const decodeMs = decoder.predictMs();
+  const waits = candidates
+    .filter(({ pool }) => pool.isReady()) // one that loads is ready in less than a second
+    .map(({ pool, breaker }) => Math.max(pool.predictMs(decodeMs), breaker.retryInMs()));
+  const seconds = waits.length > 0 ? Math.ceil(Math.min(...waits) / 1000) : 1;
+  return String(Math.max(1, Math.min(30, seconds)));
 }
 
 /** What the client is told when no model answered: what time or room could mend comes before what is broken. */
-function unanswered(misses: readonly Miss[]): Problem {
+function unanswered(misses: readonly Miss[], retryAfter: string): Problem {
   const causeOf = (status: Miss['status']) => misses.find((miss) => miss.status === status)?.cause;
   const [overload, timeout, warming] = [causeOf('overload'), causeOf('timeout'), causeOf('warming')];
-  if (overload !== undefined) return busy(overload);
+  if (misses.at(-1)?.status === 'timeout') return deadlineExceeded(timeout); // the last model had all the time that was left
+  if (overload !== undefined) return busy(overload, retryAfter);
   if (timeout !== undefined) return deadlineExceeded(timeout);
   if (warming !== undefined) return starting(warming);
   return new Problem('INTERNAL', internalDetail, { cause: misses.at(-1)?.cause });
@@ -160,9 +253,9 @@ export function deadlineExceeded(cause?: string): Problem {
 }
 
 /** This function is full; another may not be. */
-export function busy(cause?: string): Problem {
+export function busy(cause: string, retryAfter: string): Problem {
   const detail = 'Expected a free place in the queue but received more requests than can be answered in time';
-  return new Problem('BUSY', detail, { cause, headers: { 'retry-after': '1', 'x-reason': 'busy' } });
+  return new Problem('BUSY', detail, { cause, headers: { 'retry-after': retryAfter, 'x-reason': 'busy' } });
 }
 
 export function starting(cause?: string): Problem {

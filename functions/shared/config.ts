@@ -6,7 +6,7 @@ export interface Config {
   readonly maxPixels: number;
   /** Patience when the client names none. @default 5000 */
   readonly deadlineMs: number;
-  /** Longest time, wait included, that the primary model is given while MobileNet stands by. @default 1000 */
+  /** Longest predicted time, waits included, for which the primary model is chosen while MobileNet stands by. @default 1000 */
   readonly primaryBudgetMs: number;
   /** Inference threads of the leading model, one session each. @default the cores that the cgroup allows */
   readonly workers: number;

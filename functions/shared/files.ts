@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 
 /** The text of a file, or undefined where there is none. @throws the system's error when it exists but cannot be read */
 export function readTextFile(path: string): string | undefined {
@@ -18,5 +18,14 @@ export function sha256OfFile(path: string): string | undefined {
   } catch (fault) {
     if ((fault as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw fault;
+  }
+}
+
+/** The kernel's id of the calling thread, or undefined where there is no Linux /proc. */
+export function readThreadId(): number | undefined {
+  try {
+    return Number(readlinkSync('/proc/thread-self').split('/').at(-1));
+  } catch {
+    return undefined;
   }
 }

@@ -1,42 +1,61 @@
-/** Runs a task when there is room for it; the task is told how many milliseconds it waited. */
-export type Gate = <T>(task: (waitedMs: number) => Promise<T>, signal: AbortSignal) => Promise<T>;
+import type { Estimate } from './estimate.ts';
 
-/**
- * Lets `limit` tasks run at a time; the others wait in order. Rejects with the signal's reason as soon as it is aborted: a
- * task that waits is never begun then, one that runs keeps its place until it ends.
- */
-export function createGate(limit: number): Gate {
+/** Lets a limited number of tasks run at a time. */
+export interface Gate {
+  /**
+   * Runs a task when there is room for it; the task is told how many milliseconds it waited. Rejects with the signal's
+   * reason as soon as it is aborted: a task that waits is never begun then, one that runs keeps its place until it ends.
+   */
+  enter<T>(task: (waitedMs: number) => Promise<T>, signal: AbortSignal): Promise<T>;
+  /** Whether a task would begin at once. */
+  isIdle(): boolean;
+  /** Milliseconds after which a task that entered now would have ended, by the mean of the tasks so far. */
+  predictMs(): number;
+}
+
+/** A gate for `limit` tasks at a time, the others wait in order. `estimate` learns how long a task takes. */
+export function createGate(limit: number, estimate: Estimate): Gate {
   const waiting = new Set<() => void>();
   let running = 0;
 
   async function hold<T>(task: () => Promise<T>): Promise<T> {
     running += 1;
+    const startedMs = performance.now();
     try {
       return await task();
     } finally {
+      estimate.observe(performance.now() - startedMs);
       running -= 1;
       const [next] = waiting;
       next?.();
     }
   }
 
-  return (task, signal) =>
-    new Promise((resolve, reject) => {
-      const enteredMs = performance.now();
-      const begin = () => {
-        waiting.delete(begin);
-        hold(() => task(performance.now() - enteredMs)).then(resolve, reject);
-      };
-      const leave = () => {
-        waiting.delete(begin);
-        reject(signal.reason);
-      };
-      if (signal.aborted) {
-        leave();
-        return;
-      }
-      signal.addEventListener('abort', leave, { once: true });
-      if (running < limit) begin();
-      else waiting.add(begin);
-    });
+  return {
+    enter: (task, signal) =>
+      new Promise((resolve, reject) => {
+        const enteredMs = performance.now();
+        const begin = () => {
+          waiting.delete(begin);
+          hold(() => task(performance.now() - enteredMs)).then(resolve, reject);
+        };
+        const leave = () => {
+          waiting.delete(begin);
+          reject(signal.reason);
+        };
+        if (signal.aborted) {
+          leave();
+          return;
+        }
+        signal.addEventListener('abort', leave, { once: true });
+        if (running < limit) begin();
+        else waiting.add(begin);
+      }),
+    isIdle: () => running < limit,
+    predictMs() {
+      // A place is free after limit - 1 others at the most, on average one comes free each mean / limit.
+      const before = Math.max(0, running + waiting.size + 1 - limit);
+      return estimate.meanMs() * (1 + before / limit);
+    },
+  };
 }

@@ -7,7 +7,7 @@ import { asProblem, type Problem, toProblemJson } from './problem.ts';
 import { type RequestParameters, type Route, readParameters, readRequestId, readRoute } from './request.ts';
 import type { Service } from './service.ts';
 import { describeState } from './state.ts';
-import { judgeUploadHeaders, readUpload } from './upload.ts';
+import { judgeUploadHeaders, maxBodyBytes, readUpload } from './upload.ts';
 
 /** A request as the framework hands it over; `rawBody` is its whole body. */
 export type FunctionRequest = IncomingMessage & { rawBody?: Buffer };
@@ -41,15 +41,19 @@ interface Exchange {
   problem?: Problem;
 }
 
-/** Uploads held at a time for each worker: at 10 MB each, 320 MB are the most that they can take of a core's memory. */
-const uploadsPerWorker = 32;
+/** Uploads held at a time for each worker: more than any deadline lets it answer ... */
+const uploadsPerWorker = 64;
+/** ... and their bytes, as so many of the largest upload: 84 MB are the most that they can take of a core's memory. */
+const largestUploadsPerWorker = 8;
 
 /** The HTTP boundary of a function: `req` and `res` go no further than here, and every answer is logged and counted once. */
 export function createHandler({ service, config, log, metrics }: HandlerOptions): Handler {
   const exchanges = new WeakMap<FunctionRequest, Exchange>();
   const { tier } = service.chain;
   const maxHeld = config.workers * uploadsPerWorker;
+  const maxHeldBytes = config.workers * largestUploadsPerWorker * config.maxUploadBytes;
   let held = 0;
+  let heldBytes = 0;
 
   function admit(request: FunctionRequest, response: ServerResponse): boolean {
     const exchange: Exchange = {
@@ -66,16 +70,25 @@ export function createHandler({ service, config, log, metrics }: HandlerOptions)
       judgeUploadHeaders(request.headers, config.maxUploadBytes);
       exchange.parameters = readParameters(url.searchParams, request.headers, config.deadlineMs, Date.now());
       if (!service.canAnswer()) throw starting();
-      if (held >= maxHeld) throw busy(`${maxHeld} uploads are held already`);
-      held += 1;
-      response.once('close', () => {
-        held -= 1;
-      });
+      hold(request, response);
       return true;
     } catch (fault) {
       refuse(request, response, fault);
       return false;
     }
+  }
+
+  /** Takes the upload's share of memory until its answer is sent. @throws Problem BUSY */
+  function hold(request: FunctionRequest, response: ServerResponse): void {
+    const bytes = Number(request.headers['content-length'] ?? maxBodyBytes(request.headers, config.maxUploadBytes));
+    if (held >= maxHeld) throw busy(`${maxHeld} uploads are held already`, '1');
+    if (heldBytes + bytes > maxHeldBytes) throw busy(`${heldBytes} bytes of uploads are held already`, '1');
+    held += 1;
+    heldBytes += bytes;
+    response.once('close', () => {
+      held -= 1;
+      heldBytes -= bytes;
+    });
   }
 
   function refuse(request: FunctionRequest, response: ServerResponse, fault: unknown): void {

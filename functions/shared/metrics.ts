@@ -7,6 +7,7 @@ interface Counts {
   readonly busy: number;
   readonly abandoned: number;
   readonly queued: number;
+  readonly isTakenOut: boolean;
 }
 
 export interface Metrics {
@@ -51,6 +52,9 @@ export function createMetrics(): Metrics {
   gauge('understudy_workers', 'Workers that can run the model', (counts) => counts.workers);
   gauge('understudy_workers_busy', 'Workers with a run in flight', (counts) => counts.busy);
   gauge('understudy_workers_abandoned', 'Busy workers whose run overstayed', (counts) => counts.abandoned);
+  gauge('understudy_breaker_open', '1 while the model is taken out after repeated failures', (counts) =>
+    Number(counts.isTakenOut),
+  );
   gauge('understudy_queue', 'Runs that wait for a worker', (counts) => counts.queued);
 
   return {

@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads';
+import type { Estimate } from './estimate.ts';
 import type { Tensor } from './tensor.ts';
 
 /** What a worker loads, and the golden case that it must pass before it serves. */
@@ -7,12 +8,14 @@ export interface Load {
   readonly inputName: string;
   readonly outputName: string;
   readonly golden: { readonly tensor: Tensor; readonly logits: readonly number[]; readonly tolerance: number };
+  /** By how much the scheduler prefers everyone else on a crowded core, 0 to 19. */
+  readonly niceness: number;
 }
 
 export type ToWorker = { readonly type: 'run'; readonly tensor: Tensor } | { readonly type: 'quit' };
 
 export type FromWorker =
-  | { readonly type: 'ready' }
+  | { readonly type: 'ready'; readonly modelMs: number }
   | { readonly type: 'refused'; readonly error: string; readonly isFinal: boolean }
   | { readonly type: 'done'; readonly logits: Float32Array; readonly modelMs: number }
   | { readonly type: 'raised'; readonly error: string };
@@ -20,7 +23,12 @@ export type FromWorker =
 /** How a run ended: with logits, or with the reason why another model must answer. */
 export type Run =
   | { readonly status: 'done'; readonly logits: Float32Array; readonly queueMs: number; readonly modelMs: number }
-  | { readonly status: 'error' | 'timeout' | 'overload' | 'warming'; readonly cause: string };
+  | {
+      readonly status: 'error' | 'timeout' | 'overload' | 'warming';
+      readonly cause: string;
+      /** Whether it was running, and not waiting, when its time was over. */
+      readonly overstayed?: boolean;
+    };
 
 export interface PoolCounts {
   readonly workers: number;
@@ -33,6 +41,13 @@ export interface PoolCounts {
 export interface Pool {
   /** Whether a run could start now or after those before it. */
   isReady(): boolean;
+  /** Whether a run would start at once. */
+  isIdle(): boolean;
+  /**
+   * Milliseconds after which a run that came in `afterMs` would have ended, on the safe side; Infinity while not ready. A run
+   * that overstays is expected to take as long again.
+   */
+  predictMs(afterMs?: number): number;
   /** Starts the workers; settles when the first of them can serve or is lost. */
   start(): Promise<void>;
   /**
@@ -54,6 +69,8 @@ export interface PoolOptions {
   readonly workers: number;
   /** Most runs that wait; the next one is told `overload`. */
   readonly maxQueued: number;
+  /** Learns how long a run holds its worker. */
+  readonly estimate: Estimate;
   readonly onEvent: (severity: 'info' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
 }
 
@@ -80,7 +97,7 @@ const longestDelayMs = 10_000; // one that keeps dying costs one start every ten
  * A run cannot be interrupted. One that overstays is abandoned: its request is told `timeout` at once, its worker stays
  * busy until the run ends.
  */
-export function createPool({ script, load, workers, maxQueued, onEvent }: PoolOptions): Pool {
+export function createPool({ script, load, workers, maxQueued, estimate, onEvent }: PoolOptions): Pool {
   const slots = new Set<Slot>();
   const queue: Job[] = [];
   let fault: string | undefined; // why the last worker was lost, until one is ready again
@@ -109,13 +126,17 @@ export function createPool({ script, load, workers, maxQueued, onEvent }: PoolOp
     if (message.type === 'ready') {
       slot.ready = true;
       fault = undefined;
+      estimate.observe(message.modelMs);
       onEvent('info', 'worker ready', { path: load.path });
       markStarted();
     } else {
       const job = slot.job;
       slot.job = undefined;
       if (message.type === 'done') deaths = 0;
-      if (job) finish(job, message);
+      if (job) {
+        estimate.observe(performance.now() - job.startedMs);
+        finish(job, message);
+      }
     }
     if (closing) slot.worker.postMessage({ type: 'quit' } satisfies ToWorker);
     else dispatch();
@@ -172,8 +193,28 @@ export function createPool({ script, load, workers, maxQueued, onEvent }: PoolOp
     return !closing && [...slots].some((slot) => slot.ready);
   }
 
+  function isIdle(): boolean {
+    return queue.length === 0 && [...slots].some((slot) => slot.ready && !slot.job);
+  }
+
+  function remainingMs({ job }: Slot): number {
+    if (!job) return 0;
+    const ranMs = performance.now() - job.startedMs;
+    return ranMs <= estimate.highMs() ? Math.max(0, estimate.meanMs() - ranMs) : ranMs;
+  }
+
+  function predictMs(afterMs = 0): number {
+    if (!isReady()) return Number.POSITIVE_INFINITY;
+    const freeInMs = [...slots].filter(({ ready }) => ready).map(remainingMs);
+    const earliest = () => freeInMs.indexOf(Math.min(...freeInMs));
+    for (const _ of queue) freeInMs[earliest()] = Math.min(...freeInMs) + estimate.meanMs();
+    return Math.max(afterMs, Math.min(...freeInMs)) + estimate.highMs();
+  }
+
   return {
     isReady,
+    isIdle,
+    predictMs,
     hasGivenUp: () => givenUp,
     start() {
       for (let i = 0; i < workers; i += 1) spawn();
@@ -185,8 +226,7 @@ export function createPool({ script, load, workers, maxQueued, onEvent }: PoolOp
         return Promise.resolve({ status: fault === undefined ? 'warming' : 'error', cause });
       }
       if (timeoutMs <= 0 || signal?.aborted) return Promise.resolve({ status: 'timeout', cause: 'no time was left' });
-      const idle = [...slots].some((slot) => slot.ready && !slot.job);
-      if (!idle && queue.length >= maxQueued) {
+      if (!isIdle() && queue.length >= maxQueued) {
         return Promise.resolve({ status: 'overload', cause: `${maxQueued} runs wait already` });
       }
       return new Promise((resolve) => {
@@ -194,7 +234,7 @@ export function createPool({ script, load, workers, maxQueued, onEvent }: PoolOp
         const leave = (cause: string) => {
           const place = queue.indexOf(job);
           if (place !== -1) queue.splice(place, 1);
-          settle(job, { status: 'timeout', cause });
+          settle(job, { status: 'timeout', cause, overstayed: job.startedMs > 0 && !signal?.aborted });
         };
         job.timer = setTimeout(() => leave(`no answer within ${Math.round(timeoutMs)} ms`), timeoutMs);
         signal?.addEventListener('abort', () => leave('nobody waits any more'), { once: true });

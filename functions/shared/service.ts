@@ -1,6 +1,8 @@
+import { createBreaker } from './breaker.ts';
 import { ModelError, type ModelSpec, readModelSpec } from './catalog.ts';
 import type { ModelChain, ServedModel, Tier } from './classify.ts';
 import type { Config } from './config.ts';
+import { createEstimate } from './estimate.ts';
 import { createGate } from './gate.ts';
 import { decodeImage } from './image.ts';
 import type { Log } from './log.ts';
@@ -35,8 +37,16 @@ export interface ServiceOptions {
 
 const workerScript = new URL('./worker.js', import.meta.url);
 
-/** Waiting runs a worker: at 10 ms a run the last one waits 160 ms, well inside the primary budget of 1 s. */
-const queuedPerWorker = 16;
+/** Waiting runs a worker, 150 kB each at 224 pixels. What time allows is decided by prediction; this bounds the memory. */
+const queuedPerWorker = 64;
+
+/** Three failures in a row are no accident, and no more than three clients then had to wait for nothing. */
+const breakerFailures = 3;
+/** Half of the ten seconds within which a model that is well again should lead again. */
+const breakerOpenMs = 5000;
+
+/** The leading model gives way to the event loop, decoders and models that stand by wherever a core is short. */
+const leadingNiceness = 5;
 
 /**
  * Reads the model folders and starts their workers, the last model's first: it is the smallest and answers while the others
@@ -57,9 +67,11 @@ export function createService({ tier, names, config, log, metrics }: ServiceOpti
   });
   if (specs.length === 0) throw new ModelError(faults.join('\n'));
 
-  const models = specs.map((spec, rank) => ({ spec, pool: openPool(spec, rank) })) as [ServedModel, ...ServedModel[]];
+  const models = specs.map((spec, rank) => serveModel(spec, rank)) as [ServedModel, ...ServedModel[]];
   const lost = startAll();
-  for (const { spec, pool } of models) metrics.watchModel(spec.name, pool.counts);
+  for (const { spec, pool, breaker } of models) {
+    metrics.watchModel(spec.name, () => ({ ...pool.counts(), isTakenOut: !breaker.isClosed() }));
+  }
 
   async function startAll(): Promise<ModelError> {
     for (const { pool } of models.toReversed()) await pool.start();
@@ -67,6 +79,16 @@ export function createService({ tier, names, config, log, metrics }: ServiceOpti
       return new ModelError(`Expected a model that passes its golden case but received ${names.join(', ')}`);
     }
     return new Promise(() => {});
+  }
+
+  function serveModel(spec: ModelSpec, rank: number): ServedModel {
+    const breaker = createBreaker({
+      failures: breakerFailures,
+      openMs: breakerOpenMs,
+      onChange: (isClosed) =>
+        log(isClosed ? 'info' : 'error', isClosed ? 'model back in' : 'model taken out', { model: spec.name }),
+    });
+    return { spec, pool: openPool(spec, rank), breaker };
   }
 
   function openPool(spec: ModelSpec, rank: number): Pool {
@@ -78,14 +100,16 @@ export function createService({ tier, names, config, log, metrics }: ServiceOpti
         inputName: spec.input.name,
         outputName: spec.output.name,
         golden: { ...spec.golden, tensor: toTensor(goldenPixels(spec.input.crop), spec.input) },
+        niceness: rank === 0 && specs.length > 1 ? leadingNiceness : 0,
       },
       workers,
       maxQueued: workers * queuedPerWorker,
+      estimate: createEstimate(),
       onEvent: (severity, message, fields) => log(severity, message, { model: spec.name, ...fields }),
     });
   }
 
-  const decodeGate = createGate(config.workers);
+  const gate = createGate(config.workers, createEstimate());
   let draining = false;
   return {
     chain: {
@@ -93,13 +117,17 @@ export function createService({ tier, names, config, log, metrics }: ServiceOpti
       models,
       isPrimaryServed: tier === 'primary' && models[0].spec.name === names[0],
       primaryBudgetMs: config.primaryBudgetMs,
-      decode: (bytes, input, signal) =>
-        decodeGate(
-          async (waitedMs) => ({ image: await decodeImage(bytes, input, config.maxPixels), waitedMs }),
-          signal,
-        ),
+      decoder: {
+        isIdle: gate.isIdle,
+        predictMs: gate.predictMs,
+        decode: (bytes, input, signal) =>
+          gate.enter(
+            async (waitedMs) => ({ image: await decodeImage(bytes, input, config.maxPixels), waitedMs }),
+            signal,
+          ),
+      },
     },
-    missing: () => names.filter((name) => !models.some(({ spec, pool }) => spec.name === name && pool.isReady())),
+    missing: () => names.filter((name) => !models.some((model) => model.spec.name === name && canServe(model))),
     canAnswer: () => models.some(({ pool }) => pool.isReady()),
     isDraining: () => draining,
     lost,
@@ -110,4 +138,10 @@ export function createService({ tier, names, config, log, metrics }: ServiceOpti
       await Promise.all(models.map(({ pool }) => pool.close()));
     },
   };
+}
+
+/** Whether the model can be expected to answer: loaded, not taken out, and not all of its workers lost to runs that overstay. */
+function canServe({ pool, breaker }: ServedModel): boolean {
+  const { workers, abandoned } = pool.counts();
+  return pool.isReady() && breaker.isClosed() && abandoned < workers;
 }

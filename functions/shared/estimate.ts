@@ -1,0 +1,32 @@
+/** A duration learned from its samples, in milliseconds. */
+export interface Estimate {
+  observe(ms: number): void;
+  /** Moving mean; 0 before the first sample. */
+  meanMs(): number;
+  /** What few samples exceed: the mean and four mean deviations; 0 before the first sample. */
+  highMs(): number;
+}
+
+// TCP's estimate of a round trip, RFC 6298: it follows a change within about ten samples and forgives a single outlier.
+const meanGain = 1 / 8;
+const deviationGain = 1 / 4;
+const deviations = 4;
+
+/** Exponentially weighted mean and deviation, as TCP keeps them. */
+export function createEstimate(): Estimate {
+  let mean = 0;
+  let deviation = 0;
+  let isFirst = true;
+  return {
+    observe(ms) {
+      if (isFirst) [mean, deviation] = [ms, ms / 2];
+      else {
+        deviation += deviationGain * (Math.abs(mean - ms) - deviation);
+        mean += meanGain * (ms - mean);
+      }
+      isFirst = false;
+    },
+    meanMs: () => mean,
+    highMs: () => mean + deviations * deviation,
+  };
+}
