@@ -76,9 +76,9 @@ export interface Trace {
   readonly misses: { readonly model: string; readonly status: string; readonly cause: string }[];
 }
 
-/** Kept back for the model that stands by: its run takes a few milliseconds, its wait behind others a few times that ... */
+/** Kept back of the patience for the model that stands by: its run takes a few milliseconds, its wait a few times that ... */
 const reserveMs = 250;
-/** ... but of a short patience no more than this share, so that the leading model is tried at all. */
+/** ... but of a short patience or budget no more than this share, so that the leading model is tried at all. */
 const reserveShare = 0.25;
 
 /**
@@ -101,11 +101,10 @@ export async function classify(
 
   for (const [rank, model] of candidates.entries()) {
     const tensor = await prepare(model.spec);
-    const hasUnderstudy = candidates.slice(rank + 1).some(({ pool }) => pool.isReady());
-    // An idle worker has the whole budget: waiting for a decoder is no reason to leave it idle.
-    const budgetMs = chain.primaryBudgetMs - (model.pool.isIdle() ? 0 : (trace.queueMs ?? 0));
-    const time = { leftMs: deadlineMs - performance.now(), budgetMs: hasUnderstudy ? budgetMs : undefined };
-    const run = await runInTime(model, tensor, time, strict, signal);
+    const understudy = candidates.slice(rank + 1).find(({ pool }) => pool.isReady());
+    const leftMs = deadlineMs - performance.now();
+    const budgetMs = understudy && budgetFor(model, understudy, chain.primaryBudgetMs, trace.queueMs ?? 0);
+    const run = await runInTime(model, tensor, { leftMs, budgetMs }, strict, signal);
     if (run.status === 'done') {
       trace.queueMs = (trace.queueMs ?? 0) + run.queueMs;
       trace.modelMs = run.modelMs;
@@ -157,6 +156,13 @@ interface Time {
   readonly leftMs: number;
   /** Of the budget that a model has while another stands by; undefined where none does. */
   readonly budgetMs: number | undefined;
+}
+
+/** What is left of the budget for the model after waiting for a decoder, and after what its understudy would need. */
+function budgetFor(model: ServedModel, understudy: ServedModel, budgetMs: number, waitedMs: number): number {
+  const reservedMs = Math.min(understudy.pool.predictMs(), budgetMs * reserveShare);
+  // Leaving a worker idle because of a wait elsewhere would make nobody's answer come sooner.
+  return budgetMs - reservedMs - (model.pool.isIdle() ? 0 : waitedMs);
 }
 
 /** Runs the model, unless it is taken out or its answer is predicted to come too late. */
