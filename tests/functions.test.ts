@@ -176,6 +176,28 @@ describe.each([
     expect(answer).toContain('UPLOAD_TOO_LARGE');
   });
 
+  it('answers UPLOAD_TIMEOUT to an upload that takes longer than 15 s', async () => {
+    const upload = httpRequest(`${fn.url}/classify`, {
+      method: 'POST',
+      headers: { 'content-type': 'image/jpeg', 'content-length': photo.length },
+    });
+    upload.on('error', () => {}); // the connection is closed while the upload goes on
+    const startedMs = performance.now();
+    upload.write(photo.subarray(0, 1000));
+
+    const [answer] = await once(upload, 'response');
+    const waitedMs = performance.now() - startedMs;
+    const problem = JSON.parse(Buffer.concat(await answer.toArray()).toString());
+    upload.destroy();
+
+    expect(answer.statusCode).toBe(408);
+    expect(problem).toMatchObject({
+      code: 'UPLOAD_TIMEOUT',
+      detail: 'Expected the whole upload within 15 s but received 1000 bytes',
+    });
+    expect(waitedMs).toBeGreaterThan(14_900);
+  }, 20_000);
+
   it('answers its probes and the Open Inference Protocol', async () => {
     const json = async (path: string) => (await fetch(fn.url + path)).json();
 
