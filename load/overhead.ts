@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import sharp from 'sharp';
@@ -10,6 +11,7 @@ import { loadConfig } from '../functions/shared/config.ts';
 import { decodeImage } from '../functions/shared/image.ts';
 import { loadModel } from '../functions/shared/model.ts';
 import { toTensor } from '../functions/shared/tensor.ts';
+import type { LoopReport } from './loop.ts';
 import { freePort } from './port.ts';
 import type { Probing } from './probe.ts';
 import { machine, median, print, quantile, table } from './report.ts';
@@ -84,6 +86,8 @@ interface Stack {
   readonly origin: string;
   /** The primary itself, without nginx. */
   readonly primary: string;
+  /** What the functions' event loops reported at their end. */
+  readonly loops: LoopReport[];
 }
 
 async function startStack(): Promise<Stack> {
@@ -91,8 +95,13 @@ async function startStack(): Promise<Stack> {
   const script = fileURLToPath(new URL('../ingress/start.js', import.meta.url));
   // One client sends more here than the ingress grants to a stranger.
   const limits = { INGRESS_RATE: '100000', INGRESS_BURST: '100000', INGRESS_CONNECTIONS: '1000' };
-  const env = { ...process.env, ...limits, PORT: String(port) };
+  const watched = { NODE_OPTIONS: `--import=${new URL('./loop.js', import.meta.url)}` };
+  const env = { ...process.env, ...limits, ...watched, PORT: String(port) };
   const child = spawn(process.execPath, [script], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const loops: LoopReport[] = [];
+  createInterface(child.stderr).on('line', (line) => {
+    if (line.startsWith('{"message":"event loop"')) loops.push(JSON.parse(line));
+  });
   let output = '';
   const primaryPort = new Promise<string>((resolve, reject) => {
     for (const stream of [child.stdout, child.stderr]) {
@@ -104,7 +113,7 @@ async function startStack(): Promise<Stack> {
     }
     child.once('exit', () => reject(new Error(output)));
   });
-  return { child, origin: `http://127.0.0.1:${port}`, primary: `http://127.0.0.1:${await primaryPort}` };
+  return { child, origin: `http://127.0.0.1:${port}`, primary: `http://127.0.0.1:${await primaryPort}`, loops };
 }
 
 async function measureOverhead(stack: Stack, name: string, photo: Buffer): Promise<void> {
@@ -140,13 +149,6 @@ async function measureOverhead(stack: Stack, name: string, photo: Buffer): Promi
   print(table(['way', 'p50', 'p99', 'above the loop', 'upload', 'decode', 'queue', 'model'], rows));
 }
 
-/** By how much the function's event loop has been late at most since the last call, as its metrics tell. */
-async function longestBlockMs(origin: string): Promise<number> {
-  const text = await (await fetch(`${origin}/metrics`)).text();
-  const seconds = /^nodejs_eventloop_lag_max_seconds (\S+)$/m.exec(text)?.[1];
-  return Number(seconds) * 1000 - 10; // Node looks every 10 ms and counts them in
-}
-
 /** Latency of GET /livez while the same process is asked to classify photos of all sizes by eight clients. */
 async function measureStalls(stack: Stack): Promise<void> {
   const sizes = [
@@ -158,7 +160,6 @@ async function measureStalls(stack: Stack): Promise<void> {
   const ask = through(stack.primary);
   const rows: string[][] = [];
   for (const busy of [false, true]) {
-    await longestBlockMs(stack.primary);
     const endMs = performance.now() + stallSeconds * 1000;
     let answered = 0;
     const clients = Array.from({ length: busy ? stallClients : 0 }, async (_, client) => {
@@ -170,14 +171,22 @@ async function measureStalls(stack: Stack): Promise<void> {
     const probing: Probing = { url: `${stack.primary}/livez`, perSecond: probesPerSecond, seconds: stallSeconds };
     const [ms] = (await once(new Worker(probeScript, { workerData: probing }), 'message')) as [number[]];
     await Promise.all(clients);
-    const blockMs = await longestBlockMs(stack.primary);
-    const figures = [quantile(ms, 0.5), quantile(ms, 0.99), Math.max(...ms), blockMs].map((value) => value.toFixed(1));
+    const figures = [quantile(ms, 0.5), quantile(ms, 0.99), Math.max(...ms)].map((value) => value.toFixed(1));
     rows.push([busy ? `${stallClients} clients` : 'nobody', (answered / stallSeconds).toFixed(1), ...figures]);
   }
   print(
     `GET /livez of the primary, ${probesPerSecond} a second, while photos of 0.2, 1.9 and 12 megapixels are classified, ms:\n`,
   );
-  print(table(['load', 'classified a second', 'p50', 'p99', 'longest', 'longest block of the event loop'], rows));
+  print(table(['load', 'classified a second', 'p50', 'p99', 'longest'], rows));
+}
+
+function reportLoops(loops: readonly LoopReport[]): void {
+  const rows = loops.map((loop) => {
+    const figures = [loop.longestStallMs, loop.longestWorkMs, loop.longestWaitMs].map((ms) => ms.toFixed(1));
+    return [loop.function, String(loop.looks), ...figures];
+  });
+  print('The event loops over all of this, ms:\n');
+  print(table(['function', 'looks', 'longest stall', 'longest work', 'longest wait for a core'], rows));
 }
 
 print(machine());
@@ -193,3 +202,4 @@ try {
   await ended;
   await model.release();
 }
+reportLoops(stack.loops);
