@@ -227,6 +227,8 @@ describe.each([
     expect(text).toMatch(/understudy_stage_seconds_count{stage="model"} [1-9]/);
     expect(text).toMatch(new RegExp(`understudy_workers{model="${model}"} [1-9]`));
     expect(text).toContain(`understudy_queue{model="${model}"} 0`);
+    expect(text).toContain(`understudy_breaker_open{model="${model}"} 0`);
+    expect(text).toMatch(new RegExp(`understudy_workers_busy_seconds_total{model="${model}"} 0\\.[0-9]*[1-9]`));
   });
 
   it('writes one JSON line a request', async () => {

@@ -7,6 +7,7 @@ interface Counts {
   readonly busy: number;
   readonly abandoned: number;
   readonly queued: number;
+  readonly busySeconds: number;
   readonly isTakenOut: boolean;
 }
 
@@ -52,6 +53,16 @@ export function createMetrics(): Metrics {
   gauge('understudy_workers', 'Workers that can run the model', (counts) => counts.workers);
   gauge('understudy_workers_busy', 'Workers with a run in flight', (counts) => counts.busy);
   gauge('understudy_workers_abandoned', 'Busy workers whose run overstayed', (counts) => counts.abandoned);
+  new Counter({
+    name: 'understudy_workers_busy_seconds_total',
+    help: 'Time for which workers had a run in flight, all workers together',
+    labelNames: ['model'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [model, counts] of watched) this.inc({ model }, counts().busySeconds);
+    },
+  });
   gauge('understudy_breaker_open', '1 while the model is taken out after repeated failures', (counts) =>
     Number(counts.isTakenOut),
   );

@@ -36,6 +36,8 @@ export interface PoolCounts {
   /** Busy with runs nobody waits for any more. */
   readonly abandoned: number;
   readonly queued: number;
+  /** Seconds for which the workers have been busy, all together and since the start. */
+  readonly busySeconds: number;
 }
 
 export interface Pool {
@@ -104,6 +106,7 @@ export function createPool({ script, load, workers, maxQueued, estimate, onEvent
   let givenUp = false;
   let closing = false;
   let deaths = 0;
+  let busyMs = 0; // of runs that have ended
   let markStarted: () => void = () => {};
   const started = new Promise<void>((resolve) => {
     markStarted = resolve;
@@ -134,7 +137,9 @@ export function createPool({ script, load, workers, maxQueued, estimate, onEvent
       slot.job = undefined;
       if (message.type === 'done') deaths = 0;
       if (job) {
-        estimate.observe(performance.now() - job.startedMs);
+        const ranMs = performance.now() - job.startedMs;
+        busyMs += ranMs;
+        estimate.observe(ranMs);
         finish(job, message);
       }
     }
@@ -249,6 +254,7 @@ export function createPool({ script, load, workers, maxQueued, estimate, onEvent
         busy: busy.length,
         abandoned: busy.filter((slot) => !slot.job?.settle).length,
         queued: queue.length,
+        busySeconds: busy.reduce((sum, { job }) => sum + performance.now() - (job as Job).startedMs, busyMs) / 1000,
       };
     },
     async close() {
