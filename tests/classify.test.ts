@@ -20,6 +20,7 @@ interface Lane {
   readonly end: Run;
   readonly predictedMs?: number;
   readonly isIdle?: boolean;
+  readonly isStale?: boolean;
   readonly failures?: number;
 }
 
@@ -31,7 +32,13 @@ function chainOf(
   const runs: { model: string; tensor: Tensor; timeoutMs: number }[] = [];
   let decodes = 0;
   const models = ends.map((given, rank) => {
-    const { end, predictedMs = 0, isIdle = true, failures = 0 } = 'end' in given ? given : ({ end: given } as Lane);
+    const {
+      end,
+      predictedMs = 0,
+      isIdle = true,
+      isStale = false,
+      failures = 0,
+    } = 'end' in given ? given : ({ end: given } as Lane);
     const spec = specOf(['wide-resnet', 'mobilenet'][rank] as string, resizes[rank]);
     const run = async (tensor: Tensor, timeoutMs: number) => {
       runs.push({ model: spec.name, tensor, timeoutMs });
@@ -41,7 +48,11 @@ function chainOf(
     const predictMs = (afterMs = 0) => afterMs + predictedMs;
     const breaker = createBreaker({ failures: 3, openMs: 5000, onChange: () => {} });
     for (let i = 0; i < failures; i += 1) breaker.record('failure');
-    return { spec, breaker, pool: { run, isReady, predictMs, isIdle: () => isIdle } as unknown as Pool };
+    return {
+      spec,
+      breaker,
+      pool: { run, isReady, predictMs, isIdle: () => isIdle, isStale: () => isStale } as unknown as Pool,
+    };
   });
   const decode = async () => {
     decodes += 1;
@@ -286,6 +297,13 @@ describe('classify', () => {
 
       expect(await ask(chain, { deadlineMs: performance.now() + 80 })).toMatchObject({ reason: 'overload' });
       expect(runs.map(({ model }) => model)).toEqual(['mobilenet']);
+    });
+
+    it('gives it that run when the prediction is stale', async () => {
+      const { chain, runs } = chainOf([{ end: done, predictedMs: 100, isStale: true }, done]);
+
+      expect((await ask(chain, { deadlineMs: performance.now() + 80 })).model).toBe('wide-resnet');
+      expect(runs[0]?.timeoutMs).toBeLessThanOrEqual(60);
     });
 
     it('does not decode what no model can answer in time, and says when to come again', async () => {

@@ -12,7 +12,7 @@ const kills = blocks(-2);
 function makePool({ path = 'serve', workers = 1, maxQueued = 4, estimate = createEstimate() } = {}): Pool {
   const golden = { tensor: blocks(0), logits: [0], tolerance: 1 };
   const load = { path, inputName: 'image', outputName: 'logits', golden, niceness: 0 };
-  const pool = createPool({ script, load, workers, maxQueued, estimate, onEvent: () => {} });
+  const pool = createPool({ script, load, workers, maxQueued, estimate, longestMs: 80, onEvent: () => {} });
   open.push(pool);
   return pool;
 }
@@ -179,14 +179,28 @@ describe('createPool', () => {
     expect(last - first).toBeGreaterThanOrEqual(0.299);
   });
 
-  it('says whether a run was running when its time was over', async () => {
+  it('blames the run that ran for most of its time, not the ones that waited for most of it', async () => {
     const pool = makePool();
     await pool.start();
 
-    const [ran, waited] = await Promise.all([pool.run(blocks(200), 50), pool.run(blocks(0), 50)]);
+    const runs = await Promise.all([pool.run(blocks(200), 100), pool.run(blocks(300), 300), pool.run(blocks(0), 100)]);
 
-    expect([ran, waited].map(({ status }) => status)).toEqual(['timeout', 'timeout']);
-    expect([ran, waited].map((run) => 'overstayed' in run && run.overstayed)).toEqual([true, false]);
+    expect(runs.map(({ status }) => status)).toEqual(['timeout', 'timeout', 'timeout']);
+    expect(runs.map((run) => 'overstayed' in run && run.overstayed)).toEqual([true, false, false]);
+  });
+
+  it('is stale when it is idle and the last run was a second ago', async () => {
+    const pool = makePool();
+    await pool.start();
+
+    const atFirst = pool.isStale();
+    await sleep(1000);
+    const later = pool.isStale();
+    const run = pool.run(blocks(20), 1000);
+    const busy = pool.isStale();
+    await run;
+
+    expect([atFirst, later, busy, pool.isStale()]).toEqual([false, true, false, false]);
   });
 
   it('does not blame a run that nobody waits for any more', async () => {
@@ -201,7 +215,7 @@ describe('createPool', () => {
     expect(await run).toMatchObject({ status: 'timeout', overstayed: false });
   });
 
-  it('learns from the golden case and from every run how long one takes', async () => {
+  it('learns from the golden case and from every run how long one takes, up to its longest', async () => {
     const samples: number[] = [];
     const pool = makePool({ estimate: { ...createEstimate(), observe: (ms) => samples.push(ms) } });
     await pool.start();
@@ -212,7 +226,8 @@ describe('createPool', () => {
 
     expect(samples[0]).toBe(7);
     expect(samples[1]).toBeGreaterThanOrEqual(59);
-    expect(samples[2]).toBeGreaterThanOrEqual(99);
+    expect(samples[1]).toBeLessThan(80);
+    expect(samples[2]).toBe(80);
   });
 
   describe('predictMs', () => {

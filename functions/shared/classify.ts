@@ -178,7 +178,7 @@ async function runInTime(
   const deadlineMs = hasUnderstudy ? leftMs - Math.min(reserveMs, leftMs * reserveShare) : leftMs;
   const predictedMs = pool.predictMs();
   const isIdle = pool.isIdle();
-  const isTooLate = predictedMs > deadlineMs && (hasUnderstudy || !isIdle);
+  const isTooLate = predictedMs > deadlineMs && (hasUnderstudy ? !pool.isStale() : !isIdle);
   const isOverBudget = hasUnderstudy && predictedMs > budgetMs && !isIdle;
   if (isTooLate || isOverBudget) {
     const allowedMs = Math.round(isTooLate ? deadlineMs : (budgetMs as number));

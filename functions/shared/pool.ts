@@ -26,7 +26,7 @@ export type Run =
   | {
       readonly status: 'error' | 'timeout' | 'overload' | 'warming';
       readonly cause: string;
-      /** Whether it was running, and not waiting, when its time was over. */
+      /** Whether it ran for more than half of its time, so that it is the model that was too slow and not the queue. */
       readonly overstayed?: boolean;
     };
 
@@ -45,6 +45,8 @@ export interface Pool {
   isReady(): boolean;
   /** Whether a run would start at once. */
   isIdle(): boolean;
+  /** Whether it is idle and has learned nothing for a second, so that what it predicts may long be over. */
+  isStale(): boolean;
   /**
    * Milliseconds after which a run that came in `afterMs` would have ended, on the safe side; Infinity while not ready. A run
    * that overstays is expected to take as long again.
@@ -71,8 +73,10 @@ export interface PoolOptions {
   readonly workers: number;
   /** Most runs that wait; the next one is told `overload`. */
   readonly maxQueued: number;
-  /** Learns how long a run holds its worker. */
+  /** Learns how long a run holds its worker ... */
   readonly estimate: Estimate;
+  /** ... of which no more than this: how long a process was stopped says nothing about the next run. */
+  readonly longestMs: number;
   readonly onEvent: (severity: 'info' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
 }
 
@@ -92,6 +96,7 @@ interface Slot {
 
 const firstDelayMs = 50; // a worker that dies once is back before most clients notice
 const longestDelayMs = 10_000; // one that keeps dying costs one start every ten seconds
+const staleMs = 1000; // one run a second is what it costs to find out that a slow model is fast again
 
 /**
  * A model's inference threads, one session each, and the queue before them.
@@ -99,7 +104,7 @@ const longestDelayMs = 10_000; // one that keeps dying costs one start every ten
  * A run cannot be interrupted. One that overstays is abandoned: its request is told `timeout` at once, its worker stays
  * busy until the run ends.
  */
-export function createPool({ script, load, workers, maxQueued, estimate, onEvent }: PoolOptions): Pool {
+export function createPool({ script, load, workers, maxQueued, estimate, longestMs, onEvent }: PoolOptions): Pool {
   const slots = new Set<Slot>();
   const queue: Job[] = [];
   let fault: string | undefined; // why the last worker was lost, until one is ready again
@@ -107,6 +112,7 @@ export function createPool({ script, load, workers, maxQueued, estimate, onEvent
   let closing = false;
   let deaths = 0;
   let busyMs = 0; // of runs that have ended
+  let learnedMs = 0; // when the last of them ended, on the clock of performance.now()
   let markStarted: () => void = () => {};
   const started = new Promise<void>((resolve) => {
     markStarted = resolve;
@@ -129,7 +135,7 @@ export function createPool({ script, load, workers, maxQueued, estimate, onEvent
     if (message.type === 'ready') {
       slot.ready = true;
       fault = undefined;
-      estimate.observe(message.modelMs);
+      learn(message.modelMs);
       onEvent('info', 'worker ready', { path: load.path });
       markStarted();
     } else {
@@ -139,7 +145,7 @@ export function createPool({ script, load, workers, maxQueued, estimate, onEvent
       if (job) {
         const ranMs = performance.now() - job.startedMs;
         busyMs += ranMs;
-        estimate.observe(ranMs);
+        learn(ranMs);
         finish(job, message);
       }
     }
@@ -202,6 +208,11 @@ export function createPool({ script, load, workers, maxQueued, estimate, onEvent
     return queue.length === 0 && [...slots].some((slot) => slot.ready && !slot.job);
   }
 
+  function learn(ranMs: number): void {
+    estimate.observe(Math.min(ranMs, longestMs));
+    learnedMs = performance.now();
+  }
+
   function remainingMs({ job }: Slot): number {
     if (!job) return 0;
     const ranMs = performance.now() - job.startedMs;
@@ -219,6 +230,7 @@ export function createPool({ script, load, workers, maxQueued, estimate, onEvent
   return {
     isReady,
     isIdle,
+    isStale: () => isIdle() && performance.now() - learnedMs >= staleMs,
     predictMs,
     hasGivenUp: () => givenUp,
     start() {
@@ -239,7 +251,8 @@ export function createPool({ script, load, workers, maxQueued, estimate, onEvent
         const leave = (cause: string) => {
           const place = queue.indexOf(job);
           if (place !== -1) queue.splice(place, 1);
-          settle(job, { status: 'timeout', cause, overstayed: job.startedMs > 0 && !signal?.aborted });
+          const ranMs = job.startedMs > 0 ? performance.now() - job.startedMs : 0;
+          settle(job, { status: 'timeout', cause, overstayed: ranMs > timeoutMs / 2 && !signal?.aborted });
         };
         job.timer = setTimeout(() => leave(`no answer within ${Math.round(timeoutMs)} ms`), timeoutMs);
         signal?.addEventListener('abort', () => leave('nobody waits any more'), { once: true });

@@ -105,6 +105,7 @@ export function createService({ tier, names, config, log, metrics }: ServiceOpti
       workers,
       maxQueued: workers * queuedPerWorker,
       estimate: createEstimate(),
+      longestMs: config.primaryBudgetMs,
       onEvent: (severity, message, fields) => log(severity, message, { model: spec.name, ...fields }),
     });
   }
