@@ -1,0 +1,75 @@
+/** What a client reads of a response; header names as Go writes them (`X-Model`). */
+export interface Received {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+/** A 200 whose body keeps the contract, or what is wrong with it. */
+export type Verdict = Answer | { readonly fault: string };
+
+/** What a valid answer says. */
+export interface Answer {
+  readonly fault?: undefined;
+  readonly model: string;
+  readonly version: string;
+  readonly tier: string;
+  /** Empty unless degraded. */
+  readonly reason: string;
+  /** The class that leads. */
+  readonly top: string;
+}
+
+const tiers = ['primary', 'fallback'];
+const reasons = ['error', 'timeout', 'overload', 'warming', 'failover'];
+const expectedPredictions = 5;
+
+/** Reads status, headers and body of one classification; anything but a valid 200 is a non-answer. */
+export function judge({ status, headers, body }: Received): Verdict {
+  if (status === 0) return { fault: 'no response' };
+  if (status !== 200) return { fault: `status ${status}${codeOf(body)}` };
+  let answer: Record<string, unknown>;
+  try {
+    answer = JSON.parse(body) as Record<string, unknown>;
+  } catch {
+    return { fault: 'body is no JSON' };
+  }
+  const { model, version, tier, degraded, reason, predictions } = answer ?? {};
+  if (typeof model !== 'string' || model === '') return { fault: 'no model named' };
+  if (typeof version !== 'string' || version === '') return { fault: 'no version named' };
+  if (typeof tier !== 'string' || !tiers.includes(tier)) return { fault: 'no tier named' };
+  if (degraded !== (reason !== null)) return { fault: 'degraded without reason or reason without degraded' };
+  if (reason !== null && !reasons.includes(String(reason))) return { fault: 'unknown reason' };
+  if ((tier === 'fallback') !== (reason === 'failover')) return { fault: 'tier and reason disagree' };
+  if (headers['X-Model'] !== model) return { fault: 'X-Model disagrees' };
+  if (headers['X-Tier'] !== tier) return { fault: 'X-Tier disagrees' };
+  if ((headers['X-Degraded'] ?? null) !== reason) return { fault: 'X-Degraded disagrees' };
+  const fault = judgePredictions(predictions);
+  if (fault !== undefined) return { fault };
+  return { model, version, tier, reason: reason === null ? '' : String(reason), top: topClass(predictions) };
+}
+
+/** The problem's code with a blank before it, where the body is one. */
+function codeOf(body: string): string {
+  const code = /"code":"([A-Z_]+)"/.exec(body)?.[1];
+  return code === undefined ? '' : ` ${code}`;
+}
+
+function judgePredictions(predictions: unknown): string | undefined {
+  if (!Array.isArray(predictions) || predictions.length !== expectedPredictions) return 'not five predictions';
+  let above = 1;
+  for (const { index, class: name, label, score } of predictions) {
+    if (!Number.isInteger(index) || typeof name !== 'string' || typeof label !== 'string')
+      return 'prediction incomplete';
+    if (typeof score !== 'number' || !(score >= 0 && score <= 1)) return 'score outside 0 to 1';
+    if (score > above) return 'predictions not sorted';
+    above = score;
+  }
+  return new Set(predictions.map(({ index }) => index)).size === expectedPredictions
+    ? undefined
+    : 'prediction repeated';
+}
+
+function topClass(predictions: unknown): string {
+  return (predictions as readonly { readonly class: string }[])[0]?.class ?? '';
+}

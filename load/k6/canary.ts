@@ -1,0 +1,67 @@
+// k6 run -e BASELINE=http://127.0.0.1:8080 -e CANDIDATE=http://127.0.0.1:8081 load/k6/canary.ts
+import { Counter, Gauge, Rate, Trend } from 'k6/metrics';
+import type { Options } from 'k6/options';
+import { type SummaryData, summarize } from './summary.ts';
+import { classify, common, turn } from './traffic.ts';
+
+const { BASELINE, CANDIDATE, SECONDS = '30', SUMMARY } = __ENV;
+if (!BASELINE || !CANDIDATE) throw new Error('Expected two addresses for BASELINE and CANDIDATE but received fewer');
+
+const sides = [
+  ['baseline', BASELINE],
+  ['candidate', CANDIDATE],
+] as const;
+
+/** Pairs that both leading models answered: below this many a 95th percentile is one request. */
+const fewestPairs = 40;
+
+const p95Ratio = new Gauge('p95_ratio');
+const degradedMore = new Trend('degraded_more');
+const agrees = new Rate('top1_agrees');
+const pairs = new Counter('pairs');
+
+export const options: Options = {
+  ...common,
+  // One client, so that the two never take each other's cores and the pairs stay in step.
+  scenarios: { canary: { executor: 'constant-vus', vus: 1, duration: `${SECONDS}s`, gracefulStop: '100s' } },
+  thresholds: {
+    'answered{side:baseline}': ['rate==1'], // what cannot answer is nothing to compare with
+    'answered{side:candidate}': ['rate==1'],
+    p95_ratio: ['value<=1.25'],
+    degraded_more: ['avg<=0.02'],
+    top1_agrees: ['rate>=0.95'], // of three photos: one that changes its class is too many
+    pairs: [`count>=${fewestPairs}`],
+  },
+  summaryTrendStats: ['count', 'avg', 'med', 'p(95)', 'p(99)', 'max'],
+};
+
+const times: Record<(typeof sides)[number][0], number[]> = { baseline: [], candidate: [] };
+
+export default function compare(): void {
+  const number = turn();
+  // Who comes second finds warmer caches: they take turns.
+  const inTurn = number % 2 === 0 ? sides : sides.toReversed();
+  const answers = Object.fromEntries(
+    inTurn.map(([side, origin]) => [side, classify(origin, number, { tags: { side } })]),
+  );
+  const { baseline, candidate } = answers;
+  if (baseline?.verdict.fault !== undefined || candidate?.verdict.fault !== undefined) return;
+  if (baseline === undefined || candidate === undefined) return;
+  const [before, after] = [baseline.verdict, candidate.verdict];
+  degradedMore.add(Number(after.reason !== '') - Number(before.reason !== ''));
+  if (before.reason !== '' || after.reason !== '') return;
+  agrees.add(before.top === after.top);
+  pairs.add(1);
+  times.baseline.push(baseline.ms);
+  times.candidate.push(candidate.ms);
+  if (times.baseline.length >= fewestPairs) p95Ratio.add(p95(times.candidate) / p95(times.baseline));
+}
+
+function p95(values: readonly number[]): number {
+  const sorted = values.toSorted((one, other) => one - other);
+  return sorted[Math.floor(sorted.length * 0.95)] ?? Number.NaN;
+}
+
+export function handleSummary(data: SummaryData): Record<string, string> {
+  return summarize(data, SUMMARY);
+}

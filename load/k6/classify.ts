@@ -1,0 +1,25 @@
+// k6 run -e TARGET=http://127.0.0.1:8080 -e SHAPE=overload -e CAPACITY=80 load/k6/classify.ts
+import type { Options } from 'k6/options';
+import { type Asked, planPhases } from './shapes.ts';
+import { type SummaryData, summarize } from './summary.ts';
+import { classify, common, scenariosOf, thresholdsOf, turn } from './traffic.ts';
+
+const { TARGET = 'http://127.0.0.1:8080', SHAPE = 'smoke', CAPACITY, RATE, SECONDS, FACTORS, SUMMARY } = __ENV;
+
+const asked: Asked = {
+  ...(CAPACITY && { capacity: Number(CAPACITY) }),
+  ...(RATE && { rate: Number(RATE) }),
+  ...(SECONDS && { seconds: Number(SECONDS) }),
+  ...(FACTORS && { factors: FACTORS.split(',').map(Number) }),
+};
+const phases = planPhases(SHAPE, asked);
+
+export const options: Options = { ...common, scenarios: scenariosOf(phases), thresholds: thresholdsOf(phases) };
+
+export default function request(): void {
+  classify(TARGET, turn());
+}
+
+export function handleSummary(data: SummaryData): Record<string, string> {
+  return summarize(data, SUMMARY);
+}

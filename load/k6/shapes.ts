@@ -1,0 +1,150 @@
+/** A stretch of open-loop traffic: so many requests a second arrive, whatever becomes of those before. */
+export interface Phase {
+  /** Name of the k6 scenario. */
+  readonly name: string;
+  /** Requests a second at its beginning; it moves in a straight line to `toRate`. */
+  readonly fromRate: number;
+  readonly toRate: number;
+  readonly seconds: number;
+  /** Seconds for which requests may pile up unanswered: so many clients are there from the start. */
+  readonly openSeconds: number;
+  readonly limits: Limits;
+}
+
+/** What the answers of a phase are judged by. A non-answer is a failure in every phase. */
+export interface Limits {
+  /** Largest share of answers that the primary model did not give; absent where none is promised. */
+  readonly degraded?: number;
+  /** Smallest share of requests answered within `inTimeMs`. */
+  readonly inTime?: number;
+  readonly p95Ms?: number;
+  readonly p99Ms?: number;
+}
+
+/** What a shape depends on. */
+export interface Asked {
+  /** Requests a second that the primary model can answer. */
+  readonly capacity?: number;
+  /** Requests a second of the shapes that do not depend on the capacity. */
+  readonly rate?: number;
+  /** Length of the whole shape; its phases keep their proportions. */
+  readonly seconds?: number;
+  /** Multiples of the capacity, of the overload only. */
+  readonly factors?: readonly number[];
+}
+
+/** The primary model's budget: an answer that takes longer came too late. */
+export const inTimeMs = 1000;
+
+/** What the logs of the service know k6's requests by. */
+export const requestIdPrefix = 'k6-';
+
+/** Below capacity nobody waits long: a queue that takes half the budget would be growing. */
+const calm = { degraded: 0.01, inTime: 0.999, p95Ms: inTimeMs / 2, p99Ms: inTimeMs };
+/** Above it accuracy may be lost, time may not. */
+const crowded = { inTime: 0.999, p99Ms: inTimeMs };
+
+/** Requests a second: enough to see each second of a run, far below what one core can classify. */
+const smokeRate = 2;
+const failoverRate = 20;
+
+interface Part {
+  readonly name: string;
+  /** Multiple of the base rate. */
+  readonly from: number;
+  readonly to?: number;
+  readonly seconds: number;
+  readonly openSeconds?: number;
+  readonly limits: Limits;
+}
+
+interface Shape {
+  /** What the parts multiply; undefined means the measured capacity. */
+  readonly rate?: number;
+  readonly parts: readonly Part[];
+}
+
+const shapes: Readonly<Record<string, Shape>> = {
+  // That it works at all, also on a machine that does much else: within the client's patience, and mostly undegraded.
+  smoke: { rate: smokeRate, parts: [{ name: 'smoke', from: 1, seconds: 15, limits: { degraded: 0.5, p99Ms: 5000 } }] },
+  average: { parts: [{ name: 'average', from: 0.5, seconds: 60, limits: calm }] },
+  stress: {
+    parts: [
+      { name: 'up', from: 0.5, to: 1.5, seconds: 60, limits: crowded },
+      { name: 'hold', from: 1.5, seconds: 30, limits: crowded },
+      { name: 'down', from: 1.5, to: 0.5, seconds: 30, limits: crowded },
+      { name: 'after', from: 0.5, seconds: 20, limits: calm },
+    ],
+  },
+  spike: {
+    parts: [
+      { name: 'before', from: 0.3, seconds: 20, limits: calm },
+      { name: 'spike', from: 3, seconds: 10, limits: crowded },
+      { name: 'settle', from: 0.3, seconds: 5, limits: crowded }, // what the spike left is worked off
+      { name: 'after', from: 0.3, seconds: 25, limits: calm },
+    ],
+  },
+  soak: { parts: [{ name: 'soak', from: 0.8, seconds: 1200, limits: { ...calm, degraded: 0.05 } }] },
+  // The fault comes at half time, lasts a sixth of the whole at most, and is over a sixth before `recovered` begins.
+  failover: {
+    rate: failoverRate,
+    parts: [
+      { name: 'calm', from: 1, seconds: 28, limits: calm },
+      { name: 'fault', from: 1, seconds: 22, openSeconds: 10, limits: {} }, // nginx waits 8 s for a primary that hangs
+      { name: 'recovered', from: 1, seconds: 10, limits: calm },
+    ],
+  },
+};
+
+const overloadFactors = [0.5, 1, 2, 3];
+const overloadSeconds = 60;
+
+/** Every shape of `classify.ts`, the mildest first. */
+export const shapeNames = ['smoke', 'average', 'stress', 'spike', 'soak', 'overload'] as const;
+
+/** Whether the shape's rates are multiples of the capacity. */
+export function needsCapacity(name: string): boolean {
+  return shapeOf(name, {}).rate === undefined;
+}
+
+/** The phases of a shape, in order. @throws Error where the shape or the capacity it needs is unknown */
+export function planPhases(name: string, asked: Asked = {}): readonly Phase[] {
+  const { rate: ownRate, parts } = shapeOf(name, asked);
+  const base = ownRate === undefined ? asked.capacity : (asked.rate ?? ownRate);
+  if (base === undefined || !(base > 0)) throw new Error(`Expected a rate above 0 for CAPACITY but received ${base}`);
+  const wholeSeconds = parts.reduce((sum, { seconds }) => sum + seconds, 0);
+  const stretch = (asked.seconds ?? wholeSeconds) / wholeSeconds;
+  return parts.map(({ name, from, to = from, seconds, openSeconds = 1, limits }) => ({
+    name,
+    fromRate: from * base,
+    toRate: to * base,
+    seconds: seconds * stretch,
+    openSeconds,
+    limits,
+  }));
+}
+
+/** Seconds that the phases last together. */
+export function secondsOf(phases: readonly Phase[]): number {
+  return phases.reduce((sum, { seconds }) => sum + seconds, 0);
+}
+
+/** Requests that the phases ask for together. */
+export function requestsOf(phases: readonly Phase[]): number {
+  return phases.reduce((sum, { fromRate, toRate, seconds }) => sum + ((fromRate + toRate) / 2) * seconds, 0);
+}
+
+function shapeOf(name: string, { factors = overloadFactors }: Asked): Shape {
+  if (name === 'overload') return { parts: factors.map(overloadPart) };
+  const shape = shapes[name];
+  if (shape === undefined) {
+    throw new Error(`Expected one of ${shapeNames.join(', ')} for SHAPE but received ${JSON.stringify(name)}`);
+  }
+  return shape;
+}
+
+/** At half capacity nothing at all is degraded; at capacity and beyond only the time is promised. */
+function overloadPart(factor: number): Part {
+  const limits = factor <= 0.5 ? { ...calm, degraded: 0 } : crowded;
+  return { name: `x${String(factor).replace('.', '_')}`, from: factor, seconds: overloadSeconds, limits };
+}

@@ -1,0 +1,124 @@
+import exec from 'k6/execution';
+import http from 'k6/http';
+import { Counter, Rate, Trend } from 'k6/metrics';
+import type { Options, Scenario } from 'k6/options';
+import { judge, type Verdict } from './answer.ts';
+import { inTimeMs, type Phase, requestIdPrefix, requestsOf } from './shapes.ts';
+
+/** Above what the ingress grants both tiers together (38 s): what takes longer will never be answered. */
+const patience = '45s';
+/** Beyond that patience: an iteration that is cut off would be missing from the count. */
+const gracefulStop = '50s';
+/** Share of the requests that k6 may fail to send in time; with more, the open loop was none. */
+const droppedShare = 0.01;
+/** Seconds of traffic that may be under way at once at most: the service's own patience is 5 s. */
+const mostOpenSeconds = 6;
+
+const photos = [1, 2, 3].map((number) => open(`../../tests/images/test_image_${number}.jpg`, 'b'));
+
+const latency = new Trend('latency', true);
+const answered = new Rate('answered');
+const inTime = new Rate('in_time');
+const degraded = new Rate('degraded');
+const nonAnswers = new Counter('non_answers');
+
+/** Options that every script shares: fewer tags make k6 cheaper, and the summary shows what is judged. */
+export const common: Options = {
+  systemTags: ['scenario', 'status'],
+  summaryTrendStats: ['count', 'med', 'p(95)', 'p(99)', 'max'],
+  userAgent: 'understudy-load',
+};
+
+/** Asks for one classification, counts what came back, and returns it with its time. */
+export function classify(
+  origin: string,
+  turn: number,
+  { headers = {}, tags = {} }: { headers?: Record<string, string>; tags?: Record<string, string> } = {},
+): { readonly verdict: Verdict; readonly ms: number } {
+  const photo = photos[turn % photos.length] as ArrayBuffer;
+  // Every fourth comes as a form, as curl and browsers send it; four and three share no divisor, so each photo does.
+  const isForm = turn % 4 === 0;
+  const sent = isForm ? { image: http.file(photo, 'photo.jpg', 'image/jpeg') } : photo;
+  const type = isForm ? {} : { 'content-type': 'image/jpeg' };
+  const response = http.post(`${origin}/classify`, sent, {
+    headers: { ...type, 'x-request-id': `${requestIdPrefix}${exec.scenario.name}-${turn}`, ...headers },
+    timeout: patience,
+    responseType: 'text',
+  });
+  const verdict = judge({ status: response.status, headers: response.headers, body: response.body ?? '' });
+  const ms = response.timings.duration;
+  count(response.status, verdict, ms, tags);
+  return { verdict, ms };
+}
+
+function count(status: number, verdict: Verdict, ms: number, tags: Record<string, string>): void {
+  const isAnswer = verdict.fault === undefined;
+  answered.add(isAnswer, tags);
+  inTime.add(isAnswer && ms <= inTimeMs, tags);
+  if (isAnswer) {
+    const { tier, model, version, reason } = verdict;
+    degraded.add(reason !== '', tags);
+    latency.add(ms, { ...tags, status: String(status), tier, model, version, reason });
+  } else {
+    nonAnswers.add(1, { ...tags, fault: verdict.fault });
+    latency.add(ms, { ...tags, status: String(status), fault: verdict.fault });
+  }
+}
+
+/** The number of the iteration in its scenario: which photo comes next. */
+export function turn(): number {
+  return exec.scenario.iterationInTest;
+}
+
+/** One k6 scenario a phase, one after the other, each an open loop. */
+export function scenariosOf(phases: readonly Phase[]): Record<string, Scenario> {
+  let startSeconds = 0;
+  const scenarios: Record<string, Scenario> = {};
+  for (const { name, fromRate, toRate, seconds, openSeconds } of phases) {
+    const rate = Math.max(fromRate, toRate);
+    const shared = {
+      timeUnit: '1m', // k6 wants whole numbers: a minute makes the rate exact to a sixtieth
+      startTime: `${Math.round(startSeconds * 1000)}ms`,
+      gracefulStop,
+      preAllocatedVUs: Math.ceil(rate * openSeconds) + 5,
+      maxVUs: Math.ceil(rate * Math.max(openSeconds, mostOpenSeconds)) + 10,
+    };
+    const duration = `${Math.round(seconds * 1000)}ms`;
+    const perMinute = (perSecond: number) => Math.max(1, Math.round(perSecond * 60));
+    scenarios[name] =
+      fromRate === toRate
+        ? { executor: 'constant-arrival-rate', ...shared, rate: perMinute(rate), duration }
+        : {
+            executor: 'ramping-arrival-rate',
+            ...shared,
+            startRate: perMinute(fromRate),
+            stages: [{ target: perMinute(toRate), duration }],
+          };
+    startSeconds += seconds;
+  }
+  return scenarios;
+}
+
+/** What has to hold of the phases for k6 to end with 0. */
+export function thresholdsOf(phases: readonly Phase[]): Record<string, string[]> {
+  const requests = requestsOf(phases);
+  const thresholds: Record<string, string[]> = {
+    non_answers: ['count==0'],
+    answered: ['rate==1'],
+    dropped_iterations: [`count<=${Math.ceil(requests * droppedShare)}`],
+    // Also that there was traffic: a threshold on a metric without samples holds.
+    iterations: [`count>=${Math.floor(requests * (1 - droppedShare) * 0.99)}`],
+  };
+  for (const { name, limits } of phases) {
+    const inPhase = `{scenario:${name}}`;
+    if (limits.degraded !== undefined) thresholds[`degraded${inPhase}`] = [`rate<=${limits.degraded}`];
+    if (limits.inTime !== undefined) thresholds[`in_time${inPhase}`] = [`rate>=${limits.inTime}`];
+    const times = [
+      ...(limits.p95Ms === undefined ? [] : [`p(95)<=${limits.p95Ms}`]),
+      ...(limits.p99Ms === undefined ? [] : [`p(99)<=${limits.p99Ms}`]),
+    ];
+    if (times.length === 0) continue;
+    for (const tier of ['primary', 'fallback']) thresholds[`latency{scenario:${name},tier:${tier}}`] = times;
+  }
+  return thresholds;
+}
