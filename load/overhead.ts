@@ -1,9 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import sharp from 'sharp';
 import { readModelSpec } from '../functions/shared/catalog.ts';
@@ -11,10 +8,9 @@ import { loadConfig } from '../functions/shared/config.ts';
 import { decodeImage } from '../functions/shared/image.ts';
 import { loadModel } from '../functions/shared/model.ts';
 import { toTensor } from '../functions/shared/tensor.ts';
-import type { LoopReport } from './loop.ts';
-import { freePort } from './port.ts';
 import type { Probing } from './probe.ts';
-import { machine, median, print, quantile, table } from './report.ts';
+import { loopTable, machine, median, print, quantile, table } from './report.ts';
+import { type Stack, startStack } from './stack.ts';
 
 /** The bare loop and the two ways through the service take turns, so that what else the machine does falls on all three. */
 const rounds = 7;
@@ -81,45 +77,10 @@ function drawPhoto(width: number, height: number): Promise<Buffer> {
     .toBuffer();
 }
 
-interface Stack {
-  readonly child: ChildProcess;
-  readonly origin: string;
-  /** The primary itself, without nginx. */
-  readonly primary: string;
-  /** What the functions' event loops reported at their end. */
-  readonly loops: LoopReport[];
-}
-
-async function startStack(): Promise<Stack> {
-  const port = await freePort();
-  const script = fileURLToPath(new URL('../ingress/start.js', import.meta.url));
-  // One client sends more here than the ingress grants to a stranger.
-  const limits = { INGRESS_RATE: '100000', INGRESS_BURST: '100000', INGRESS_CONNECTIONS: '1000' };
-  const watched = { NODE_OPTIONS: `--import=${new URL('./loop.js', import.meta.url)}` };
-  const env = { ...process.env, ...limits, ...watched, PORT: String(port) };
-  const child = spawn(process.execPath, [script], { env, stdio: ['ignore', 'pipe', 'pipe'] });
-  const loops: LoopReport[] = [];
-  createInterface(child.stderr).on('line', (line) => {
-    if (line.startsWith('{"message":"event loop"')) loops.push(JSON.parse(line));
-  });
-  let output = '';
-  const primaryPort = new Promise<string>((resolve, reject) => {
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (chunk: string) => {
-        if (output.length < 100_000) output += chunk;
-        const found = /"listening","function":"primary","port":(\d+)/.exec(output)?.[1];
-        if (found && output.includes('ready, ends with Ctrl-C')) resolve(found);
-      });
-    }
-    child.once('exit', () => reject(new Error(output)));
-  });
-  return { child, origin: `http://127.0.0.1:${port}`, primary: `http://127.0.0.1:${await primaryPort}`, loops };
-}
-
 async function measureOverhead(stack: Stack, name: string, photo: Buffer): Promise<void> {
   const ways: Readonly<Record<string, Ask>> = {
     'bare loop': bare,
-    'primary, without nginx': through(stack.primary),
+    'primary, without nginx': through(stack.primaryOrigin),
     'through nginx': through(stack.origin),
   };
   const samples: Record<string, Sample[]> = {};
@@ -157,7 +118,7 @@ async function measureStalls(stack: Stack): Promise<void> {
     [4000, 3000],
   ] as const;
   const photos = await Promise.all(sizes.map(([width, height]) => drawPhoto(width, height)));
-  const ask = through(stack.primary);
+  const ask = through(stack.primaryOrigin);
   const rows: string[][] = [];
   for (const busy of [false, true]) {
     const endMs = performance.now() + stallSeconds * 1000;
@@ -168,7 +129,7 @@ async function measureStalls(stack: Stack): Promise<void> {
         answered += 1;
       }
     });
-    const probing: Probing = { url: `${stack.primary}/livez`, perSecond: probesPerSecond, seconds: stallSeconds };
+    const probing: Probing = { url: `${stack.primaryOrigin}/livez`, perSecond: probesPerSecond, seconds: stallSeconds };
     const [ms] = (await once(new Worker(probeScript, { workerData: probing }), 'message')) as [number[]];
     await Promise.all(clients);
     const figures = [quantile(ms, 0.5), quantile(ms, 0.99), Math.max(...ms)].map((value) => value.toFixed(1));
@@ -180,26 +141,18 @@ async function measureStalls(stack: Stack): Promise<void> {
   print(table(['load', 'classified a second', 'p50', 'p99', 'longest'], rows));
 }
 
-function reportLoops(loops: readonly LoopReport[]): void {
-  const rows = loops.map((loop) => {
-    const figures = [loop.longestStallMs, loop.longestWorkMs, loop.longestWaitMs].map((ms) => ms.toFixed(1));
-    return [loop.function, String(loop.looks), ...figures];
-  });
-  print('The event loops over all of this, ms:\n');
-  print(table(['function', 'looks', 'longest stall', 'longest work', 'longest wait for a core'], rows));
-}
-
 print(machine());
-const stack = await startStack();
-const ended = once(stack.child, 'exit');
-process.once('SIGTERM', () => stack.child.kill('SIGINT'));
+const stopping = new AbortController();
+process.once('SIGTERM', () => stopping.abort());
+const stack = await startStack(process.env, stopping.signal);
+stopping.signal.addEventListener('abort', stack.interrupt);
 try {
   await measureOverhead(stack, 'Photo of 500x375', await drawPhoto(500, 375));
   await measureOverhead(stack, 'tests/images/test_image_1.jpg', readFileSync('tests/images/test_image_1.jpg'));
   await measureStalls(stack);
 } finally {
-  stack.child.kill('SIGINT');
-  await ended;
+  const loops = await stack.stop();
+  print('The event loops over all of this, ms:\n');
+  print(loopTable(loops));
   await model.release();
 }
-reportLoops(stack.loops);

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
+import type { LoopReport } from './loop.ts';
 
 /** The value below which `share` of them lie. */
 export function quantile(values: readonly number[], share: number): number {
@@ -30,4 +31,13 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 /** Writes a block of text and an empty line. */
 export function print(text: string): void {
   process.stdout.write(`${text}\n`);
+}
+
+/** Of each function's event loop, how late it was at most, and whether by its own work or for want of a core. */
+export function loopTable(loops: readonly LoopReport[]): string {
+  const rows = loops.map((loop) => {
+    const figures = [loop.longestStallMs, loop.longestWorkMs, loop.longestWaitMs].map((ms) => ms.toFixed(1));
+    return [loop.function, String(loop.looks), ...figures];
+  });
+  return table(['event loop of', 'looks', 'longest stall, ms', 'its own work, ms', 'waiting for a core, ms'], rows);
 }

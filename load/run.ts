@@ -9,13 +9,14 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { type Asked, inTimeMs, needsCapacity, type Phase, planPhases, secondsOf, shapeNames } from './k6/shapes.ts';
+import type { LoopReport } from './loop.ts';
 import { drawPicture, type Scene, type Stretch } from './picture.ts';
 import type { Probing } from './probe.ts';
-import { machine, print, quantile, table } from './report.ts';
+import { loopTable, machine, print, quantile, table } from './report.ts';
 import { answerTable, readSamples, type Sample, statusTable, throughput } from './samples.ts';
 import { type Stack, startStack } from './stack.ts';
 import { ensureK6, ToolError } from './tool.ts';
-import { memoryTrend, type Usage, watchUsage } from './usage.ts';
+import { type Lane, memoryTrend, readLanes, type Usage, watchUsage } from './usage.ts';
 
 const help = `npm run load -- SHAPE [options]
 
@@ -164,8 +165,12 @@ async function main(job: Job): Promise<number> {
   const probed = stack && job.shape !== 'failover' ? probeReadiness(stack.primaryOrigin, plan.seconds) : undefined;
   const meanwhile: Meanwhile = (signal) =>
     stack && job.shape === 'failover' ? makeFault(stack, job.fault, plan.seconds, signal) : nothingElse(signal);
+  const begin = probed && stack ? await readLanes(stack.primaryOrigin) : {};
   const run = await runK6(path, job.out, plan, meanwhile);
-  return report({ ...job, asked }, plan, run, { setting, readyzMs: await probed });
+  const end = probed && stack ? await readLanes(stack.primaryOrigin) : {};
+  const readyzMs = await probed;
+  const loops = (await stack?.stop()) ?? [];
+  return report({ ...job, asked }, plan, run, { setting, readyzMs, loops, lanes: { begin, end } });
 }
 
 interface Plan {
@@ -312,9 +317,12 @@ async function probeReadiness(primaryOrigin: string, seconds: number): Promise<r
 interface Surroundings {
   readonly setting: string;
   readonly readyzMs: readonly number[] | undefined;
+  readonly loops: readonly LoopReport[];
+  /** The primary's workers before and after the traffic. */
+  readonly lanes: Readonly<Record<'begin' | 'end', Readonly<Record<string, Lane>>>>;
 }
 
-function report(job: Job, plan: Plan, run: Run, { setting, readyzMs }: Surroundings): number {
+function report(job: Job, plan: Plan, run: Run, { setting, readyzMs, loops, lanes }: Surroundings): number {
   const { samples, usage, marks } = run;
   const now = new Date().toISOString().slice(0, 16).replace('T', ' ');
   const capacity = job.asked.capacity;
@@ -329,6 +337,8 @@ function report(job: Job, plan: Plan, run: Run, { setting, readyzMs }: Surroundi
     ...(readyzMs === undefined
       ? []
       : [`GET /readyz of the primary, ${readyzPerSecond} a second, ms:\n`, readyzTable(readyzMs)]),
+    ...(loops.length === 0 ? [] : [loopTable(loops)]),
+    ...(Object.keys(lanes.end).length === 0 ? [] : [laneTable(lanes, samples)]),
     ...(job.shape === 'capacity'
       ? [`The primary model answers ${throughput(samples, capacityWarmUpMs).toFixed(1)} requests a second.\n`]
       : []),
@@ -385,6 +395,20 @@ function usageTable(usage: readonly Usage[]): string {
 function readyzTable(times: readonly number[]): string {
   const figures = [quantile(times, 0.5), quantile(times, 0.99), times.reduce((most, ms) => Math.max(most, ms), 0)];
   return table(['requests', 'p50', 'p99', 'longest'], [[String(times.length), ...figures.map((ms) => ms.toFixed(1))]]);
+}
+
+/** For which share of the time from the first request to the last answer the primary's workers were busy. */
+function laneTable({ begin, end }: Surroundings['lanes'], samples: readonly Sample[]): string {
+  const [firstMs, lastMs] = [
+    samples[0]?.atMs ?? 0,
+    samples.reduce((last, { atMs, ms }) => Math.max(last, atMs + ms), 0),
+  ];
+  const rows = Object.entries(end).map(([model, { workers, busySeconds }]) => {
+    const busy = busySeconds - (begin[model]?.busySeconds ?? 0);
+    const share = busy / workers / ((lastMs - firstMs) / 1000);
+    return [model, String(workers), busy.toFixed(1), `${(share * 100).toFixed(1)} %`];
+  });
+  return table(['model in the primary', 'workers', 'busy seconds', 'busy'], rows);
 }
 
 function judgeMemory({ shape }: Job, { seconds }: Plan, usage: readonly Usage[]) {

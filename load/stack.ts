@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { requestIdPrefix } from './k6/shapes.ts';
+import type { LoopReport } from './loop.ts';
 import { freePort } from './port.ts';
 
 /** nginx and both functions, started by ingress/start.ts. */
@@ -16,8 +17,8 @@ export interface Stack {
   groups(): Readonly<Record<string, number>>;
   /** k6's next request has been answered. */
   nextRequest(): Promise<void>;
-  /** Lets it drain and end. */
-  stop(): Promise<void>;
+  /** Lets it drain and end; what the functions' event loops report at their end, those of killed ones not. */
+  stop(): Promise<readonly LoopReport[]>;
   /** Tells it to end and does not wait: for when this process itself is about to. */
   interrupt(): void;
 }
@@ -25,6 +26,7 @@ export interface Stack {
 // One client sends more here than the ingress grants to a stranger.
 const limits = { INGRESS_RATE: '100000', INGRESS_BURST: '100000', INGRESS_CONNECTIONS: '10000' };
 const script = fileURLToPath(new URL('../ingress/start.js', import.meta.url));
+const preload = `--import=${new URL('./loop.js', import.meta.url)}`;
 const photo = fileURLToPath(new URL('../../tests/images/test_image_1.jpg', import.meta.url));
 
 /** Loading the primary model takes seconds; who has not by then never will. */
@@ -37,13 +39,14 @@ const shownLines = 30;
 export async function startStack(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<Stack> {
   const port = await freePort();
   const child = spawn(process.execPath, [script], {
-    env: { ...env, ...limits, PORT: String(port) },
+    env: { ...env, ...limits, PORT: String(port), NODE_OPTIONS: `${env.NODE_OPTIONS ?? ''} ${preload}` },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true, // a Ctrl-C reaches only us: k6 ends first, then the stack
   });
-  const exited = once(child, 'exit');
+  const closed = once(child, 'close'); // its output has been read then
   signal.addEventListener('abort', () => isReady || child.kill('SIGINT'));
   const groups: Record<string, number> = {};
+  const loops: LoopReport[] = [];
   const lines: string[] = [];
   let primaryPort = '';
   let isReady = false;
@@ -54,6 +57,7 @@ export async function startStack(env: NodeJS.ProcessEnv, signal: AbortSignal): P
         if (line.includes(`"requestId":"${requestIdPrefix}`)) onRequest();
         return;
       }
+      if (line.startsWith('{"message":"event loop"')) loops.push(JSON.parse(line));
       if (lines.push(line) > shownLines) lines.shift();
       const [, name, pid] = /^understudy: (\w+) is process (\d+)$/.exec(line) ?? [];
       if (name !== undefined) groups[name] = Number(pid);
@@ -63,9 +67,10 @@ export async function startStack(env: NodeJS.ProcessEnv, signal: AbortSignal): P
   }
   const origin = `http://127.0.0.1:${port}`;
   const isRunning = () => child.exitCode === null && child.signalCode === null;
-  async function stop(): Promise<void> {
+  async function stop(): Promise<readonly LoopReport[]> {
     if (isRunning()) child.kill('SIGINT');
-    await exited;
+    await closed;
+    return loops;
   }
   try {
     while (!(isReady && primaryPort !== '') && isRunning()) await sleep(50);

@@ -95,3 +95,28 @@ function readProc(file: string): string {
     return ''; // it ended meanwhile
   }
 }
+
+/** A model's workers in the primary: how many, and for how long they have been busy, all together. */
+export interface Lane {
+  readonly workers: number;
+  readonly busySeconds: number;
+}
+
+/** What a function's metrics say of its models' workers. */
+export async function readLanes(origin: string): Promise<Readonly<Record<string, Lane>>> {
+  const text = await (await fetch(`${origin}/metrics`)).text();
+  const read = (name: string) =>
+    Object.fromEntries(
+      [...text.matchAll(new RegExp(`^${name}{model="([^"]+)"} (\\S+)$`, 'gm'))].map(([, model, value]) => [
+        model,
+        Number(value),
+      ]),
+    );
+  const [workers, busySeconds] = [read('understudy_workers'), read('understudy_workers_busy_seconds_total')];
+  return Object.fromEntries(
+    Object.keys(workers).map((model) => [
+      model,
+      { workers: workers[model] ?? 0, busySeconds: busySeconds[model] ?? Number.NaN },
+    ]),
+  );
+}
