@@ -87,11 +87,14 @@ function readInteger(name: string, text: string | string[] | undefined, fallback
   );
 }
 
-/** Milliseconds since the ingress' stamp `t=SECONDS.MILLISECONDS`; 0 without one, or when it is from the future or over 60 s old. */
+/** The ingress waits 8 s for the primary, connects, and waits 30 s for the fallback: an older stamp is of another clock. */
+const oldestStampMs = 40_000;
+
+/** Milliseconds since the ingress' stamp `t=SECONDS.MILLISECONDS`; 0 without one, or when it is from the future or too old. */
 function spentMs(stamp: string | string[] | undefined, nowMs: number): number {
   const seconds = /^t=(\d{1,12}\.\d{3})$/.exec(String(stamp))?.[1];
   const spent = nowMs - Number(seconds) * 1000;
-  return spent >= 0 && spent <= 60_000 ? spent : 0;
+  return spent >= 0 && spent <= oldestStampMs ? spent : 0;
 }
 
 /** RFC 7240: preferences are separated by commas, the first of a name counts, parameters follow a semicolon. */
