@@ -483,6 +483,29 @@ describe('the breaker', () => {
     expect(await tiersOf(1)).toEqual(['fallback']);
   });
 
+  it.each(outages.filter(([, fault]) => fault === refused || !isOwn(fault)))(
+    'is passed by, with the whole upload, when behind it the fallback meets: %s',
+    async (_name, fault) => {
+      primary.behave(own('INTERNAL'));
+      await tiersOf(3);
+      primary.behave(answer(200));
+
+      expect(await whileFaulty(fallback, fault, () => tiersOf(2))).toEqual(['primary', 'primary']);
+      expect(primary.received.map(({ bytes }) => bytes)).toEqual([photo.length, photo.length]);
+    },
+  );
+
+  it('is passed by once: 503 UNAVAILABLE when both tiers are gone', async () => {
+    primary.behave(plain(500));
+    fallback.behave(plain(500));
+    await tiersOf(3);
+    primary.behave(plain(500));
+    fallback.behave(plain(500));
+
+    expectProblem(await send(nginx.origin, { body: photo }), 'UNAVAILABLE');
+    expect([primary.received.length, fallback.received.length]).toEqual([1, 1]);
+  });
+
   it('spills to the fallback what the primary has no connection left for', async () => {
     await stop();
     const settings = localSettings({ runDir: '/', port: 1, primaryPort: primary.port, fallbackPort: fallback.port });
