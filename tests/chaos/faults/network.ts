@@ -1,0 +1,126 @@
+import { connect, type Socket } from 'node:net';
+import { evaluate, type Fault, pause, type Stage } from '../fault.ts';
+
+/** How long bad clients keep at it. */
+const badMs = 6000;
+
+function head(length: number): string {
+  return `POST /classify HTTP/1.1\r\nHost: chaos\r\nContent-Type: image/jpeg\r\nContent-Length: ${length}\r\n\r\n`;
+}
+
+function open({ stack }: Stage): Socket {
+  const socket = connect(stack.port, '127.0.0.1');
+  socket.on('error', () => {}); // being hung up on is what such a client expects
+  socket.resume();
+  return socket;
+}
+
+/** `count` connections at once that do something every `intervalMs`, beside the driver. */
+function crowd(
+  fault: Pick<Fault, 'name' | 'does'>,
+  count: number,
+  intervalMs: number,
+  act: (socket: Socket, stage: Stage, round: number) => void,
+): Fault {
+  return {
+    ...fault,
+    allows: 'none',
+    async strike(stage) {
+      const sockets = Array.from({ length: count }, () => open(stage));
+      try {
+        for (let round = 0; round * intervalMs < badMs; round += 1) {
+          for (const socket of sockets) act(socket, stage, round);
+          await pause(stage, intervalMs);
+        }
+      } finally {
+        for (const socket of sockets) socket.destroy();
+      }
+    },
+  };
+}
+
+/** A new connection every `intervalMs` that sends `part` of an upload and is gone `goneAfterMs` later. */
+function leavers(fault: Pick<Fault, 'name' | 'does'>, intervalMs: number, part: number, goneAfterMs: number): Fault {
+  return {
+    ...fault,
+    allows: 'none',
+    async strike(stage) {
+      const sockets = new Set<Socket>();
+      try {
+        for (const end = performance.now() + badMs; performance.now() < end; await pause(stage, intervalMs)) {
+          const { bytes } = stage.photos.calm[0] as (typeof stage.photos.calm)[number];
+          const socket = open(stage);
+          sockets.add(socket);
+          socket.once('close', () => sockets.delete(socket));
+          socket.write(head(bytes.length));
+          socket.write(bytes.subarray(0, bytes.length * part));
+          setTimeout(() => socket.resetAndDestroy(), goneAfterMs);
+        }
+      } finally {
+        for (const socket of sockets) socket.destroy();
+      }
+    },
+  };
+}
+
+const connectionsReset: Fault = {
+  name: 'all connections to the primary reset',
+  does: 'every connection between nginx and the primary is reset, five times, 0.5 s apart',
+  allows: 'none',
+  async strike(stage) {
+    const port = stage.stack.functionPort('primary');
+    const isOurs = `handle.constructor.name === 'Socket' && handle.localPort === ${port}`;
+    const reset = `for (const handle of process._getActiveHandles()) if (${isOurs}) handle.resetAndDestroy()`;
+    for (let time = 0; time < 5; time += 1) {
+      await evaluate(stage, 'primary', reset);
+      await pause(stage, 500);
+    }
+  },
+};
+
+const portClosed: Fault = {
+  name: "primary's port closed 4 s",
+  does: 'the primary lives and finishes what it has, but nothing listens on its port',
+  allows: 'none',
+  async strike(stage) {
+    const port = stage.stack.functionPort('primary');
+    const find = `process._getActiveHandles().find((handle) => handle.listening && handle.address()?.port === ${port})`;
+    const close = `globalThis.closed = ${find}; globalThis.closed.close(); globalThis.closed.closeIdleConnections()`;
+    await evaluate(stage, 'primary', close);
+    await pause(stage, 4000).finally(() => evaluate(stage, 'primary', `globalThis.closed.listen(${port})`));
+  },
+};
+
+/** What clients and connections do. */
+export const networkFaults = {
+  slowClients: crowd(
+    { name: 'slow clients', does: '100 connections that send a byte of their upload every 0.25 s, for 6 s' },
+    100,
+    250,
+    (socket, { photos }, round) => {
+      const { bytes } = photos.calm[0] as (typeof photos.calm)[number];
+      socket.write(round === 0 ? head(bytes.length) : bytes.subarray(round, round + 1));
+    },
+  ),
+  halfOpen: crowd(
+    { name: 'half-open connections', does: '500 connections that say nothing, for 6 s' },
+    500,
+    badMs,
+    () => {},
+  ),
+  halfHeads: crowd(
+    { name: 'half a head', does: '300 connections that send the first half of a request head, for 6 s' },
+    300,
+    badMs,
+    (socket) => void socket.write(head(1).slice(0, 30)),
+  ),
+  aborted: leavers({ name: 'aborted uploads', does: '50 a second are cut in the middle, for 6 s' }, 20, 0.5, 30),
+  gone: leavers(
+    { name: 'clients that leave', does: '25 a second are gone 5 ms after their upload, for 6 s' },
+    40,
+    1,
+    5,
+  ),
+  connectionsReset,
+  portClosed,
+} as const satisfies Readonly<Record<string, Fault>>;

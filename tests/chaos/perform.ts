@@ -1,0 +1,54 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Fault, pause, type Stage, untilReady } from './fault.ts';
+import { type Row, summarize } from './row.ts';
+
+/** How a fault is framed. */
+export interface Frame {
+  /** Before the fault, and after the return to the primary. */
+  readonly quietMs: number;
+  /** A row lasts at least so long. */
+  readonly shortestMs: number;
+}
+
+/** Longest wait for the Wide ResNet after a fault: restarts that came ever later, load and breaker take less than half. */
+const returnWithinMs = 45_000;
+
+/** An access line comes through a pipe, just after its answer. */
+const lineMs = 200;
+
+/** Lets one fault happen while the driver sends, waits for the Wide ResNet to be back, and sums up. */
+export async function perform(fault: Fault, stage: Stage, { quietMs, shortestMs }: Frame): Promise<Row> {
+  const { driver, stack, signal } = stage;
+  const fromMs = performance.now();
+  await pause(stage, quietMs);
+  let mishap: string | undefined;
+  await fault.strike(stage).catch((reason: Error) => {
+    signal.throwIfAborted();
+    mishap = `Expected the fault to happen but received ${reason.message}`;
+  });
+  const endedMs = performance.now();
+
+  const patience = new AbortController();
+  const giveUp = () => patience.abort();
+  const timer = setTimeout(giveUp, returnWithinMs);
+  signal.addEventListener('abort', giveUp);
+  const waiting = { ...stage, signal: patience.signal };
+  const moment = () => performance.now();
+  const ifNever = () => undefined;
+  const [readyMs, recoveredMs] = await Promise.all([
+    untilReady(waiting, 'primary').then(moment, ifNever),
+    driver.untilPrimary(endedMs, patience.signal).then(moment, ifNever),
+    untilReady(waiting, 'fallback').catch(ifNever), // the next fault must find both
+  ]);
+  clearTimeout(timer);
+  signal.removeEventListener('abort', giveUp);
+  signal.throwIfAborted();
+  await pause(stage, Math.max(quietMs, fromMs + shortestMs - performance.now()));
+  const toMs = performance.now();
+
+  const outcomes = await driver.outcomes(fromMs, toMs);
+  await sleep(lineMs);
+  const row = summarize(fault, outcomes, stack.lines, { fromMs, endedMs, readyMs, recoveredMs, toMs });
+  for (const { requestId } of outcomes) stack.lines.delete(requestId);
+  return mishap === undefined ? row : { ...row, faults: [mishap, ...row.faults] };
+}

@@ -1,0 +1,157 @@
+import { isPrimary, type Outcome } from './driver.ts';
+
+/** Which non-answers a fault excuses. */
+export type Allowance = keyof typeof excuses;
+
+const excuses = {
+  none: () => false,
+  /** While no tier is alive. */
+  problems: ({ kind }) => kind === 'problem',
+  /** While nginx is down. */
+  cuts: ({ kind }) => kind === 'cut',
+  /** Of uploads that nginx writes to its disk, while there is no room on it. */
+  'large problems': ({ kind, photo }) => kind === 'problem' && photo === 'large',
+} as const satisfies Readonly<Record<string, (outcome: Outcome) => boolean>>;
+
+/** A line of nginx' access log, as far as it is needed here. */
+export interface AccessLine {
+  readonly requestId: string;
+  /** Every attempt in order, separated by commas: sockets, statuses, seconds. */
+  readonly tiers: string;
+  readonly answers: string;
+  readonly times: string;
+}
+
+/** When what happened, on the clock of `performance.now()`. */
+export interface Times {
+  readonly fromMs: number;
+  /** The fault is over. */
+  readonly endedMs: number;
+  /** The primary said by itself that its Wide ResNet is ready; undefined where it never did. */
+  readonly readyMs: number | undefined;
+  /** The first answer of the Wide ResNet at the front door; undefined where none came. */
+  readonly recoveredMs: number | undefined;
+  readonly toMs: number;
+}
+
+/** What clients met from a quiet moment before a fault to a quiet moment after it. */
+export interface Row {
+  readonly fault: string;
+  readonly does: string;
+  readonly allows: Allowance;
+  readonly requests: number;
+  /** All that is not a right 200. */
+  readonly nonAnswers: number;
+  /** Of them: 503 problems, and connections that were refused or reset. */
+  readonly problems: number;
+  readonly cuts: number;
+  /** Share of the answers that the Wide ResNet did not give. */
+  readonly degradedShare: number;
+  /** Longest time in which no answer came, row's ends included. */
+  readonly worstGapMs: number;
+  /** Of the answers, from the moment when each request was due. */
+  readonly p99Ms: number;
+  /** From the fault's end to the first answer of the Wide ResNet; undefined where nothing was degraded. */
+  readonly recoveryMs: number | undefined;
+  /** The same from the moment when the primary said that it is ready; what the ingress adds. */
+  readonly returnMs: number | undefined;
+  /** Failures that nginx knew, at most, of a primary that it still asked, and one; undefined where nothing failed. */
+  readonly failuresBeforeSkip: number | undefined;
+  /** Why the gate stays shut; empty when the row passes. */
+  readonly faults: readonly string[];
+}
+
+/** Three failures open the breaker (max_fails). */
+const mostFailures = 3;
+
+/** How long nginx remembers failures, and skips the primary (fail_timeout). */
+const memoryMs = 5000;
+
+/** The primary is back for everyone this long after it says that it is ready. */
+const mostReturnMs = 10_000;
+
+/** Sums up what happened during one fault and judges it. */
+export function summarize(
+  fault: { readonly name: string; readonly does: string; readonly allows: Allowance; readonly breakers?: number },
+  outcomes: readonly Outcome[],
+  lines: ReadonlyMap<string, AccessLine>,
+  times: Times,
+): Row {
+  const answers = outcomes.filter(({ kind }) => kind === 'answer');
+  const others = outcomes.filter(({ kind }) => kind !== 'answer');
+  const degraded = answers.filter((outcome) => !isPrimary(outcome));
+  const isAway = degraded.length > 0;
+  const waits = answers.map(({ dueMs, endedMs }) => endedMs - dueMs).sort((one, other) => one - other);
+  const ends = answers.map(({ endedMs }) => endedMs).filter((endedMs) => endedMs < times.toMs);
+  const row = {
+    fault: fault.name,
+    does: fault.does,
+    allows: fault.allows,
+    requests: outcomes.length,
+    nonAnswers: others.length,
+    problems: others.filter(({ kind }) => kind === 'problem').length,
+    cuts: others.filter(({ kind }) => kind === 'cut').length,
+    degradedShare: degraded.length / Math.max(1, answers.length),
+    worstGapMs: longestGap([times.fromMs, ...ends, times.toMs]),
+    p99Ms: waits[Math.ceil(waits.length * 0.99) - 1] ?? Number.POSITIVE_INFINITY,
+    recoveryMs: isAway && times.recoveredMs !== undefined ? times.recoveredMs - times.endedMs : undefined,
+    returnMs:
+      isAway && times.recoveredMs !== undefined && times.readyMs !== undefined
+        ? Math.max(0, times.recoveredMs - times.readyMs)
+        : undefined,
+    failuresBeforeSkip: failuresBeforeSkip(outcomes, lines),
+  };
+  const unexcused = others.filter((outcome) => !excuses[fault.allows](outcome));
+  const faults = [
+    ...(unexcused.length === 0 ? [] : [`${unexcused.length} without an answer, such as ${tell(unexcused[0], lines)}`]),
+    ...(answers.length === 0 ? ['no answer at all'] : []),
+    ...(times.recoveredMs === undefined ? ['the Wide ResNet did not come back'] : []),
+    ...((row.returnMs ?? 0) > mostReturnMs
+      ? [`the primary was ready ${seconds(row.returnMs)} before it was asked`]
+      : []),
+    ...((row.failuresBeforeSkip ?? 0) > mostFailures * (fault.breakers ?? 1)
+      ? [`${row.failuresBeforeSkip} failures before the first skip`]
+      : []),
+  ];
+  return { ...row, faults };
+}
+
+function tell(outcome: Outcome | undefined, lines: ReadonlyMap<string, AccessLine>): string {
+  if (outcome === undefined) return '';
+  const line = lines.get(outcome.requestId);
+  const asked = line === undefined ? 'not in the access log' : `asked ${line.tiers}: ${line.answers}: ${line.times}`;
+  return `${outcome.requestId} (${outcome.photo}): ${outcome.kind}, ${outcome.detail}; ${asked}`;
+}
+
+function seconds(ms: number | undefined): string {
+  return `${((ms ?? 0) / 1000).toFixed(1)} s`;
+}
+
+function longestGap(moments: readonly number[]): number {
+  const sorted = moments.toSorted((one, other) => one - other);
+  return sorted.reduce((longest, moment, i) => Math.max(longest, moment - (sorted[i - 1] ?? moment)), 0);
+}
+
+/**
+ * The most failures that nginx had met within its memory when it asked a failing primary once more, that one included: 3
+ * is what the breaker allows. A failure counts as known when it must have been, latest reading: the answer's end less
+ * the second tier's time; what was already on its way to the primary then counts for nobody.
+ */
+export function failuresBeforeSkip(
+  outcomes: readonly Outcome[],
+  lines: ReadonlyMap<string, AccessLine>,
+): number | undefined {
+  const failures = outcomes.flatMap(({ requestId, dueMs, endedMs }) => {
+    const line = lines.get(requestId);
+    if (line === undefined || !line.tiers.split(', ')[0]?.endsWith('primary.sock')) return [];
+    if (!/^50[0234]/.test(line.answers)) return []; // 404 is a primary that is full: no failure
+    const secondMs = Number(line.times.split(', ')[1] ?? 0) * 1000;
+    return [{ begunMs: dueMs, knownMs: endedMs - (Number.isNaN(secondMs) ? 0 : secondMs) }];
+  });
+  if (failures.length === 0) return undefined;
+  return Math.max(
+    ...failures.map(
+      ({ begunMs }) => 1 + failures.filter(({ knownMs }) => knownMs < begunMs && knownMs > begunMs - memoryMs).length,
+    ),
+  );
+}
