@@ -160,7 +160,8 @@ interface Time {
 
 /** What is left of the budget for the model after waiting for a decoder, and after what its understudy would need. */
 function budgetFor(model: ServedModel, understudy: ServedModel, budgetMs: number, waitedMs: number): number {
-  const reservedMs = Math.min(understudy.pool.predictMs(), budgetMs * reserveShare);
+  // Twice: it has to be asked and answered, too, and nobody stands by for it.
+  const reservedMs = Math.min(2 * understudy.pool.predictMs(), budgetMs * reserveShare);
   // Leaving a worker idle because of a wait elsewhere would make nobody's answer come sooner.
   return budgetMs - reservedMs - (model.pool.isIdle() ? 0 : waitedMs);
 }

@@ -221,10 +221,19 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
 
   function predictMs(afterMs = 0): number {
     if (!isReady()) return Number.POSITIVE_INFINITY;
-    const freeInMs = [...slots].filter(({ ready }) => ready).map(remainingMs);
-    const earliest = () => freeInMs.indexOf(Math.min(...freeInMs));
-    for (const _ of queue) freeInMs[earliest()] = Math.min(...freeInMs) + estimate.meanMs();
-    return Math.max(afterMs, Math.min(...freeInMs)) + estimate.highMs();
+    const lines = [...slots]
+      .filter(({ ready }) => ready)
+      .map((slot) => ({ ms: remainingMs(slot), runs: slot.job ? 2 : 1 }));
+    const shortest = () => lines.reduce((one, other) => (other.ms < one.ms ? other : one));
+    for (const _ of queue) {
+      const line = shortest();
+      line.ms += estimate.meanMs();
+      line.runs += 1;
+    }
+    const { ms, runs } = shortest();
+    // The deviations of independent runs add up by their squares.
+    const spreadMs = (estimate.highMs() - estimate.meanMs()) * Math.sqrt(runs);
+    return Math.max(afterMs, ms) + estimate.meanMs() + spreadMs;
   }
 
   return {
