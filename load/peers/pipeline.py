@@ -1,0 +1,98 @@
+"""What all peers share: decode, preprocessing, run and top five on one thread of ONNX Runtime, and the settings of a server.
+
+run.ts sets the environment: PEER_MODEL (the Wide ResNet's folder), PEER_PORT, PEER_LANES (cores), and for a tuned server PEER_IN_FLIGHT
+(how many requests it may hold; absent: the defaults of its maker) and PEER_PIDS (a folder: who runs the model leaves its process id).
+"""
+
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+MODEL = Path(os.environ["PEER_MODEL"])
+PORT = int(os.environ.get("PEER_PORT", "8000"))
+LANES = int(os.environ.get("PEER_LANES", "2"))
+IN_FLIGHT = int(os.environ.get("PEER_IN_FLIGHT", "0"))
+TUNED = IN_FLIGHT > 0
+PATIENCE_S = 1.0  # the limit that goodput is judged by; a tuned server gives up what it cannot answer within it
+PATIENCE_QUEUED_S = 0.8  # what is left of it for waiting where only the wait is limited: a run takes about 0.1 s, two at once 0.2 s
+MAX_UPLOAD_BYTES = 10_485_760  # as the service it is compared with
+MEAN = np.array((0.485, 0.456, 0.406), np.float32)
+STD = np.array((0.229, 0.224, 0.225), np.float32)
+RESIZE, CROP, TOP = 256, 224, 5
+
+
+class Unreadable(Exception):
+    """The bytes are no image that Pillow can decode."""
+
+
+def decode(data: bytes) -> Image.Image:
+    """The image, all of it decoded. Raises Unreadable."""
+    try:
+        image = Image.open(io.BytesIO(data))
+        image.load()
+        return image
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as fault:
+        raise Unreadable(str(fault)) from fault
+
+
+def to_tensor(image: Image.Image) -> np.ndarray:
+    """The shorter side resized to 256 with bilinear filtering, the middle 224 x 224, normalized, channels first."""
+    image = ImageOps.exif_transpose(image).convert("RGB")
+    short = min(image.size)
+    width, height = (RESIZE if side == short else int(RESIZE * side / short) for side in image.size)
+    image = image.resize((width, height), Image.Resampling.BILINEAR)
+    left, top = round((width - CROP) / 2.0), round((height - CROP) / 2.0)
+    pixels = np.asarray(image.crop((left, top, left + CROP, top + CROP)), np.float32)
+    return np.ascontiguousarray(((pixels / 255 - MEAN) / STD).transpose(2, 0, 1)[None])
+
+
+class Classifier:
+    """One session of the Wide ResNet; `run` may be called from several threads, each of them a lane."""
+
+    def __init__(self) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(MODEL / "model.onnx", options, providers=["CPUExecutionProvider"])
+        self.labels = json.loads((MODEL / "labels.json").read_text())
+        if pids := os.environ.get("PEER_PIDS"):
+            (Path(pids) / str(os.getpid())).touch()
+
+    def run(self, image: Image.Image) -> dict:
+        """The answer of POST /classify."""
+        (logits,) = self.session.run(["logits"], {"image": to_tensor(image)})
+        weights = np.exp(logits[0] - logits[0].max())
+        scores = weights / weights.sum()
+        best = np.argsort(-scores)[:TOP]
+        predictions = [{"index": int(i), **self.labels[i], "score": round(float(scores[i]), 6)} for i in best]
+        return {"model": "wide-resnet", "predictions": predictions}
+
+    def classify(self, data: bytes) -> dict:
+        """Decodes and runs. Raises Unreadable."""
+        return self.run(decode(data))
+
+
+class Admission:
+    """ASGI middleware: at most `limit` requests at once, the next one is told 503."""
+
+    def __init__(self, app, limit: int) -> None:
+        self.app = app
+        self.limit = limit
+        self.in_flight = 0
+
+    async def __call__(self, scope, receive, send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        if self.in_flight >= self.limit:
+            await send({"type": "http.response.start", "status": 503, "headers": [(b"retry-after", b"1")]})
+            return await send({"type": "http.response.body", "body": b""})
+        self.in_flight += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.in_flight -= 1
