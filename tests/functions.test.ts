@@ -116,7 +116,15 @@ describe.each([
     expect(made.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
   });
 
-  it.each<[string, number, { path?: string; method?: string; headers?: Record<string, string>; body?: BodyInit }]>([
+  interface Asked {
+    path?: string;
+    method?: string;
+    headers?: Record<string, string>;
+    body?: BodyInit;
+    sentSecondsAgo?: number;
+  }
+
+  it.each<[string, number, Asked]>([
     ['ROUTE_NOT_FOUND', 404, { path: '/nowhere' }],
     ['ROUTE_NOT_FOUND', 404, { path: '/v2/models/nothing', method: 'GET' }],
     ['ROUTE_NOT_FOUND', 404, { path: '/favicon.ico', method: 'GET' }],
@@ -134,15 +142,19 @@ describe.each([
     ['UPLOAD_TOO_LARGE', 413, { body: Buffer.alloc(10_485_761) }],
     ['IMAGE_UNSUPPORTED', 422, { body: readFileSync('tests/images/test_image_4.jpg') }],
     ['IMAGE_UNREADABLE', 422, { body: photo.subarray(0, photo.length / 2) }],
-    ['DEADLINE_EXCEEDED', 504, { headers: { 'x-request-start': `t=${(Date.now() / 1000 - 20).toFixed(3)}` } }],
+    ['DEADLINE_EXCEEDED', 504, { sentSecondsAgo: 20 }],
   ])(
     'answers %s with %d',
-    async (code, status, { path = '/classify', method = 'POST', headers = {}, body = photo }) => {
+    async (code, status, { path = '/classify', method = 'POST', headers = {}, body = photo, sentSecondsAgo = 0 }) => {
       const type = body instanceof FormData ? {} : { 'content-type': 'image/jpeg' };
 
       const response = await fetch(fn.url + path, {
         method,
-        headers: { ...type, ...headers },
+        headers: {
+          ...type,
+          ...headers,
+          'x-request-start': `t=${(Date.now() / 1000 - sentSecondsAgo).toFixed(3)}`,
+        },
         ...(method === 'POST' && { body }),
       });
 
