@@ -93,6 +93,7 @@ export async function classify(
   chain: ModelChain,
   trace: Trace,
 ): Promise<Answer> {
+  const startedMs = performance.now();
   const candidates = strict ? chain.models.slice(0, 1) : chain.models;
   refuseHopeless(chain, candidates, strict, deadlineMs);
   const prepare = createPreparation(bytes, chain, signal, trace);
@@ -103,7 +104,8 @@ export async function classify(
     const tensor = await prepare(model.spec);
     const understudy = candidates.slice(rank + 1).find(({ pool }) => pool.isReady());
     const leftMs = deadlineMs - performance.now();
-    const budgetMs = understudy && budgetFor(model, understudy, chain.primaryBudgetMs, trace.queueMs ?? 0);
+    const spentMs = performance.now() - startedMs;
+    const budgetMs = understudy && budgetFor(model, understudy, chain.primaryBudgetMs, spentMs);
     const run = await runInTime(model, tensor, { leftMs, budgetMs }, strict, signal);
     if (run.status === 'done') {
       trace.queueMs = (trace.queueMs ?? 0) + run.queueMs;
@@ -158,12 +160,12 @@ interface Time {
   readonly budgetMs: number | undefined;
 }
 
-/** What is left of the budget for the model after waiting for a decoder, and after what its understudy would need. */
-function budgetFor(model: ServedModel, understudy: ServedModel, budgetMs: number, waitedMs: number): number {
+/** What is left of the budget for the model after what was spent on decoding, and after what its understudy would need. */
+function budgetFor(model: ServedModel, understudy: ServedModel, budgetMs: number, spentMs: number): number {
   // Twice: it has to be asked and answered, too, and nobody stands by for it.
   const reservedMs = Math.min(2 * understudy.pool.predictMs(), budgetMs * reserveShare);
-  // Leaving a worker idle because of a wait elsewhere would make nobody's answer come sooner.
-  return budgetMs - reservedMs - (model.pool.isIdle() ? 0 : waitedMs);
+  // Leaving a worker idle because decoding took long would make nobody's answer come sooner.
+  return budgetMs - reservedMs - (model.pool.isIdle() ? 0 : spentMs);
 }
 
 /** Runs the model, unless it is taken out or its answer is predicted to come too late. */

@@ -46,7 +46,7 @@ const breakerFailures = 3;
 const breakerOpenMs = 5000;
 
 /** The leading model gives way to the event loop, decoders and models that stand by wherever a core is short. */
-const leadingNiceness = 5;
+const leadingNiceness = 10;
 
 /**
  * Reads the model folders and starts their workers, the last model's first: it is the smallest and answers while the others

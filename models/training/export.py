@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("model", choices=CARDS)
     parser.add_argument("--checkpoint", type=Path, required=True, help="written by train.py")
     parser.add_argument("--size", type=int, default=64, help="pixels a side; must be the same for both models")
-    parser.add_argument("--version", default="tiny-imagenet-1")
+    parser.add_argument("--version", default="tiny-imagenet-2")
     parser.add_argument("--machine", default="one thread of a shared two-core x64 server, no accelerator")
     parser.add_argument("--note", default="", help="a further sentence for the card's provenance, such as where training began")
     parser.add_argument("--out", type=Path, help="default: the model's folder beside this tool's")

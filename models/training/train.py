@@ -25,6 +25,8 @@ BATCH = 128
 # whole image does, so the last size stays below the 64 pixels served (arXiv 1906.06423).
 SIZES = {"wide-resnet": [(0.0, 40), (0.5, 48), (0.78, 56)], "mobilenet": [(0.0, 40), (0.5, 48), (0.78, 56)]}
 WARM_UP = 0.04
+TEMPERATURE = 2.0
+ADAM_SHARE = 0.1  # AdamW's peak learning rate, as a share of Muon's
 
 mean = torch.tensor(MEAN).view(1, 3, 1, 1) * 255
 std = torch.tensor(STD).view(1, 3, 1, 1) * 255
@@ -63,7 +65,7 @@ class Muon(torch.optim.Optimizer):
                 param.add_(ortho, alpha=-group["lr"] * max(1, rows / columns) ** 0.5)
 
 
-def optimizers(model: torch.nn.Module, muon_lr: float) -> list[torch.optim.Optimizer]:
+def optimizers(model: torch.nn.Module, rate: float) -> list[torch.optim.Optimizer]:
     """Muon for convolutions over several channels; AdamW for the stem, depthwise kernels, the classifier, norms and biases."""
     matrices, kernels, vectors = [], [], []
     for name, param in model.named_parameters():
@@ -74,15 +76,13 @@ def optimizers(model: torch.nn.Module, muon_lr: float) -> list[torch.optim.Optim
         else:
             vectors.append(param)
     adam = torch.optim.AdamW(
-        [{"params": kernels, "weight_decay": 0.02}, {"params": vectors, "weight_decay": 0.0}], lr=2e-3, betas=(0.9, 0.98)
+        [{"params": kernels, "weight_decay": 0.02}, {"params": vectors, "weight_decay": 0.0}], lr=rate * ADAM_SHARE, betas=(0.9, 0.98)
     )
-    return [Muon(matrices, muon_lr, weight_decay=0.05), adam]
+    return [Muon(matrices, rate, weight_decay=0.05), adam]
 
 
-def augment(images: np.ndarray, size: int) -> torch.Tensor:
-    """uint8 [n, 64, 64, 3] → normalized float32 [n, 3, size, size]: a random crop of 35 to 100 % of the area, mirrored or not."""
-    x = torch.from_numpy(images).permute(0, 3, 1, 2).float()
-    n = len(x)
+def random_crops(n: int) -> torch.Tensor:
+    """float32 [n, 2, 3], `affine_grid`'s theta: a random crop of 35 to 100 % of the area, mirrored or not."""
     side = torch.sqrt(torch.empty(n).uniform_(0.35, 1))
     ratio = torch.exp(torch.empty(n).uniform_(-0.2, 0.2))
     width, height = (side * ratio).clamp(max=1), (side / ratio).clamp(max=1)
@@ -92,9 +92,22 @@ def augment(images: np.ndarray, size: int) -> torch.Tensor:
     theta[:, 1, 1] = height
     theta[:, 0, 2] = (torch.rand(n) * 2 - 1) * (1 - width)
     theta[:, 1, 2] = (torch.rand(n) * 2 - 1) * (1 - height)
-    grid = functional.affine_grid(theta, [n, 3, size, size], align_corners=False)
+    return theta
+
+
+def crop(images: np.ndarray, theta: torch.Tensor, size: int) -> torch.Tensor:
+    """uint8 [n, 64, 64, 3] and the crop of each → normalized float32 [n, 3, size, size]."""
+    x = torch.from_numpy(images).permute(0, 3, 1, 2).float()
+    grid = functional.affine_grid(theta, [len(x), 3, size, size], align_corners=False)
     x = functional.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     return ((x - mean) / std).to(memory_format=torch.channels_last)
+
+
+def distillation(logits: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
+    """What the student's logits lack of the teacher's, both [n, classes] (Hinton et al., arXiv 1503.02531)."""
+    student = functional.log_softmax(logits / TEMPERATURE, 1)
+    teacher = functional.log_softmax(taught / TEMPERATURE, 1)
+    return functional.kl_div(student, teacher, reduction="batchmean", log_target=True) * TEMPERATURE**2
 
 
 @torch.no_grad()
@@ -118,7 +131,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="checkpoint; resumed from if it exists")
     parser.add_argument("--minutes", type=float, required=True, help="training time in all, resumed parts included")
     parser.add_argument("--start-from", type=Path, help="checkpoint whose averaged weights to begin with")
-    parser.add_argument("--learning-rate", type=float, default=0.02, help="Muon's peak")
+    parser.add_argument("--learning-rate", type=float, default=0.02, help="Muon's peak; AdamW's follows")
+    parser.add_argument("--sizes", help="other training sizes: share of the time and pixels, 0:48,0.4:56,0.8:64")
+    parser.add_argument("--soft-labels", type=Path, help="folder of soften.py, to learn from its crops and logits as well")
     parser.add_argument("--cache", type=Path, help="where decoded pixels are kept; default: beside --out")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
@@ -129,6 +144,14 @@ def main() -> None:
     val_images, val_classes, _ = data.load(args.data, "val", cache)
     probe = np.random.RandomState(0).permutation(len(val_images))[:2000]
     probe.sort()
+
+    sizes = SIZES[args.model]
+    if args.sizes:
+        sizes = [(float(begin), int(size)) for begin, size in (part.split(":") for part in args.sizes.split(","))]
+    if args.soft_labels:
+        soft_crops = np.load(args.soft_labels / "crops.npy", mmap_mode="r")
+        soft_logits = np.load(args.soft_labels / "logits.npy", mmap_mode="r")
+    repeat = 0
 
     bfloat16 = args.model == "wide-resnet"  # depthwise kernels are slower in bfloat16 on CPUs
     model = build(args.model, len(wnids)).to(memory_format=torch.channels_last)
@@ -147,7 +170,7 @@ def main() -> None:
         average.load_state_dict(saved["average"])
     for opt in opts:
         for group in opt.param_groups:
-            group["peak"] = args.learning_rate if isinstance(opt, Muon) else 2e-3
+            group["peak"] = args.learning_rate * (1 if isinstance(opt, Muon) else ADAM_SHARE)
 
     def save() -> None:
         part = args.out.with_suffix(".part")
@@ -171,18 +194,24 @@ def main() -> None:
     while minutes < args.minutes:
         started = time.monotonic()
         share = minutes / args.minutes
-        size = [size for begin, size in SIZES[args.model] if share >= begin][-1]
+        size = [size for begin, size in sizes if share >= begin][-1]
         rate = min(1, share / WARM_UP) * (1 - max(0.0, share - WARM_UP) / (1 - WARM_UP))
         for opt in opts:
             for group in opt.param_groups:
                 group["lr"] = max(1e-3, rate) * group["peak"]
         if position + BATCH > len(order):
-            order, position = shuffle.permutation(len(images)), 0
+            order, position, repeat = shuffle.permutation(len(images)), 0, repeat + 1
         rows = np.sort(order[position : position + BATCH])
         position += BATCH
+        theta = random_crops(len(rows))
+        if args.soft_labels:
+            theta = torch.from_numpy(soft_crops[repeat % len(soft_crops), rows])
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            logits = model(augment(images[rows], size))
-        loss = functional.cross_entropy(logits.float(), torch.from_numpy(classes[rows]), label_smoothing=0.1)
+            logits = model(crop(images[rows], theta, size)).float()
+        loss = functional.cross_entropy(logits, torch.from_numpy(classes[rows]), label_smoothing=0.1)
+        if args.soft_labels:
+            taught = torch.from_numpy(soft_logits[repeat % len(soft_logits), rows]).float()
+            loss = (loss + distillation(logits, taught)) / 2
         loss.backward()
         for opt in opts:
             opt.step()
