@@ -158,7 +158,6 @@ describe('summarize', () => {
     ['problems', 'wrong'],
     ['cuts', 'problem'],
     ['cuts', 'wrong'],
-    ['large problems', 'problem'],
   ] as const)('where a fault excuses %s, does not excuse one %s', (allows, kind) => {
     const row = summarize({ ...fault, allows }, lost(kind), new Map(), times);
 

@@ -9,8 +9,6 @@ const excuses = {
   problems: ({ kind }) => kind === 'problem',
   /** While nginx is down. */
   cuts: ({ kind }) => kind === 'cut',
-  /** Of uploads that nginx writes to its disk, while there is no room on it. */
-  'large problems': ({ kind, photo }) => kind === 'problem' && photo === 'large',
 } as const satisfies Readonly<Record<string, (outcome: Outcome) => boolean>>;
 
 /** A line of nginx' access log, as far as it is needed here. */
