@@ -1,5 +1,7 @@
+import { execFileSync } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
-import { createLog } from '../functions/shared/log.ts';
+import { createLog, gatherLines } from '../functions/shared/log.ts';
 
 function linesOf(level: Parameters<typeof createLog>[0], use: (log: ReturnType<typeof createLog>) => void) {
   const lines: string[] = [];
@@ -37,5 +39,47 @@ describe('createLog', () => {
 
     expect(JSON.parse(line ?? '').error.stack).toContain('outer');
     expect(JSON.parse(line ?? '').error.cause).toContain('inner');
+  });
+});
+
+describe('gatherLines', () => {
+  function gather() {
+    const texts: string[] = [];
+    return { texts, write: gatherLines((text) => texts.push(text)) };
+  }
+
+  it('hands lines on together, and those that come later by themselves', async () => {
+    const { texts, write } = gather();
+
+    write('one\n', false);
+    write('two\n', false);
+    const atOnce = [...texts];
+    await sleep(50);
+    write('three\n', false);
+    await sleep(50);
+
+    expect(atOnce).toEqual([]);
+    expect(texts).toEqual(['one\ntwo\n', 'three\n']);
+  });
+
+  it('hands an urgent line on at once, after those before it and only once', async () => {
+    const { texts, write } = gather();
+
+    write('one\n', false);
+    write('two\n', true);
+    const atOnce = [...texts];
+    await sleep(50);
+
+    expect(atOnce).toEqual(['one\ntwo\n']);
+    expect(texts).toEqual(atOnce);
+  });
+
+  it('loses no line when the process ends', () => {
+    const module = new URL('../functions/shared/log.js', import.meta.url);
+    const program = `const { createLog } = await import('${module}'); createLog('info')('info', 'last words');`;
+
+    const output = execFileSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
+
+    expect(JSON.parse(output).message).toBe('last words');
   });
 });
