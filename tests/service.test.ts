@@ -7,12 +7,13 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import sharp from 'sharp';
 import { loadConfig } from '../functions/shared/config.ts';
 import { type ProblemCode, problems } from '../functions/shared/problem.ts';
+import { freePort } from '../load/port.ts';
 import { type Answer, type Sent, send } from './support/client.ts';
 import { fixture } from './support/fixtures.ts';
 import { type RunningFunction, startFunction } from './support/function.ts';
 import { changeCard, makeModelsDir } from './support/models.ts';
 import { imagePart, multipart } from './support/multipart.ts';
-import { freePort, type RunningNginx, startNginx } from './support/nginx.ts';
+import { type RunningNginx, startNginx } from './support/nginx.ts';
 
 const photo = readFileSync('tests/images/test_image_1.jpg');
 const cleanups: (() => unknown)[] = [];
@@ -109,6 +110,7 @@ describe('the service behind nginx', () => {
 
     await send(edge.origin, mistaken);
     await edge.accessLine(id);
+    await sleep(100); // either function gathers its lines for 10 ms
 
     expect(primary.lines.filter(({ requestId }) => requestId === id)).toHaveLength(1);
     expect(fallback.lines.filter(({ requestId }) => requestId === id)).toEqual([]);
