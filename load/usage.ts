@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { processIds, readProc, statFields, ticksPerSecond } from './proc.ts';
 
 /** What the programs have used up to a moment. */
 export interface Usage {
@@ -10,8 +10,6 @@ export interface Usage {
   readonly residentMb: Readonly<Record<string, number>>;
 }
 
-/** Linux counts processor time for other programs in hundredths of a second, on every processor. */
-const ticksPerSecond = 100;
 const intervalMs = 1000;
 
 /**
@@ -70,30 +68,14 @@ export function memoryTrend(
   return { mbPerMinute: covariance / variance, growth: last / first - 1 };
 }
 
-function processIds(): readonly number[] {
-  if (!existsSync('/proc/self/stat')) return [];
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number);
-}
-
 /** Process group and processor time of a process, its threads included. */
 function readStat(pid: number): [group: number, cpuSeconds: number] {
-  const stat = readProc(`${pid}/stat`);
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' '); // the name before may hold anything
+  const fields = statFields(pid);
   return [Number(fields[2]), (Number(fields[11]) + Number(fields[12])) / ticksPerSecond];
 }
 
 function readResidentMb(pid: number): number {
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readProc(`${pid}/status`))?.[1] ?? 0) / 1024;
-}
-
-function readProc(file: string): string {
-  try {
-    return readFileSync(`/proc/${file}`, 'utf8');
-  } catch {
-    return ''; // it ended meanwhile
-  }
 }
 
 /** A model's workers in the primary: how many, and for how long they have been busy, all together. */

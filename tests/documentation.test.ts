@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { loadConfig } from '../functions/shared/config.ts';
 import { problems } from '../functions/shared/problem.ts';
-import { freePort } from './support/nginx.ts';
+import { freePort } from '../load/port.ts';
 
 const readme = readFileSync('README.md', 'utf8');
 const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> };

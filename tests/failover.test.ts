@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { freePort } from '../load/port.ts';
 import { send } from './support/client.ts';
-import { freePort } from './support/nginx.ts';
 
 jest.setTimeout(120_000);
 

@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import sharp from 'sharp';
+import { freePort } from '../load/port.ts';
 import { type RunningFunction, startFunction } from './support/function.ts';
 import { changeCard, makeModelsDir } from './support/models.ts';
-import { freePort } from './support/nginx.ts';
 
 const photo = readFileSync('tests/images/test_image_1.jpg');
 const running: RunningFunction[] = [];

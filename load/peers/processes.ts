@@ -1,10 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { processIds, readProc, statFields, ticksPerSecond } from '../proc.ts';
 
-/** Linux counts processor time for other programs in hundredths of a second, on every processor. */
-const ticksPerSecond = 100;
 /** How long a server may take over SIGTERM when nobody measures it. */
 const graceMs = 3_000;
 const markName = 'PEERS_RUN';
@@ -104,9 +103,8 @@ interface Stat {
 }
 
 function readStat(pid: number): Stat | undefined {
-  const text = readProc(`${pid}/stat`);
-  if (text === '') return undefined;
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' '); // the name before may hold anything
+  const fields = statFields(pid);
+  if (fields.length === 0) return undefined;
   const ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0); // own and ended children's
   return {
     state: fields[0] ?? '',
@@ -118,18 +116,4 @@ function readStat(pid: number): Stat | undefined {
 
 function readPssMb(pid: number): number {
   return Number(/^Pss:\s+(\d+) kB$/m.exec(readProc(`${pid}/smaps_rollup`))?.[1] ?? 0) / 1024;
-}
-
-function processIds(): readonly number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number);
-}
-
-function readProc(file: string): string {
-  try {
-    return readFileSync(`/proc/${file}`, 'latin1');
-  } catch {
-    return ''; // it ended meanwhile
-  }
 }

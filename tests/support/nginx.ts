@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ensureNginx } from '../../ingress/install.ts';
 import { type IngressSettings, localSettings, renderIngress, templatePath } from '../../ingress/render.ts';
+import { freePort } from '../../load/port.ts';
 
 export interface RunningNginx {
   readonly port: number;
@@ -16,16 +16,6 @@ export interface RunningNginx {
   /** What it said on stderr so far. */
   errors(): string;
   stop(): Promise<void>;
-}
-
-/** A loopback port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
 
 /**

@@ -1,0 +1,27 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+
+/** Linux counts processor time for other programs in hundredths of a second, on every processor. */
+export const ticksPerSecond = 100;
+
+/** Every process that runs; none where there is no /proc (not Linux). */
+export function processIds(): readonly number[] {
+  if (!existsSync('/proc/self/stat')) return [];
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+}
+
+/** A file below /proc; empty when its process has ended. */
+export function readProc(file: string): string {
+  try {
+    return readFileSync(`/proc/${file}`, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+/** The fields of /proc/PID/stat from the third, the state, on; none when the process has ended. */
+export function statFields(pid: number): readonly string[] {
+  const stat = readProc(`${pid}/stat`);
+  return stat === '' ? [] : stat.slice(stat.lastIndexOf(')') + 2).split(' '); // the name before may hold anything
+}
