@@ -14,6 +14,8 @@ export interface IngressSettings {
   readonly runDir: string;
   /** As in nginx' `listen`: a port, or address and port. */
   readonly listen: string;
+  /** The same, for a primary that asks for the fallback to be woken; only pods of the primary should reach it. */
+  readonly wakeListen: string;
   readonly workers: number | 'auto';
   /** A path, or `off`. */
   readonly accessLog: string;
@@ -45,6 +47,7 @@ export function localSettings(place: {
   return {
     runDir: place.runDir,
     listen: `127.0.0.1:${place.port}`,
+    wakeListen: `unix:${place.runDir}/wake.sock`, // asked by nobody: the fallback here never sleeps
     workers: 2, // the second accepts while the first copies a large upload
     accessLog: '/dev/stdout',
     resolver: '',
@@ -62,11 +65,44 @@ export function localSettings(place: {
 /** The configuration for nginx. @throws Error naming the settings that nginx could misread, or variables without a value or a place */
 export function renderIngress(template: string, settings: IngressSettings): string {
   const { runDir, primary, fallback, limits } = settings;
+  const faults: string[] = [];
+
+  // nginx has no escape that is safe in every place a value goes to: only what needs none is let through.
+  function word(name: string, value: string): string {
+    if (!/^[A-Za-z0-9_./:@[\]+,-]+$/.test(value)) {
+      faults.push(`Expected letters, digits and _./:@[]+,- for ${name} but received ${JSON.stringify(value)}`);
+    }
+    return value;
+  }
+
+  function address(name: string, value: string): string {
+    word(name, value.replace(/ resolve$/, ''));
+    return value;
+  }
+
+  function accessLog(value: string): string {
+    return word('accessLog', value) === 'off' ? value : `${value} request`;
+  }
+
+  function count(name: string, value: number): string {
+    if (!Number.isSafeInteger(value) || value < 1) {
+      faults.push(`Expected a positive integer for ${name} but received ${value}`);
+    }
+    return String(value);
+  }
+
+  function realIp(networks: readonly string[]): string {
+    if (networks.length === 0) return '';
+    const trusted = networks.map((network) => `set_real_ip_from ${word('trustedProxies', network)};`);
+    return `${trusted.join(' ')} real_ip_header X-Forwarded-For; real_ip_recursive on;`;
+  }
+
   const variables: Record<string, string> = {
     RUN_DIR: word('runDir', runDir),
     LISTEN: word('listen', settings.listen),
+    WAKE_LISTEN: word('wakeListen', settings.wakeListen),
     WORKERS: word('workers', String(settings.workers)),
-    ACCESS_LOG: word('accessLog', settings.accessLog),
+    ACCESS_LOG: accessLog(settings.accessLog),
     RESOLVER: settings.resolver && `resolver ${word('resolver', settings.resolver)} valid=10s;`,
     REAL_IP: realIp(settings.trustedProxies),
     PRIMARY_ADDRESS: address('primary.address', primary.address),
@@ -78,6 +114,7 @@ export function renderIngress(template: string, settings: IngressSettings): stri
     BURST: count('limits.burst', limits.burst),
     CONNECTIONS: count('limits.connections', limits.connections),
   };
+  if (faults.length > 0) throw new Error(faults.join('\n'));
   return fillTemplate(template, variables);
 }
 
@@ -92,26 +129,4 @@ export function fillTemplate(template: string, variables: Readonly<Record<string
   ];
   if (faults.length > 0) throw new Error(faults.join('\n'));
   return template.replace(/\$\{([A-Z][A-Z_]*)\}/g, (text, name: string) => variables[name] ?? text);
-}
-
-function realIp(networks: readonly string[]): string {
-  if (networks.length === 0) return '';
-  const trusted = networks.map((network) => `set_real_ip_from ${word('trustedProxies', network)};`);
-  return `${trusted.join(' ')} real_ip_header X-Forwarded-For; real_ip_recursive on;`;
-}
-
-function address(name: string, value: string): string {
-  const bare = value.replace(/ resolve$/, '');
-  return word(name, bare) && value;
-}
-
-// nginx has no escape that is safe in every place a value goes to: only what needs none is let through.
-function word(name: string, value: string): string {
-  if (/^[A-Za-z0-9_./:@[\]+,-]+$/.test(value)) return value;
-  throw new Error(`Expected letters, digits and _./:@[]+,- for ${name} but received ${JSON.stringify(value)}`);
-}
-
-function count(name: string, value: number): string {
-  if (Number.isSafeInteger(value) && value > 0) return String(value);
-  throw new Error(`Expected a positive integer for ${name} but received ${value}`);
 }

@@ -63,7 +63,7 @@ async function startStack(): Promise<void> {
   };
   writeFileSync(config, renderIngress(readFileSync(templatePath, 'utf8'), settings));
 
-  const sockets = ['primary', 'strict', 'fallback'].map((name) => join(settings.runDir, `${name}.sock`));
+  const sockets = ['primary', 'strict', 'fallback', 'wake'].map((name) => join(settings.runDir, `${name}.sock`));
   const start = (program: Program): Supervised => {
     const started = supervise(program, say, (text) => {
       say(text);

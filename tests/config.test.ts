@@ -11,6 +11,7 @@ describe('loadConfig', () => {
       workers: 3,
       modelsDir: 'models',
       drainMs: 25_000,
+      wakeUrl: '',
       logLevel: 'info',
     });
   });
@@ -27,6 +28,8 @@ describe('loadConfig', () => {
     ['LOG_LEVEL', 'silent', 'logLevel', 'silent'],
     ['MODELS_DIR', 'elsewhere', 'modelsDir', 'elsewhere'],
     ['WORKERS', '', 'workers', 2],
+    ['WAKE_URL', 'http://ingress:8081/readyz', 'wakeUrl', 'http://ingress:8081/readyz'],
+    ['WAKE_URL', '', 'wakeUrl', ''],
   ])('takes %s=%s', (name, text, field, value) => {
     expect(loadConfig(2, { [name]: text })).toHaveProperty(field, value);
   });
@@ -41,6 +44,9 @@ describe('loadConfig', () => {
     ['WORKERS', '1.5', 'a whole number from 1 to 64'],
     ['WORKERS', '0x10', 'a whole number from 1 to 64'],
     ['DRAIN_MS', 'soon', 'a whole number from 0 to 600000'],
+    ['WAKE_URL', 'ingress:8081/readyz', 'an http URL'],
+    ['WAKE_URL', 'https://ingress/readyz', 'an http URL'],
+    ['WAKE_URL', '/readyz', 'an http URL'],
   ])('refuses %s=%s', (name, text, expected) => {
     expect(() => loadConfig(2, { [name]: text })).toThrow(`Expected ${expected} for ${name} but received "${text}"`);
   });
@@ -52,7 +58,9 @@ describe('loadConfig', () => {
   });
 
   it('reports all faults at once', () => {
-    expect(() => loadConfig(2, { WORKERS: 'many', LOG_LEVEL: 'loud' })).toThrow(/WORKERS.*\n.*LOG_LEVEL/);
+    expect(() => loadConfig(2, { WORKERS: 'many', WAKE_URL: 'ingress', LOG_LEVEL: 'loud' })).toThrow(
+      /WORKERS.*\n.*WAKE_URL.*\n.*LOG_LEVEL/,
+    );
   });
 });
 

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Problem, type ProblemCode, problems, toProblemJson } from '../functions/shared/problem.ts';
 import { fillTemplate, localSettings, renderIngress, templatePath } from '../ingress/render.ts';
+import { freePort } from '../load/port.ts';
 import { type Answer, type Sent, send, sendRaw } from './support/client.ts';
 import { type RunningNginx, startNginx } from './support/nginx.ts';
 import { answer, type Behavior, startUpstream, type Upstream } from './support/upstream.ts';
@@ -162,12 +163,26 @@ describe('renderIngress', () => {
 
   it.each([
     ['a second directive', { listen: '80; include /etc/passwd' }],
+    ['a second directive for waking', { wakeListen: '8081; include /etc/passwd' }],
     ['a variable of nginx', { accessLog: '/tmp/$remote_addr' }],
     ['nothing', { listen: '' }],
     ['half a connection', { limits: { ...settings.limits, connections: 0.5 } }],
     ['no connection', { primary: { ...settings.primary, maxConnections: 0 } }],
   ])('refuses %s', (_what, change) => {
     expect(() => renderIngress(template, { ...settings, ...change })).toThrow(/^Expected /);
+  });
+
+  it('reports all faults at once', () => {
+    const change = { listen: '', limits: { ...settings.limits, burst: 0 }, trustedProxies: ['a;b', '10.0.0.0/8', ' '] };
+
+    expect(() => renderIngress(template, { ...settings, ...change })).toThrow(
+      [
+        'Expected letters, digits and _./:@[]+,- for listen but received ""',
+        'Expected letters, digits and _./:@[]+,- for trustedProxies but received "a;b"',
+        'Expected letters, digits and _./:@[]+,- for trustedProxies but received " "',
+        'Expected a positive integer for limits.burst but received 0',
+      ].join('\n'),
+    );
   });
 });
 
@@ -710,6 +725,70 @@ describe('what the tiers are told', () => {
     await send(nginx.origin, { body: photo, headers: { 'x-forwarded-for': '6.6.6.6, 10.1.2.3' } });
 
     expect(primary.received[0]?.headers['x-forwarded-for']).toBe('10.1.2.3');
+  });
+});
+
+describe('waking the fallback', () => {
+  let wakePort: number;
+  let wakeOrigin: string;
+
+  beforeAll(async () => {
+    wakePort = await freePort();
+    wakeOrigin = `http://127.0.0.1:${wakePort}`;
+    await start({ shorten: hasty, settings: { wakeListen: `127.0.0.1:${wakePort}` } });
+  });
+  afterAll(stop);
+
+  const wake = (sent: Sent = {}): Promise<Answer> => send(wakeOrigin, { method: 'GET', path: '/readyz', ...sent });
+
+  it.each(['GET', 'HEAD'])("hands %s /readyz to the fallback's host, and its answer back", async (method) => {
+    fallback.behave(
+      answer(503, { 'content-type': 'application/json', 'x-reason': 'starting' }, '{"status":"starting"}'),
+    );
+
+    const answered = await wake({ method, headers: { host: 'ingress', 'x-request-id': `wake-${method}` } });
+
+    expect(answered).toMatchObject({ status: 503, text: method === 'GET' ? '{"status":"starting"}' : '' });
+    expect(fallback.received).toMatchObject([
+      { method, url: '/readyz', headers: { host: 'classify-fallback.local', 'x-request-id': `wake-${method}` } },
+    ]);
+    expect(primary.received).toHaveLength(0);
+    expect(await nginx.accessLine(`wake-${method}`)).toMatchObject({ status: 503, answers: '503' });
+  });
+
+  it('waits for a fallback that starts', async () => {
+    fallback.behave({ ...answer(200), delayMs: 400 });
+
+    expect((await wake()).status).toBe(200);
+  });
+
+  it('asks a silent fallback once, and gives up', async () => {
+    fallback.behave({ kind: 'silent' });
+
+    expect((await wake()).status).toBe(504);
+    expect(fallback.received).toHaveLength(1);
+  });
+
+  it('tries a stale kept connection again', async () => {
+    fallback.behave({ kind: 'stale' });
+    const answers = [];
+    for (let i = 0; i < 5; i += 1) answers.push((await wake()).status);
+
+    expect(answers).toEqual(Array(5).fill(200));
+  });
+
+  it.each<[number, string, Sent]>([
+    [404, 'any other path', { path: '/metrics' }],
+    [404, 'POST /classify', { method: 'POST', path: '/classify' }],
+    [413, 'an upload', { method: 'POST', path: '/classify', body: photo }],
+    [404, 'more than the path', { path: '/readyz/x' }],
+    [405, 'POST', { method: 'POST' }],
+    [405, 'DELETE', { method: 'DELETE' }],
+    [413, 'a GET with a body', { body: Buffer.from('xx') }],
+  ])('answers %i to %s, and asks nobody', async (status, _what, sent) => {
+    expect((await wake(sent)).status).toBe(status);
+    expect(fallback.received).toHaveLength(0);
+    expect(primary.received).toHaveLength(0);
   });
 });
 

@@ -14,6 +14,8 @@ export interface Config {
   readonly modelsDir: string;
   /** Longest drain after SIGTERM. @default 25000 */
   readonly drainMs: number;
+  /** Asked by a primary in trouble, so that the fallback is awake before it is needed; empty: nobody is. @default "" */
+  readonly wakeUrl: string;
   /** Least severe log line that is written. @default "info" */
   readonly logLevel: LogLevel;
 }
@@ -55,8 +57,12 @@ export function loadConfig(cores: number, env: NodeJS.ProcessEnv = process.env):
     workers: integer('WORKERS', { fallback: cores, min: 1, max: 64 }),
     modelsDir: env.MODELS_DIR || 'models',
     drainMs: integer('DRAIN_MS', { fallback: 25_000, min: 0, max: 600_000 }),
+    wakeUrl: env.WAKE_URL ?? '',
     logLevel: (env.LOG_LEVEL || 'info') as LogLevel,
   };
+  if (config.wakeUrl !== '' && !isHttpUrl(config.wakeUrl)) {
+    faults.push(`Expected an http URL for WAKE_URL but received ${JSON.stringify(config.wakeUrl)}`);
+  }
   if (!logLevels.includes(config.logLevel)) {
     faults.push(`Expected one of ${logLevels.join(', ')} for LOG_LEVEL but received "${config.logLevel}"`);
   }
@@ -67,6 +73,10 @@ export function loadConfig(cores: number, env: NodeJS.ProcessEnv = process.env):
   }
   if (faults.length > 0) throw new ConfigError(faults.join('\n'));
   return config;
+}
+
+function isHttpUrl(text: string): boolean {
+  return URL.canParse(text) && new URL(text).protocol === 'http:';
 }
 
 /**

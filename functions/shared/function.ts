@@ -6,6 +6,7 @@ import { createHandler, type Handler } from './handler.ts';
 import { createLog, type Log } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { createService, type Service } from './service.ts';
+import { createWake } from './wake.ts';
 
 /** A registered function with all that serves it. */
 export interface UnderstudyFunction {
@@ -25,8 +26,19 @@ export function defineFunction(name: Tier, models: readonly [string, ...string[]
   disableTelemetry();
   const log = createLog(config.logLevel);
   const metrics = createMetrics();
-  const service = createService({ tier: name, names: models, config, log, metrics });
-  const handler = createHandler({ service, config, log, metrics });
+  const wake =
+    name === 'primary' && config.wakeUrl !== ''
+      ? createWake({
+          url: config.wakeUrl,
+          onEnd(outcome, fields) {
+            metrics.countWake(outcome);
+            log('info', 'fallback asked to wake', { outcome, ...fields });
+          },
+        })
+      : undefined;
+  const onLost = () => wake?.lost();
+  const service = createService({ tier: name, names: models, config, log, metrics, onLost });
+  const handler = createHandler({ service, config, log, metrics, wake });
   registerFunction(name, handler.handle);
   return { name, config, log, service, handler };
 }

@@ -8,6 +8,7 @@ import { type RequestParameters, type Route, readParameters, readRequestId, read
 import type { Service } from './service.ts';
 import { describeState } from './state.ts';
 import { judgeUploadHeaders, maxBodyBytes, readUpload } from './upload.ts';
+import type { Wake } from './wake.ts';
 
 /** A request as the framework hands it over; `rawBody` is its whole body. */
 export type FunctionRequest = IncomingMessage & { rawBody?: Buffer };
@@ -26,6 +27,8 @@ export interface HandlerOptions {
   readonly config: Config;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Told of every answer that says something about the leading model; absent where there is nobody to wake. */
+  readonly wake: Wake | undefined;
 }
 
 /** A request from its arrival to its log line; what is absent was not reached. */
@@ -47,7 +50,7 @@ const uploadsPerWorker = 64;
 const largestUploadsPerWorker = 8;
 
 /** The HTTP boundary of a function: `req` and `res` go no further than here, and every answer is logged and counted once. */
-export function createHandler({ service, config, log, metrics }: HandlerOptions): Handler {
+export function createHandler({ service, config, log, metrics, wake }: HandlerOptions): Handler {
   const exchanges = new WeakMap<FunctionRequest, Exchange>();
   const { tier } = service.chain;
   const maxHeld = config.workers * uploadsPerWorker;
@@ -159,6 +162,11 @@ export function createHandler({ service, config, log, metrics }: HandlerOptions)
     send(response, status, 'application/json', JSON.stringify(body), { ...headers, ...reason });
   }
 
+  /** Whether the client left the leading model less than its budget: what became of that says nothing about the model. */
+  function isHasty({ parameters }: Exchange): boolean {
+    return parameters?.namesDeadline === true && parameters.patienceMs < config.primaryBudgetMs;
+  }
+
   function send(
     response: ServerResponse,
     status: number,
@@ -180,13 +188,15 @@ export function createHandler({ service, config, log, metrics }: HandlerOptions)
     const { answer, problem, trace, route } = exchange;
     const status = response.writableFinished ? response.statusCode : 499; // nginx' number for a client that went away
     if (route?.name === 'classify' || problem) {
-      metrics.countRequest({
+      const labels = {
         status,
         code: problem?.code ?? '',
         tier,
         model: answer?.model ?? '',
         reason: answer?.reason ?? '',
-      });
+      };
+      metrics.countRequest(labels);
+      if (!isHasty(exchange)) wake?.answered(labels);
     }
     for (const [stage, ms] of stagesOf(exchange)) metrics.observeStage(stage, ms);
     const isProbe = route !== undefined && route.name !== 'classify' && !problem;

@@ -15,6 +15,8 @@ export interface Metrics {
   /** Counts one answer; the labels that do not apply are empty. */
   countRequest(labels: { status: number; code: string; tier: string; model: string; reason: string }): void;
   observeStage(stage: Stage, ms: number): void;
+  /** Counts one request that should wake the fallback, by what became of it. */
+  countWake(outcome: string): void;
   /** Reads a model's workers and queue at every scrape. */
   watchModel(model: string, counts: () => Counts): void;
   /** The Prometheus text and its content type. */
@@ -37,6 +39,12 @@ export function createMetrics(): Metrics {
     help: 'Time that a classification spends in a stage',
     labelNames: ['stage'],
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+    registers,
+  });
+  const wakes = new Counter({
+    name: 'understudy_wakes_total',
+    help: 'Requests that should wake the fallback, by what became of them',
+    labelNames: ['outcome'],
     registers,
   });
   const watched = new Map<string, () => Counts>();
@@ -71,6 +79,7 @@ export function createMetrics(): Metrics {
   return {
     countRequest: (labels) => requests.inc(labels),
     observeStage: (stage, ms) => stages.observe({ stage }, ms / 1000),
+    countWake: (outcome) => wakes.inc({ outcome }),
     watchModel: (model, counts) => watched.set(model, counts),
     expose: async () => ({ contentType: register.contentType, text: await register.metrics() }),
   };

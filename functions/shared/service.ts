@@ -33,6 +33,8 @@ export interface ServiceOptions {
   readonly config: Config;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Called when the leading model cannot answer any more: refused, taken out, or without a worker. */
+  readonly onLost: () => void;
 }
 
 const workerScript = new URL('./worker.js', import.meta.url);
@@ -53,7 +55,7 @@ const leadingNiceness = 10;
  * load. A folder that must not be served is logged and left out.
  * @throws ModelError when no folder is left
  */
-export function createService({ tier, names, config, log, metrics }: ServiceOptions): Service {
+export function createService({ tier, names, config, log, metrics, onLost }: ServiceOptions): Service {
   const faults: string[] = [];
   const specs = names.flatMap((name) => {
     try {
@@ -66,6 +68,7 @@ export function createService({ tier, names, config, log, metrics }: ServiceOpti
     }
   });
   if (specs.length === 0) throw new ModelError(faults.join('\n'));
+  if (specs[0]?.name !== names[0]) onLost();
 
   const models = specs.map((spec, rank) => serveModel(spec, rank)) as [ServedModel, ...ServedModel[]];
   const lost = startAll();
@@ -85,15 +88,17 @@ export function createService({ tier, names, config, log, metrics }: ServiceOpti
     const breaker = createBreaker({
       failures: breakerFailures,
       openMs: breakerOpenMs,
-      onChange: (isClosed) =>
-        log(isClosed ? 'info' : 'error', isClosed ? 'model back in' : 'model taken out', { model: spec.name }),
+      onChange: (isClosed) => {
+        log(isClosed ? 'info' : 'error', isClosed ? 'model back in' : 'model taken out', { model: spec.name });
+        if (!isClosed && rank === 0) onLost();
+      },
     });
     return { spec, pool: openPool(spec, rank), breaker };
   }
 
   function openPool(spec: ModelSpec, rank: number): Pool {
     const workers = rank === 0 ? config.workers : Math.ceil(config.workers / 2);
-    return createPool({
+    const pool = createPool({
       script: workerScript,
       load: {
         path: spec.path,
@@ -106,8 +111,12 @@ export function createService({ tier, names, config, log, metrics }: ServiceOpti
       maxQueued: workers * queuedPerWorker,
       estimate: createEstimate(),
       longestMs: config.primaryBudgetMs,
-      onEvent: (severity, message, fields) => log(severity, message, { model: spec.name, ...fields }),
+      onEvent(severity, message, fields) {
+        log(severity, message, { model: spec.name, ...fields });
+        if (severity === 'error' && rank === 0 && !pool.isReady()) onLost();
+      },
     });
+    return pool;
   }
 
   const gate = createGate(config.workers, createEstimate());
