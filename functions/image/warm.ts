@@ -1,0 +1,69 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+// A step of the image's build: node warm.js PHOTO CACHE
+// Starts the function of the environment, waits until all of its models have passed their golden case, lets it classify the
+// photo, and stops it. What V8 has compiled on the way lies in CACHE then, for anyone to read and nobody to write.
+
+// V8 leaves these two out of what a cache must agree with; with them two builds give the same bytes.
+const reproducible = ['--predictable', '--random-seed=1'];
+// Far more than the second it takes: the processor may be an emulated one.
+const readyWithinMs = 120_000;
+
+const [photo, cache] = process.argv.slice(2) as [string, string];
+mkdirSync(cache);
+const served = spawn(process.execPath, [...reproducible, 'dist/functions/serve.js'], {
+  env: { ...process.env, PORT: '0', WORKERS: '1', NODE_COMPILE_CACHE: cache },
+  stdio: ['ignore', 'pipe', 'inherit'],
+});
+try {
+  const url = `http://127.0.0.1:${await listeningPort(served)}`;
+  await untilReady(url);
+  await classify(url);
+  const ended = once(served, 'exit');
+  served.kill('SIGTERM');
+  const [code] = await ended;
+  if (code !== 0) throw new Error(`Expected 0 for the function's exit code but received ${code}`);
+  makeReadable(cache);
+} finally {
+  served.kill('SIGKILL');
+}
+
+async function listeningPort({ stdout }: ChildProcess): Promise<number> {
+  const lines = createInterface({ input: stdout as NodeJS.ReadableStream });
+  return new Promise((resolve, reject) => {
+    lines.on('line', (line) => {
+      process.stdout.write(`${line}\n`);
+      const { message, port } = JSON.parse(line) as { message?: string; port?: number };
+      if (message === 'listening') resolve(Number(port));
+    });
+    lines.once('close', () => reject(new Error('Expected a function that listens but received its end')));
+  });
+}
+
+async function untilReady(url: string): Promise<void> {
+  let state = 'no answer';
+  for (const end = Date.now() + readyWithinMs; Date.now() < end; await sleep(50)) {
+    state = await (await fetch(`${url}/readyz`)).text();
+    if ((JSON.parse(state) as { status: string }).status === 'ready') return;
+  }
+  throw new Error(`Expected "ready" for /readyz within ${readyWithinMs / 1000} s but received ${state}`);
+}
+
+async function classify(url: string): Promise<void> {
+  const headers = { 'content-type': 'image/jpeg' };
+  const response = await fetch(`${url}/classify`, { method: 'POST', headers, body: readFileSync(photo) });
+  if (response.status !== 200) throw new Error(`Expected 200 for a photo but received ${response.status}`);
+  process.stdout.write(`${await response.text()}\n`);
+}
+
+// Node makes them for their owner alone; in the image they belong to root.
+function makeReadable(folder: string): void {
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    chmodSync(join(entry.parentPath, entry.name), entry.isDirectory() ? 0o755 : 0o644);
+  }
+}
