@@ -1,0 +1,122 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import sharp from 'sharp';
+import { freePort } from './port.ts';
+import { readProc } from './proc.ts';
+import { machine, print, table } from './report.ts';
+
+/** As knative/base has them. */
+const workersOf = { primary: 2, fallback: 1 };
+
+/** More than a function decodes at a time. */
+const clients = 8;
+/** For each kind of traffic; the slowest of the large images takes seconds. */
+const trafficMs = 30_000;
+/** Nobody's patience is to end before an image is decoded. */
+const patience = { 'x-deadline-ms': '30000' };
+const pollMs = 50;
+
+/** Just below MAX_PIXELS. */
+const [width, height] = [7300, 5479];
+
+type Image = Uint8Array<ArrayBuffer>;
+
+const serve = fileURLToPath(new URL('../functions/serve.js', import.meta.url));
+const photos = [1, 2, 3].map((n) => readFileSync(`tests/images/test_image_${n}.jpg`));
+
+/** One picture of 40 megapixels in every form that costs a decoder memory and fits an upload. */
+async function drawLargest(): Promise<readonly Image[]> {
+  const [small, channels] = [0.1, 3] as const;
+  const size = { width: Math.round(width * small), height: Math.round(height * small) };
+  const noise = Uint8Array.from(
+    { length: size.width * size.height * channels },
+    (_, i) => (i * 37 + (i >> 4) * 101) % 256,
+  );
+  const data = await sharp(noise, { raw: { ...size, channels } })
+    .blur(2)
+    .resize(width, height, { fit: 'fill' })
+    .raw()
+    .toBuffer();
+  const picture = () => sharp(data, { raw: { width, height, channels } });
+  const forms = await Promise.all([
+    picture().jpeg().toBuffer(),
+    picture().jpeg({ progressive: true }).toBuffer(),
+    picture().withMetadata({ orientation: 6 }).jpeg().toBuffer(),
+    picture().webp({ quality: 60, effort: 0 }).toBuffer(),
+    picture().gif({ effort: 1, colours: 16, dither: 0 }).toBuffer(),
+    picture().avif({ quality: 40, effort: 0, chromaSubsampling: '4:4:4' }).toBuffer(),
+    picture().ensureAlpha(0.5).avif({ quality: 40, effort: 0, chromaSubsampling: '4:4:4' }).toBuffer(),
+  ]);
+  return forms.map((bytes) => Uint8Array.from(bytes));
+}
+
+/** Posts images in turn, as fast as they are answered; the statuses, most frequent first. */
+async function post(origin: string, images: readonly Image[]): Promise<string> {
+  const counts = new Map<number, number>();
+  const endMs = performance.now() + trafficMs;
+  let next = 0;
+  const client = async () => {
+    while (performance.now() < endMs) {
+      const body = images[next++ % images.length] as Image;
+      const headers = { 'content-type': 'application/octet-stream', ...patience };
+      const response = await fetch(`${origin}/classify`, { method: 'POST', headers, body });
+      await response.arrayBuffer();
+      counts.set(response.status, (counts.get(response.status) ?? 0) + 1);
+    }
+  };
+  await Promise.all(Array.from({ length: clients }, client));
+  const sorted = [...counts].toSorted(([, one], [, other]) => other - one);
+  return sorted.map(([status, count]) => `${count} × ${status}`).join(', ');
+}
+
+/** Resident memory of a process, now (`VmRSS`) or at its highest so far (`VmHWM`). */
+function mib(pid: number, field: 'VmRSS' | 'VmHWM'): string {
+  const [, kib] = new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(readProc(`${pid}/status`)) ?? [];
+  return (Number(kib) / 1024).toFixed(0);
+}
+
+async function measure(target: 'primary' | 'fallback', largest: readonly Image[]): Promise<string[][]> {
+  const port = await freePort();
+  const variables = {
+    FUNCTION_TARGET: target,
+    PORT: String(port),
+    WORKERS: String(workersOf[target]),
+    LOG_LEVEL: 'silent',
+  };
+  const child = spawn(process.execPath, [serve], {
+    env: { ...process.env, ...variables },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  const pid = child.pid as number;
+  const origin = `http://127.0.0.1:${port}`;
+  try {
+    const isReady = async () =>
+      ((await (await fetch(`${origin}/readyz`)).json()) as { status: string }).status === 'ready';
+    while (!(await isReady().catch(() => false))) {
+      if (child.exitCode !== null)
+        throw new Error(`Expected a function that starts but received exit code ${child.exitCode}`);
+      await sleep(pollMs);
+    }
+    const rows = [[target, 'nothing yet', '', mib(pid, 'VmRSS'), mib(pid, 'VmHWM')]];
+    for (const [name, images] of Object.entries({ 'photos of 30 kB': photos, 'images of 40 megapixels': largest })) {
+      const answers = await post(origin, images);
+      rows.push([target, name, answers, mib(pid, 'VmRSS'), mib(pid, 'VmHWM')]);
+    }
+    return rows;
+  } finally {
+    if (child.exitCode === null) {
+      const ended = once(child, 'exit');
+      child.kill('SIGKILL');
+      await ended;
+    }
+  }
+}
+
+print(machine());
+const largest = await drawLargest();
+const rows = [...(await measure('primary', largest)), ...(await measure('fallback', largest))];
+print(`${clients} clients, ${trafficMs / 1000} s each; MiB of resident memory:\n`);
+print(table(['function', 'posted', 'answers', 'afterwards', 'highest so far'], rows));
