@@ -22,6 +22,7 @@ interface Lane {
   readonly predictedMs?: number;
   readonly isIdle?: boolean;
   readonly isStale?: boolean;
+  readonly meanMs?: number;
   readonly failures?: number;
 }
 
@@ -46,6 +47,7 @@ function chainOf(
       predictedMs = 0,
       isIdle = true,
       isStale = false,
+      meanMs = predictedMs,
       failures = 0,
     } = 'end' in given ? given : ({ end: given } as Lane);
     const spec = specOf(['wide-resnet', 'mobilenet'][rank] as string, resizes[rank]);
@@ -60,7 +62,14 @@ function chainOf(
     return {
       spec,
       breaker,
-      pool: { run, isReady, predictMs, isIdle: () => isIdle, isStale: () => isStale } as unknown as Pool,
+      pool: {
+        run,
+        isReady,
+        predictMs,
+        isIdle: () => isIdle,
+        isStale: () => isStale,
+        meanMs: () => meanMs,
+      } as unknown as Pool,
     };
   });
   const decode = async () => {
@@ -310,6 +319,24 @@ describe('classify', () => {
 
       expect(await ask(chain, { deadlineMs: performance.now() + 80 })).toMatchObject({ reason: 'overload' });
       expect(runs.map(({ model }) => model)).toEqual(['mobilenet']);
+    });
+
+    it.each([
+      ['below', 40, 'wide-resnet'],
+      ['above', 70, 'mobilenet'],
+    ])(
+      'with an average run %s what the deadline leaves of 60 ms an idle leading model is tried or not: %d ms, %s',
+      async (_where, meanMs, model) => {
+        const { chain } = chainOf([{ end: done, predictedMs: 100, meanMs }, done]);
+
+        expect((await ask(chain, { deadlineMs: performance.now() + 80 })).model).toBe(model);
+      },
+    );
+
+    it('does not try it for its average run when others wait', async () => {
+      const { chain } = chainOf([{ end: done, predictedMs: 100, meanMs: 40, isIdle: false }, done]);
+
+      expect(await ask(chain, { deadlineMs: performance.now() + 80 })).toMatchObject({ reason: 'overload' });
     });
 
     it('gives it that run when the prediction is stale', async () => {

@@ -20,6 +20,17 @@ describe('createEstimate', () => {
     expect([estimate.meanMs(), estimate.highMs()]).toEqual([100, 300]);
   });
 
+  it('holds a guess until the first sample, and forgets it then', () => {
+    const estimate = createEstimate();
+    estimate.presume(1000);
+    const guessed = [estimate.meanMs(), estimate.highMs()];
+    estimate.observe(100);
+    estimate.presume(1000);
+
+    expect(guessed).toEqual([1000, 3000]);
+    expect([estimate.meanMs(), estimate.highMs()]).toEqual([100, 300]);
+  });
+
   it('moves by an eighth of the difference, as RFC 6298 does', () => {
     const estimate = estimateOf(100, 180);
 

@@ -189,18 +189,20 @@ describe('createPool', () => {
     expect(runs.map((run) => 'overstayed' in run && run.overstayed)).toEqual([true, false, false]);
   });
 
-  it('is stale when it is idle and the last run was a second ago', async () => {
+  it('is stale when it is idle and has never run, or the last run was a second ago', async () => {
     const pool = makePool();
     await pool.start();
 
-    const atFirst = pool.isStale();
+    const unused = pool.isStale();
+    await pool.run(blocks(0), 1000);
+    const used = pool.isStale();
     await sleep(1000);
     const later = pool.isStale();
     const run = pool.run(blocks(20), 1000);
     const busy = pool.isStale();
     await run;
 
-    expect([atFirst, later, busy, pool.isStale()]).toEqual([false, true, false, false]);
+    expect([unused, used, later, busy, pool.isStale()]).toEqual([true, false, true, false, false]);
   });
 
   it('does not blame a run that nobody waits for any more', async () => {
@@ -215,9 +217,10 @@ describe('createPool', () => {
     expect(await run).toMatchObject({ status: 'timeout', overstayed: false });
   });
 
-  it('learns from the golden case and from every run how long one takes, up to its longest', async () => {
+  it('presumes from the golden case and learns from every run how long one takes, up to its longest', async () => {
     const samples: number[] = [];
-    const pool = makePool({ estimate: { ...createEstimate(), observe: (ms) => samples.push(ms) } });
+    const note = (ms: number) => samples.push(ms);
+    const pool = makePool({ estimate: { ...createEstimate(), presume: note, observe: note } });
     await pool.start();
 
     await pool.run(blocks(60), 1000);
@@ -231,7 +234,7 @@ describe('createPool', () => {
   });
 
   describe('predictMs', () => {
-    const fixed = { observe: () => {}, meanMs: () => 100, highMs: () => 120 };
+    const fixed = { presume: () => {}, observe: () => {}, meanMs: () => 100, highMs: () => 120 };
 
     it('is Infinity before a worker is ready', () => {
       expect(makePool({ estimate: fixed }).predictMs()).toBe(Number.POSITIVE_INFINITY);
@@ -243,6 +246,7 @@ describe('createPool', () => {
 
       expect(pool.isIdle()).toBe(true);
       expect(pool.predictMs(afterMs)).toBe(afterMs + 120);
+      expect(pool.meanMs()).toBe(100);
     });
 
     it('adds what is left of the run in flight, a mean run for each that waits, and the spread of all', async () => {

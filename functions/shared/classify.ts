@@ -181,7 +181,10 @@ async function runInTime(
   const deadlineMs = hasUnderstudy ? leftMs - Math.min(reserveMs, leftMs * reserveShare) : leftMs;
   const predictedMs = pool.predictMs();
   const isIdle = pool.isIdle();
-  const isTooLate = predictedMs > deadlineMs && (hasUnderstudy ? !pool.isStale() : !isIdle);
+  // With somebody standing by an idle worker is tried when the average run is in time: the first runs after a start are slow and
+  // scattered, and a model that is left alone because of them would never show that it is not.
+  const isWorthTrying = isIdle && (!hasUnderstudy || pool.isStale() || pool.meanMs() <= deadlineMs);
+  const isTooLate = predictedMs > deadlineMs && !isWorthTrying;
   const isOverBudget = hasUnderstudy && predictedMs > budgetMs && !isIdle;
   if (isTooLate || isOverBudget) {
     const allowedMs = Math.round(isTooLate ? deadlineMs : (budgetMs as number));

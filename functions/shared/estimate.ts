@@ -1,6 +1,8 @@
 /** A duration learned from its samples, in milliseconds. */
 export interface Estimate {
   observe(ms: number): void;
+  /** A guess that holds until the first sample, and is forgotten then. */
+  presume(ms: number): void;
   /** Moving mean; 0 before the first sample. */
   meanMs(): number;
   /** What few samples exceed: the mean and four mean deviations; 0 before the first sample. */
@@ -18,6 +20,9 @@ export function createEstimate(): Estimate {
   let deviation = 0;
   let isFirst = true;
   return {
+    presume(ms) {
+      if (isFirst) [mean, deviation] = [ms, ms / 2];
+    },
     observe(ms) {
       if (isFirst) [mean, deviation] = [ms, ms / 2];
       else {

@@ -45,13 +45,15 @@ export interface Pool {
   isReady(): boolean;
   /** Whether a run would start at once. */
   isIdle(): boolean;
-  /** Whether it is idle and has learned nothing for a second, so that what it predicts may long be over. */
+  /** Whether it is idle and has learned nothing for a second or at all, so that what it predicts may be wrong. */
   isStale(): boolean;
   /**
    * Milliseconds after which a run that came in `afterMs` would have ended, on the safe side; Infinity while not ready. A run
    * that overstays is expected to take as long again.
    */
   predictMs(afterMs?: number): number;
+  /** Milliseconds that a run takes on average, waiting not included; 0 before the first one. */
+  meanMs(): number;
   /** Starts the workers; settles when the first of them can serve or is lost. */
   start(): Promise<void>;
   /**
@@ -112,7 +114,7 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
   let closing = false;
   let deaths = 0;
   let busyMs = 0; // of runs that have ended
-  let learnedMs = 0; // when the last of them ended, on the clock of performance.now()
+  let learnedMs = Number.NEGATIVE_INFINITY; // when the last of them ended, on the clock of performance.now()
   let markStarted: () => void = () => {};
   const started = new Promise<void>((resolve) => {
     markStarted = resolve;
@@ -135,7 +137,8 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
     if (message.type === 'ready') {
       slot.ready = true;
       fault = undefined;
-      learn(message.modelMs);
+      // The first run of a session, amid the start of everything else, tells little of those to come.
+      estimate.presume(Math.min(message.modelMs, longestMs));
       onEvent('info', 'worker ready', { path: load.path });
       markStarted();
     } else {
@@ -241,6 +244,7 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
     isIdle,
     isStale: () => isIdle() && performance.now() - learnedMs >= staleMs,
     predictMs,
+    meanMs: estimate.meanMs,
     hasGivenUp: () => givenUp,
     start() {
       for (let i = 0; i < workers; i += 1) spawn();
