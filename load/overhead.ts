@@ -1,13 +1,8 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Worker } from 'node:worker_threads';
 import sharp from 'sharp';
-import { readModelSpec } from '../functions/shared/catalog.ts';
-import { loadConfig } from '../functions/shared/config.ts';
-import { decodeImage } from '../functions/shared/image.ts';
-import { loadModel } from '../functions/shared/model.ts';
-import { toTensor } from '../functions/shared/tensor.ts';
+import { type Ask, loadBare, type Sample, through } from './ask.ts';
 import type { Probing } from './probe.ts';
 import { loopTable, machine, median, print, quantile, table } from './report.ts';
 import { type Stack, startStack } from './stack.ts';
@@ -21,45 +16,9 @@ const stallClients = 8;
 const stallSeconds = 10;
 const probesPerSecond = 50;
 
-interface Sample {
-  readonly ms: number;
-  /** Milliseconds by stage, as the service tells in Server-Timing. */
-  readonly stages: Readonly<Record<string, number>>;
-}
-
-type Ask = (photo: Buffer) => Promise<Sample>;
-
 const probeScript = new URL('./probe.js', import.meta.url);
 
-const { modelsDir, maxPixels } = loadConfig(1);
-const spec = readModelSpec(modelsDir, 'wide-resnet');
-const model = await loadModel(spec.path, spec.input.name, spec.output.name);
-
-/** Decode, tensor and run of the same code in this process: what no service can go below. */
-const bare: Ask = async (photo) => {
-  const startedMs = performance.now();
-  const image = await decodeImage(photo, spec.input, maxPixels);
-  const decodedMs = performance.now();
-  await model.run(toTensor(image.pixels, spec.input));
-  const endedMs = performance.now();
-  return { ms: endedMs - startedMs, stages: { decode: decodedMs - startedMs, model: endedMs - decodedMs } };
-};
-
-function through(origin: string): Ask {
-  const agent = new Agent({ keepAlive: true, maxSockets: stallClients });
-  return async (photo) => {
-    const startedMs = performance.now();
-    const headers = { 'content-type': 'image/jpeg', 'content-length': photo.length };
-    const sent = httpRequest(`${origin}/classify`, { method: 'POST', agent, headers });
-    sent.end(photo);
-    const [response] = (await once(sent, 'response')) as [IncomingMessage];
-    await response.toArray();
-    const ms = performance.now() - startedMs;
-    if (response.statusCode !== 200) throw new Error(`Expected 200 but received ${response.statusCode}`);
-    const timing = String(response.headers['server-timing']).matchAll(/(\w+);dur=([\d.]+)/g);
-    return { ms, stages: Object.fromEntries([...timing].map(([, stage, dur]) => [stage, Number(dur)])) };
-  };
-}
+const bare = await loadBare();
 
 /** Detail like a photo's: smooth fields, edges and grain, so that it takes about 0.5 bytes a pixel as JPEG. */
 function drawPhoto(width: number, height: number): Promise<Buffer> {
@@ -79,9 +38,9 @@ function drawPhoto(width: number, height: number): Promise<Buffer> {
 
 async function measureOverhead(stack: Stack, name: string, photo: Buffer): Promise<void> {
   const ways: Readonly<Record<string, Ask>> = {
-    'bare loop': bare,
-    'primary, without nginx': through(stack.primaryOrigin),
-    'through nginx': through(stack.origin),
+    'bare loop': bare.ask,
+    'primary, without nginx': through(stack.primaryOrigin, stallClients),
+    'through nginx': through(stack.origin, stallClients),
   };
   const samples: Record<string, Sample[]> = {};
   for (const way of Object.keys(ways)) samples[way] = [];
@@ -118,7 +77,7 @@ async function measureStalls(stack: Stack): Promise<void> {
     [4000, 3000],
   ] as const;
   const photos = await Promise.all(sizes.map(([width, height]) => drawPhoto(width, height)));
-  const ask = through(stack.primaryOrigin);
+  const ask = through(stack.primaryOrigin, stallClients);
   const rows: string[][] = [];
   for (const busy of [false, true]) {
     const endMs = performance.now() + stallSeconds * 1000;
@@ -154,5 +113,5 @@ try {
   const loops = await stack.stop();
   print('The event loops over all of this, ms:\n');
   print(loopTable(loops));
-  await model.release();
+  await bare.release();
 }

@@ -59,6 +59,7 @@ describe('planJobs', () => {
 describe('middle', () => {
   it('is the median of what is known, and nothing where most is not', () => {
     expect(middle([3, 1, 2])).toBe(2);
+    expect(middle([4, 1])).toBe(2.5);
     expect(middle([3, null, 3])).toBe(3);
     expect(middle([3, null, null])).toBeNull();
     expect(middle([])).toBeNull();
@@ -76,6 +77,7 @@ describe('allTables', () => {
     const text = allTables(runs, undefined);
 
     expect(text).toContain('## Open loop, 2 times the capacity');
+    expect(text).toContain('Medians of 3 runs of 10 s.');
     expect(text).toContain(
       '| FastAPI | 20.0 | 9.0 | 45.0 % | 105 | 990 | 50.0 % | 200: 120, 503: 80 | 2 | 1.50 | 0.10 |',
     );
@@ -86,6 +88,15 @@ describe('allTables', () => {
 
     expect(text).toContain('| 30.0 % |');
     expect(text).toContain('not sent: 100');
+  });
+
+  it('says where systems have fewer runs than others', () => {
+    const text = allTables(
+      [1, 2, 3].map((repeat) => measured(repeat < 3 ? 'fastapi' : 'ray', repeat, {})),
+      undefined,
+    );
+
+    expect(text).toContain('Medians of 1 to 2 runs of 10 s.');
   });
 
   it('leaves out what nobody measured', () => {

@@ -101,7 +101,7 @@ function closedTable(all: readonly Measured[]): string {
       });
       return cells.some((cell) => cell !== '') ? cells : undefined;
     },
-    'Answers a second by 1, 2 and 8 clients, how long they took, and how many of them the Wide ResNet gave.',
+    `Answers a second by 1, 2 and 8 clients, how long they took, and how many of them the Wide ResNet gave. ${basisOf(all, 'closed')}`,
   );
 }
 
@@ -146,8 +146,27 @@ function openTable(all: readonly Measured[], factor: number, accuracy: Accuracy 
     'Good: 200 within 1 s. Times are those of answers; who waited 10 s gave up, counts with them, and has status 0.' +
       (isLossKnown
         ? ` Top-1 lost: what the share of MobileNet would cost with the shipped pair (${accuracy.data}).`
-        : ''),
+        : '') +
+      ` ${basisOf(all, 'open', factor)}`,
   );
+}
+
+/** How many runs of how many seconds each row of a table of loads rests on. */
+function basisOf(all: readonly Measured[], scenario: 'open' | 'closed', factor?: number): string {
+  const loads = all.filter(
+    ({ point, kept }) => kept.outcome.scenario === scenario && (factor === undefined || point === factor),
+  );
+  const runs = new Map<string, number>();
+  for (const { system, point } of loads) {
+    runs.set(`${system} ${point}`, (runs.get(`${system} ${point}`) ?? 0) + 1);
+  }
+  const seconds = loads.map(({ kept }) => Math.round((kept.outcome as OutcomeOf<'open' | 'closed'>).seconds));
+  return `Medians of ${span([...runs.values()])} runs of ${span(seconds)} s.`;
+}
+
+function span(values: readonly number[]): string {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  return least === most ? String(least) : `${least} to ${most}`;
 }
 
 /** What was sent, and what k6 should have sent. */
@@ -162,7 +181,9 @@ export function lossOf(primaryShare: number | null, { primary, standby }: Accura
 
 function statusesOf(runs: readonly OutcomeOf<'open'>[]): string {
   const names = [...new Set(runs.flatMap(({ statuses }) => Object.keys(statuses)))].sort();
-  const counts = names.map((name) => `${name}: ${middle(runs.map(({ statuses }) => statuses[name] ?? 0))}`);
+  const counts = names.map(
+    (name) => `${name}: ${Math.round(middle(runs.map(({ statuses }) => statuses[name] ?? 0)) ?? 0)}`,
+  );
   const dropped = middle(runs.map((run) => run.dropped)) ?? 0;
   return [...counts, ...(dropped > 0 ? [`not sent: ${dropped}`] : [])].join(', ');
 }

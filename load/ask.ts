@@ -1,0 +1,52 @@
+import { once } from 'node:events';
+import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { readModelSpec } from '../functions/shared/catalog.ts';
+import { loadConfig } from '../functions/shared/config.ts';
+import { decodeImage } from '../functions/shared/image.ts';
+import { loadModel } from '../functions/shared/model.ts';
+import { toTensor } from '../functions/shared/tensor.ts';
+
+/** One classified photo. */
+export interface Sample {
+  readonly ms: number;
+  /** Milliseconds by stage, as the service tells in Server-Timing. */
+  readonly stages: Readonly<Record<string, number>>;
+}
+
+/** Has a photo classified, in one way or another. */
+export type Ask = (photo: Buffer) => Promise<Sample>;
+
+/** Decode, tensor and run of the Wide ResNet by the service's own functions in this process: what no service can go below. */
+export async function loadBare(env: NodeJS.ProcessEnv = process.env): Promise<{ ask: Ask; release(): Promise<void> }> {
+  const { modelsDir, maxPixels } = loadConfig(1, env);
+  const spec = readModelSpec(modelsDir, 'wide-resnet');
+  const model = await loadModel(spec.path, spec.input.name, spec.output.name);
+  return {
+    release: () => model.release(),
+    ask: async (photo) => {
+      const startedMs = performance.now();
+      const image = await decodeImage(photo, spec.input, maxPixels);
+      const decodedMs = performance.now();
+      await model.run(toTensor(image.pixels, spec.input));
+      const endedMs = performance.now();
+      return { ms: endedMs - startedMs, stages: { decode: decodedMs - startedMs, model: endedMs - decodedMs } };
+    },
+  };
+}
+
+/** Posts a photo over kept connections, at most `clients` of them. @throws Error at any answer but 200 */
+export function through(origin: string, clients: number, more: Readonly<Record<string, string>> = {}): Ask {
+  const agent = new Agent({ keepAlive: true, maxSockets: clients });
+  return async (photo) => {
+    const startedMs = performance.now();
+    const headers = { 'content-type': 'image/jpeg', 'content-length': photo.length, ...more };
+    const sent = httpRequest(`${origin}/classify`, { method: 'POST', agent, headers });
+    sent.end(photo);
+    const [response] = (await once(sent, 'response')) as [IncomingMessage];
+    await response.toArray();
+    const ms = performance.now() - startedMs;
+    if (response.statusCode !== 200) throw new Error(`Expected 200 but received ${response.statusCode}`);
+    const timing = String(response.headers['server-timing']).matchAll(/(\w+);dur=([\d.]+)/g);
+    return { ms, stages: Object.fromEntries([...timing].map(([, stage, dur]) => [stage, Number(dur)])) };
+  };
+}
