@@ -411,6 +411,7 @@ describe.each(overlays)('the %s overlay', (overlay) => {
         readOnlyRootFilesystem: true,
         runAsNonRoot: true,
         runAsUser: users.at(-1),
+        runAsGroup: users.at(-1),
         seccompProfile: { type: 'RuntimeDefault' },
       });
       expect(users.at(-1)).toBeGreaterThan(0);
