@@ -493,6 +493,19 @@ if (k6 === undefined) {
       expect(verdicts(join(out, 'canary.json'))).toContain('top1_agrees');
     });
 
+    it('asks one gateway for the two hosts of a canary, and for the host of a smoke test', async () => {
+      const asked = new Set<string | undefined>();
+      const gateway = await startServer(200, body);
+      server?.on('request', ({ headers }: IncomingMessage) => asked.add(headers.host));
+      const hosts = { BASELINE_HOST: 'current.test', CANDIDATE_HOST: 'candidate.test', TARGET_HOST: 'target.test' };
+      const sides = ['--baseline', gateway, '--candidate', gateway, '--out', join(folder, 'hosts')];
+
+      await run(['canary', '--duration', '1', ...sides], hosts);
+      await run(['smoke', '--duration', '1', '--target', gateway, '--out', join(folder, 'hosts')], hosts);
+
+      expect([...asked].sort()).toEqual(['candidate.test', 'current.test', 'target.test']);
+    });
+
     it('stops k6 and the stack on Ctrl-C and leaves nothing behind', async () => {
       const { child, ended } = startRun(['smoke', '--duration', '60', '--out', join(folder, 'stopped')]);
       let text = '';

@@ -2,14 +2,14 @@
 import { Counter, Gauge, Rate, Trend } from 'k6/metrics';
 import type { Options } from 'k6/options';
 import { type SummaryData, summarize } from './summary.ts';
-import { classify, common, turn } from './traffic.ts';
+import { asHost, classify, common, turn } from './traffic.ts';
 
-const { BASELINE, CANDIDATE, SECONDS = '30', SUMMARY } = __ENV;
+const { BASELINE, BASELINE_HOST, CANDIDATE, CANDIDATE_HOST, SECONDS = '30', SUMMARY } = __ENV;
 if (!BASELINE || !CANDIDATE) throw new Error('Expected two addresses for BASELINE and CANDIDATE but received fewer');
 
 const sides = [
-  ['baseline', BASELINE],
-  ['candidate', CANDIDATE],
+  ['baseline', BASELINE, asHost(BASELINE_HOST)],
+  ['candidate', CANDIDATE, asHost(CANDIDATE_HOST)],
 ] as const;
 
 /** Pairs that both leading models answered: below this many a 95th percentile is one request. */
@@ -42,7 +42,7 @@ export default function compare(): void {
   // Who comes second finds warmer caches: they take turns.
   const inTurn = number % 2 === 0 ? sides : sides.toReversed();
   const answers = Object.fromEntries(
-    inTurn.map(([side, origin]) => [side, classify(origin, number, { tags: { side } })]),
+    inTurn.map(([side, origin, headers]) => [side, classify(origin, number, { headers, tags: { side } })]),
   );
   const { baseline, candidate } = answers;
   if (baseline?.verdict.fault !== undefined || candidate?.verdict.fault !== undefined) return;

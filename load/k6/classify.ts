@@ -2,9 +2,10 @@
 import type { Options } from 'k6/options';
 import { type Asked, planPhases } from './shapes.ts';
 import { type SummaryData, summarize } from './summary.ts';
-import { classify, common, scenariosOf, thresholdsOf, turn } from './traffic.ts';
+import { asHost, classify, common, scenariosOf, thresholdsOf, turn } from './traffic.ts';
 
-const { TARGET = 'http://127.0.0.1:8080', SHAPE = 'smoke', CAPACITY, RATE, SECONDS, FACTORS, SUMMARY } = __ENV;
+const { TARGET = 'http://127.0.0.1:8080', TARGET_HOST, SHAPE = 'smoke', SUMMARY } = __ENV;
+const { CAPACITY, RATE, SECONDS, FACTORS } = __ENV;
 
 const asked: Asked = {
   ...(CAPACITY && { capacity: Number(CAPACITY) }),
@@ -17,7 +18,7 @@ const phases = planPhases(SHAPE, asked);
 export const options: Options = { ...common, scenarios: scenariosOf(phases), thresholds: thresholdsOf(phases) };
 
 export default function request(): void {
-  classify(TARGET, turn());
+  classify(TARGET, turn(), { headers: asHost(TARGET_HOST) });
 }
 
 export function handleSummary(data: SummaryData): Record<string, string> {

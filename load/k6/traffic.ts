@@ -51,6 +51,11 @@ export function classify(
   return { verdict, ms };
 }
 
+/** Asks an address for a host that it is not named after, as one asks a gateway. */
+export function asHost(host: string | undefined): Record<string, string> {
+  return host ? { host } : {};
+}
+
 function count(status: number, verdict: Verdict, ms: number, tags: Record<string, string>): void {
   const isAnswer = verdict.fault === undefined;
   answered.add(isAnswer, tags);
