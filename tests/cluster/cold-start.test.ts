@@ -1,0 +1,50 @@
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { median } from '../../load/report.ts';
+import { type Cluster, openCluster } from './support/cluster.ts';
+import { startClient } from './support/inside.ts';
+import { listPods, podsOf, untilPods } from './support/pods.ts';
+import { copyFallback, partsTable, totalMs, type Wake, wakeInTurn } from './support/wake.ts';
+
+jest.setTimeout(300_000);
+
+const copies = 10;
+
+/** A request that fails over is then answered in half of a client's usual patience. */
+const medianWithinMs = 2500;
+
+/** The development overlay's window, and for how long the last pod is kept after it. */
+const awakeMs = 6000 + 10_000;
+
+describe('a fallback at zero', () => {
+  let cluster: Cluster;
+  let wakes: readonly Wake[];
+  let last: string;
+  let lastAnsweredMs: number;
+
+  beforeAll(async () => {
+    cluster = await openCluster('cold-start');
+    await startClient(cluster.namespace);
+    const services = await copyFallback(cluster.namespace, copies);
+    wakes = await wakeInTurn(cluster.namespace, services);
+    last = services.at(-1) as string;
+    lastAnsweredMs = performance.now();
+  }, 400_000);
+
+  afterAll(() => cluster?.close(), 150_000);
+
+  it('answers within 2.5 s, in the median of ten wakes', () => {
+    process.stderr.write(`Cold start of the fallback, ${wakes.length} wakes, ms:\n\n${partsTable(wakes)}\n`);
+
+    expect(wakes).toHaveLength(copies);
+    expect(median(wakes.map(totalMs))).toBeLessThanOrEqual(medianWithinMs);
+  });
+
+  it('is at zero again by itself when its window and its retention are over, and not before', async () => {
+    const during = await listPods(cluster.namespace, podsOf(last));
+
+    await untilPods(cluster.namespace, last, 0);
+
+    expect(during).toHaveLength(1);
+    expect(performance.now() - lastAnsweredMs).toBeGreaterThan(awakeMs);
+  });
+});

@@ -1,0 +1,134 @@
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { type Cluster, openCluster } from './support/cluster.ts';
+import { kn, kubectl, run } from './support/command.ts';
+import { imageOf, readImages, withOverlay } from './support/overlay.ts';
+
+/** A request to the API takes a moment; what takes longer says so. */
+jest.setTimeout(60_000);
+
+interface Service {
+  readonly metadata: { readonly labels: Readonly<Record<string, string>> };
+  readonly spec: {
+    readonly template: { readonly metadata: { readonly annotations: Readonly<Record<string, string>> } };
+  };
+  readonly status: { readonly latestReadyRevisionName: string };
+}
+
+describe('a deployed overlay', () => {
+  let cluster: Cluster;
+
+  beforeAll(async () => {
+    cluster = await openCluster('drift');
+  }, 240_000);
+
+  afterAll(() => cluster?.close(), 150_000);
+
+  const read = async (service: string) =>
+    JSON.parse(await kn(['-n', cluster.namespace, 'service', 'describe', service, '-o', 'json'])) as Service;
+
+  it('does not differ from the manifests in anything that they say', async () => {
+    const { code, stdout, stderr } = await withOverlay(cluster.namespace, [], (folder) =>
+      run('kubectl', ['diff', '-k', folder]),
+    );
+
+    expect([code, stdout + stderr]).toEqual([0, '']);
+  });
+
+  it.each(['classify-primary', 'classify-fallback'])(
+    'is what kn describes of %s: ready, cluster-local, the image under test',
+    async (name) => {
+      const text = await kn(['-n', cluster.namespace, 'service', 'describe', name, '-v']);
+
+      const part = name.replace('classify-', '');
+      expect(text).toMatch(/^\s*\+\+ Ready\s/m);
+      expect(text).toContain(`http://${name}.${cluster.namespace}.svc.cluster.local`);
+      expect(text).toContain(imageOf(part, readImages()));
+      expect(text).toContain('networking.knative.dev/visibility=cluster-local');
+    },
+  );
+
+  it.each(['classify-primary', 'classify-fallback'])(
+    'names the revisions of %s by the Service and their number',
+    async (name) => {
+      const { status } = await read(name);
+
+      expect(status.latestReadyRevisionName).toMatch(new RegExp(`^${name}-\\d{5}$`));
+    },
+  );
+
+  it('keeps one pod of the primary and none of the fallback', async () => {
+    const bound = async (name: string) =>
+      (await read(name)).spec.template.metadata.annotations['autoscaling.knative.dev/min-scale'];
+
+    expect([await bound('classify-primary'), (await bound('classify-fallback')) ?? '0']).toEqual(['1', '0']);
+  });
+
+  it('labels every object as part of the whole', async () => {
+    const kinds = 'ksvc,deployments.apps,services,configmaps,networkpolicies,poddisruptionbudgets';
+    const listed = await kubectl([
+      '-n',
+      cluster.namespace,
+      'get',
+      kinds,
+      '-l',
+      'app.kubernetes.io/part-of=understudy',
+      '-o',
+      'name',
+    ]);
+
+    expect(listed.split('\n')).toEqual(
+      expect.arrayContaining([
+        'service.serving.knative.dev/classify-primary',
+        'service.serving.knative.dev/classify-fallback',
+        'deployment.apps/ingress',
+        'service/ingress',
+      ]),
+    );
+  });
+
+  it.each<[string, object, RegExp]>([
+    ['a min-scale over the max-scale', annotated({ 'min-scale': '3', 'max-scale': '2' }), /max-scale/],
+    ['a window under 6 s', annotated({ window: '5s' }), /window/],
+    ['an activation-scale of 1', annotated({ 'activation-scale': '1' }), /activation-scale/],
+    ['a time-out over 600 s', { spec: { template: { spec: { timeoutSeconds: 601 } } } }, /timeoutSeconds/],
+  ])('cannot be given %s', async (_, patch, complaint) => {
+    const { code, stderr } = await tryPatch('merge', patch);
+
+    expect([code, stderr]).toEqual([1, expect.stringMatching(complaint)]);
+  });
+
+  it('cannot be given a readiness probe that counts failures without a period', async () => {
+    const probe = { httpGet: { path: '/readyz', port: 0 }, periodSeconds: 0, failureThreshold: 3 };
+
+    const { code, stderr } = await tryPatch('json', [
+      { op: 'replace', path: '/spec/template/spec/containers/0/readinessProbe', value: probe },
+    ]);
+
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/failureThreshold/)]);
+  });
+
+  it('differs when somebody has changed a number by hand', async () => {
+    const patch = JSON.stringify({ spec: { template: { spec: { timeoutSeconds: 59 } } } });
+    await kubectl(['-n', cluster.namespace, 'patch', 'ksvc', 'classify-fallback', '--type=merge', '-p', patch]);
+
+    const { code, stdout } = await withOverlay(cluster.namespace, [], (folder) =>
+      run('kubectl', ['diff', '-k', folder]),
+    );
+    await cluster.apply();
+
+    expect([code, stdout]).toEqual([1, expect.stringContaining('timeoutSeconds: 59')]);
+  });
+
+  const tryPatch = (type: string, patch: object) =>
+    run('kubectl', [
+      ...['-n', cluster.namespace, 'patch', 'ksvc', 'classify-primary', '--dry-run=server'],
+      ...[`--type=${type}`, '-p', JSON.stringify(patch)],
+    ]);
+});
+
+function annotated(knobs: Readonly<Record<string, string>>): object {
+  const annotations = Object.fromEntries(
+    Object.entries(knobs).map(([knob, value]) => [`autoscaling.knative.dev/${knob}`, value]),
+  );
+  return { spec: { template: { metadata: { annotations } } } };
+}

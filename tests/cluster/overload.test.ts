@@ -1,0 +1,128 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { type Answer, send } from '../support/client.ts';
+import { type Cluster, openCluster } from './support/cluster.ts';
+import { runInside, startClient } from './support/inside.ts';
+import { concurrency, forOneAddress, scaling } from './support/overlay.ts';
+import { listPods, logLines } from './support/pods.ts';
+
+/** A request to the API takes a moment; what takes longer says so. */
+jest.setTimeout(60_000);
+
+/** More than nginx lets through to the primary at once. */
+const crowd = 60;
+const crowdSeconds = 15;
+
+const changes = [
+  // More pods would only share the cores with the client.
+  scaling('classify-primary', { 'max-scale': '1' }),
+  scaling('classify-fallback', { 'max-scale': '1' }),
+  forOneAddress,
+];
+
+/** Two run and twenty wait before a pod that has no activator before it: a third of what nginx lets through finds the queue full. */
+const shortQueue = [
+  concurrency('classify-primary', 2),
+  scaling('classify-primary', { target: '2', 'target-burst-capacity': '0' }),
+];
+
+const photo = readFileSync('tests/images/test_image_1.jpg');
+
+describe('an overloaded primary', () => {
+  let cluster: Cluster;
+
+  beforeAll(async () => {
+    cluster = await openCluster('overload', changes);
+    await startClient(cluster.namespace);
+  }, 240_000);
+
+  afterAll(() => cluster?.close(), 150_000);
+
+  it('spills over to the fallback, loses nobody and opens no breaker while the activator queues', async () => {
+    const { answers, after } = await overload(cluster.door.origin);
+
+    expect(countBy(answers, ({ status }) => status)).toEqual({ 200: answers.length });
+    expect(Object.keys(countBy(answers, ({ headers }) => String(headers['x-tier'])))).toEqual(
+      expect.arrayContaining(['primary', 'fallback']),
+    );
+    expect([after.status, after.headers['x-model']]).toEqual([200, 'wide-resnet']);
+  }, 120_000);
+
+  it('does the same when the queue of its pod is full', async () => {
+    await cluster.apply([...changes, ...shortQueue]);
+    const host = `classify-primary.${cluster.namespace}.svc.cluster.local`;
+    const refusals = await runInside(cluster.namespace, askAtOnce, {
+      host,
+      times: crowd,
+      photo: photo.toString('base64'),
+    });
+
+    const { answers, after } = await overload(cluster.door.origin);
+
+    expect(refusals).toContain('503 pending request queue full');
+    expect(countBy(answers, ({ status }) => status)).toEqual({ 200: answers.length });
+    expect([after.status, after.headers['x-model']]).toEqual([200, 'wide-resnet']);
+    expect(await attempts(cluster.namespace)).toContain('404, 200');
+  }, 240_000);
+});
+
+/** A crowd whose members ask one classification after the other; then one that comes alone. */
+async function overload(origin: string): Promise<{ readonly answers: readonly Answer[]; readonly after: Answer }> {
+  const sent = { headers: { 'content-type': 'image/jpeg' }, body: photo };
+  const answers: Answer[] = [];
+  const endMs = performance.now() + crowdSeconds * 1000;
+  const askOn = async () => {
+    while (performance.now() < endMs) answers.push(await send(origin, sent));
+  };
+  await Promise.all(Array.from({ length: crowd }, askOn));
+  return { answers, after: await send(origin, sent) };
+}
+
+/** What nginx says that its attempts were answered, each combination once. */
+async function attempts(namespace: string): Promise<readonly string[]> {
+  const pods = await listPods(namespace, 'app.kubernetes.io/name=ingress');
+  const lines = await Promise.all(pods.map(({ metadata }) => logLines(namespace, metadata.name, 'ingress')));
+  return [...new Set(lines.flat().map(({ answers }) => String(answers)))];
+}
+
+/** Sends many at the same moment to the gateway, past nginx, and tells the distinct answers that were no 200. */
+async function askAtOnce({
+  host,
+  times,
+  photo,
+}: {
+  host: string;
+  times: number;
+  photo: string;
+}): Promise<readonly string[]> {
+  const { request } = await import('node:http');
+  const headers = { host, 'content-type': 'image/jpeg' };
+  const options = {
+    host: 'kourier-internal.kourier-system.svc.cluster.local',
+    path: '/classify',
+    method: 'POST',
+    headers,
+  };
+  const ask = () =>
+    new Promise<string>((resolve, reject) => {
+      const sent = request({ ...options, agent: false, timeout: 30_000 }, (response) => {
+        response
+          .setEncoding('utf8')
+          .toArray()
+          .then((texts) => resolve(`${response.statusCode} ${texts.join('').trim()}`), reject);
+      });
+      sent.once('error', reject);
+      sent.end(Buffer.from(photo, 'base64'));
+    });
+  const answers = await Promise.all(Array.from({ length: times }, ask));
+  return [...new Set(answers.filter((answer) => !answer.startsWith('200')))];
+}
+
+function countBy<Item>(
+  items: readonly Item[],
+  keyOf: (item: Item) => string | number,
+): Readonly<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for (const item of items) counts[keyOf(item)] = (counts[keyOf(item)] ?? 0) + 1;
+  return counts;
+}

@@ -1,0 +1,197 @@
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import type { Driver } from '../chaos/driver.ts';
+import type { Row } from '../chaos/row.ts';
+import { toMarkdown } from '../chaos/table.ts';
+import { send } from '../support/client.ts';
+import { type Cluster, drive, openCluster } from './support/cluster.ts';
+import { kn, kubectl, until } from './support/command.ts';
+import { runInside, startClient } from './support/inside.ts';
+import { observe } from './support/observe.ts';
+import { forOneAddress } from './support/overlay.ts';
+import { listPods, podsOf, untilPods } from './support/pods.ts';
+
+/** A request to the API takes a moment; what takes longer says so. */
+jest.setTimeout(60_000);
+
+const perSecond = 10;
+/** The most that the development overlay grants. */
+const mostPods = 3;
+
+/** Each has a request open all the time; 70 % of 4 for a pod makes that more than three pods. */
+const crowd = 12;
+
+describe('a primary under 10 requests a second', () => {
+  const rows: Row[] = [];
+  let cluster: Cluster;
+  let driver: Driver;
+
+  beforeAll(async () => {
+    cluster = await openCluster('rollout', [forOneAddress]);
+    driver = await drive(cluster, perSecond);
+  }, 240_000);
+
+  afterAll(async () => {
+    driver?.stop();
+    process.stderr.write(`${toMarkdown(rows, [])}\nThe driver was at most ${driver?.latestMs().toFixed(0)} ms late.\n`);
+    await cluster?.close();
+  }, 150_000);
+
+  const primaryPods = () => listPods(cluster.namespace, podsOf('classify-primary'));
+  const revision = () =>
+    kubectl([
+      '-n',
+      cluster.namespace,
+      'get',
+      'ksvc/classify-primary',
+      '-o',
+      'jsonpath={.status.latestReadyRevisionName}',
+    ]);
+  /** Until only one revision has pods: those of the one before drain for half a minute. */
+  const untilOneRevision = () =>
+    until(
+      'pods of one revision',
+      async () => {
+        const revisions = new Set(
+          (await primaryPods()).map(({ metadata }) => metadata.labels['serving.knative.dev/revision']),
+        );
+        return revisions.size === 1 ? true : undefined;
+      },
+      { withinMs: 120_000, everyMs: 1000 },
+    );
+
+  async function losesNobody(name: string, happen: () => Promise<void>): Promise<void> {
+    const { row } = await observe(cluster, driver, { name, happen });
+    rows.push(row);
+    expect(row.faults).toEqual([]);
+  }
+
+  it('loses no answer when a new revision takes over', async () => {
+    const before = await revision();
+
+    await losesNobody('a new revision takes over', async () => {
+      await kn(['-n', cluster.namespace, 'service', 'update', 'classify-primary', '--env', 'ROLLOUT=2'], {
+        withinMs: 120_000,
+      });
+      await untilOneRevision();
+    });
+
+    expect(await revision()).not.toBe(before);
+  }, 300_000);
+
+  it('loses no answer when a new revision cannot start, which gets no traffic', async () => {
+    const before = await revision();
+
+    await losesNobody('a new revision has no models', async () => {
+      const update = ['service', 'update', 'classify-primary', '--env', 'MODELS_DIR=/nowhere', '--no-wait'];
+      await kn(['-n', cluster.namespace, ...update]);
+      await sleep(20_000);
+      expect(await revision()).toBe(before);
+      await kn(['-n', cluster.namespace, 'service', 'update', 'classify-primary', '--env', 'MODELS_DIR-'], {
+        withinMs: 120_000,
+      });
+      await untilOneRevision();
+    });
+  }, 300_000);
+
+  it('loses no answer when it grows to three pods under a crowd, and shrinks to one after it', async () => {
+    const statuses = new Map<number, number>();
+
+    await losesNobody('1 → 3 → 1 pods', async () => {
+      const leaving = new AbortController();
+      const crowded = Promise.all(
+        Array.from({ length: crowd }, () => askOn(cluster.door.origin, statuses, leaving.signal)),
+      );
+      await untilPods(cluster.namespace, 'classify-primary', mostPods);
+      await sleep(10_000);
+      leaving.abort();
+      await crowded;
+      await until('one pod', async () => ((await primaryPods()).length === 1 ? true : undefined), {
+        withinMs: 180_000,
+      });
+    });
+
+    expect([...statuses.keys()]).toEqual([200]);
+  }, 400_000);
+
+  it('loses no answer when its pod is evicted, as a drain of its node does', async () => {
+    await losesNobody('the pod of the primary is evicted', async () => {
+      await untilPods(cluster.namespace, 'classify-primary', 1);
+      await evict(podsOf('classify-primary'));
+    });
+  }, 300_000);
+
+  it('loses no answer when the pod of nginx is evicted', async () => {
+    await startClient(cluster.namespace);
+    const photo = readFileSync('tests/images/test_image_1.jpg').toString('base64');
+    const sending = { host: `ingress.${cluster.namespace}.svc.cluster.local`, photo, perSecond, seconds: 30 };
+
+    // From within the cluster: a port that is forwarded to this machine leads to one pod and ends with it.
+    const sent = runInside(cluster.namespace, sendSteadily, sending, { withinMs: 90_000 });
+    await sleep(5000);
+    await evict('app.kubernetes.io/name=ingress');
+
+    expect(await sent).toEqual({ 200: perSecond * sending.seconds });
+  }, 300_000);
+
+  /** Evicts the only pod with a label through the API, and waits until it is gone. */
+  async function evict(selector: string): Promise<void> {
+    const [pod] = await listPods(cluster.namespace, selector);
+    const name = pod?.metadata.name ?? '';
+    const eviction = { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name, namespace: cluster.namespace } };
+    const path = `/api/v1/namespaces/${cluster.namespace}/pods/${name}/eviction`;
+    await kubectl(['create', '--raw', path, '-f', '-'], { input: JSON.stringify(eviction) });
+    const isThere = async () =>
+      (await listPods(cluster.namespace, selector)).some(({ metadata }) => metadata.name === name);
+    await until(`an end of ${name}`, async () => ((await isThere()) ? undefined : true), {
+      withinMs: 120_000,
+      everyMs: 1000,
+    });
+  }
+});
+
+/** Asks one classification after the other and counts the statuses. */
+async function askOn(origin: string, statuses: Map<number, number>, leaving: AbortSignal): Promise<void> {
+  const sent = { headers: { 'content-type': 'image/jpeg' }, body: readFileSync('tests/images/test_image_1.jpg') };
+  while (!leaving.aborted) {
+    const status = await send(origin, sent).then(
+      (answer) => answer.status,
+      () => 0,
+    );
+    statuses.set(status, (statuses.get(status) ?? 0) + 1);
+  }
+}
+
+/** Posts a photo at fixed times, each on a connection of its own, and counts the statuses; 0 is a connection that failed. */
+async function sendSteadily({ host, photo, perSecond, seconds }: Sending): Promise<Readonly<Record<number, number>>> {
+  const { request } = await import('node:http');
+  const body = Buffer.from(photo, 'base64');
+  const headers = { 'content-type': 'image/jpeg' };
+  const post = () =>
+    new Promise<number>((resolve) => {
+      const outgoing = request({ host, path: '/classify', method: 'POST', headers, agent: false, timeout: 45_000 });
+      outgoing.once('response', (response) => response.resume().once('end', () => resolve(response.statusCode ?? 0)));
+      outgoing.once('timeout', () => outgoing.destroy());
+      outgoing.once('error', () => resolve(0));
+      outgoing.end(body);
+    });
+  const asked: Promise<number>[] = [];
+  const startedMs = performance.now();
+  while (asked.length < perSecond * seconds) {
+    while (asked.length < perSecond * seconds && startedMs + (asked.length * 1000) / perSecond <= performance.now()) {
+      asked.push(post());
+    }
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  const counts: Record<number, number> = {};
+  for (const status of await Promise.all(asked)) counts[status] = (counts[status] ?? 0) + 1;
+  return counts;
+}
+
+interface Sending {
+  readonly host: string;
+  readonly photo: string;
+  readonly perSecond: number;
+  readonly seconds: number;
+}

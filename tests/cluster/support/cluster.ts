@@ -1,0 +1,107 @@
+import { readFileSync } from 'node:fs';
+import { type Driver, startDriver } from '../../chaos/driver.ts';
+import { drawPhotos } from '../../chaos/photos.ts';
+import { kubectl, until } from './command.ts';
+import { type Door, openDoor } from './door.ts';
+import { createNamespace, deleteNamespace } from './namespace.ts';
+import { type Change, withOverlay } from './overlay.ts';
+
+/** The whole service in a namespace of its own. */
+export interface Cluster {
+  readonly namespace: string;
+  readonly door: Door;
+  /** Applies the overlay again with these changes and waits until it is ready. */
+  apply(changes?: readonly Change[]): Promise<void>;
+  /** The same without waiting, for what will never be ready. */
+  deploy(changes: readonly Change[]): Promise<void>;
+  /** Deletes the namespace; settles when nothing is left of it. */
+  close(): Promise<void>;
+}
+
+/** Images are at hand and models load within a second or two; a slow node and its probes take longer. */
+const readySeconds = 120;
+
+/** Longer than nginx waits for both tiers. */
+const answerWithinMs = 45_000;
+
+/** Applies the development overlay, changed where the test needs it, in a namespace `understudy-test-NAME`. The caller closes it. */
+export async function openCluster(name: string, changes: readonly Change[] = []): Promise<Cluster> {
+  const namespace = `understudy-test-${name}`;
+  await createNamespace(namespace);
+  let door: Door | undefined;
+  async function close(): Promise<void> {
+    await door?.close();
+    await deleteNamespace(namespace);
+  }
+  try {
+    await applyOverlay(namespace, changes);
+    door = await openDoor(namespace);
+    await untilPrimaryAnswers(door.origin);
+  } catch (fault) {
+    const words = await describe(namespace);
+    await close();
+    throw new Error(`${(fault as Error).message}\n${words}`, { cause: fault });
+  }
+  return {
+    namespace,
+    door,
+    apply: (changes = []) => applyOverlay(namespace, changes),
+    deploy: (changes) => deployOverlay(namespace, changes),
+    close,
+  };
+}
+
+async function deployOverlay(namespace: string, changes: readonly Change[]): Promise<void> {
+  await withOverlay(namespace, changes, (folder) => kubectl(['apply', '-k', folder]));
+}
+
+async function applyOverlay(namespace: string, changes: readonly Change[]): Promise<void> {
+  await deployOverlay(namespace, changes);
+  const limit = { withinMs: (readySeconds + 10) * 1000 };
+  const services = ['ksvc/classify-primary', 'ksvc/classify-fallback'];
+  await untilObserved(namespace, services);
+  await kubectl(['-n', namespace, 'wait', ...services, '--for=condition=Ready', `--timeout=${readySeconds}s`], limit);
+  await kubectl(['-n', namespace, 'rollout', 'status', 'deployment/ingress', `--timeout=${readySeconds}s`], limit);
+}
+
+/** Until its controller has looked at a Service, its conditions are those of what it was before. */
+async function untilObserved(namespace: string, services: readonly string[]): Promise<void> {
+  const path = 'jsonpath={.metadata.generation} {.status.observedGeneration}';
+  for (const service of services) {
+    await until(`a controller that knows of ${service}`, async () => {
+      const [wanted, seen] = (await kubectl(['-n', namespace, 'get', service, '-o', path])).split(' ');
+      return wanted === seen ? true : undefined;
+    });
+  }
+}
+
+async function untilPrimaryAnswers(origin: string): Promise<void> {
+  const body = readFileSync('tests/images/test_image_1.jpg');
+  await until(`an answer of the Wide ResNet at ${origin}`, async () => {
+    const headers = { 'content-type': 'image/jpeg' };
+    const signal = AbortSignal.timeout(answerWithinMs);
+    const response = await fetch(`${origin}/classify`, { method: 'POST', headers, body, signal });
+    return response.headers.get('x-model') === 'wide-resnet' ? true : undefined;
+  });
+}
+
+/** What there is and what Kubernetes complains of, for a message. */
+async function describe(namespace: string): Promise<string> {
+  const asked = [
+    ['get', 'ksvc,pods', '-o', 'wide'],
+    ['get', 'events', '--field-selector', 'type=Warning'],
+  ];
+  const texts = asked.map((args) => kubectl(['-n', namespace, ...args]).catch((fault: Error) => fault.message));
+  return (await Promise.all(texts)).join('\n');
+}
+
+/** Starts the driver of the fault tests before the front door: different photos, so many a second, whatever becomes of those before. */
+export async function drive({ door }: Cluster, perSecond: number): Promise<Driver> {
+  const shipped = (file: string) => JSON.parse(readFileSync(`models/wide-resnet/${file}`, 'utf8'));
+  const { version } = shipped('model.json') as { version: string };
+  const versions = new Map([[version, (shipped('labels.json') as unknown[]).length]]);
+  const { calm } = await drawPhotos();
+  const driver = startDriver({ origin: door.origin, perSecond, versions });
+  driver.send((n) => calm[n % calm.length] as (typeof calm)[number]);
+  return driver;
+}

@@ -1,0 +1,61 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Driver, Outcome } from '../../chaos/driver.ts';
+import { type AccessLine, type Row, summarize } from '../../chaos/row.ts';
+import type { Cluster } from './cluster.ts';
+import { listPods, logLines } from './pods.ts';
+
+/** Something that happens to the service while requests come in. */
+export interface Happening {
+  readonly name: string;
+  /** Lets it happen, and settles when it is over or has been put right. */
+  readonly happen: () => Promise<void>;
+  /** A row lasts at least so long. @default 15000 */
+  readonly shortestMs?: number;
+}
+
+/** A row of the table, and the requests that it sums up. */
+export interface Observed {
+  readonly row: Row;
+  readonly outcomes: readonly Outcome[];
+}
+
+/** Before what happens and after the return to the Wide ResNet. */
+const quietMs = 1000;
+
+/** A process that hangs is given up after 30 s, killed after 60 s more, and started again. */
+const returnWithinMs = 150_000;
+
+/** Lets something happen while the driver sends, waits for the Wide ResNet to answer again, and sums up what clients met. */
+export async function observe(
+  cluster: Cluster,
+  driver: Driver,
+  { name, happen, shortestMs = 15_000 }: Happening,
+): Promise<Observed> {
+  const fromMs = performance.now();
+  await sleep(quietMs);
+  await happen();
+  const endedMs = performance.now();
+  const recoveredMs = await driver.untilPrimary(endedMs, AbortSignal.timeout(returnWithinMs)).then(
+    () => performance.now(),
+    () => undefined,
+  );
+  await sleep(Math.max(quietMs, fromMs + shortestMs - performance.now()));
+  const toMs = performance.now();
+  const outcomes = await driver.outcomes(fromMs, toMs);
+  const times = { fromMs, endedMs, readyMs: undefined, recoveredMs, toMs };
+  const lines = await accessLines(cluster.namespace, new Set(outcomes.map(({ requestId }) => requestId)));
+  return { row: summarize({ name, does: name, allows: 'none' }, outcomes, lines, times), outcomes };
+}
+
+/** What nginx has logged of these requests; a pod of it that is gone took its lines with it. */
+async function accessLines(namespace: string, wanted: ReadonlySet<string>): Promise<ReadonlyMap<string, AccessLine>> {
+  const pods = await listPods(namespace, 'app.kubernetes.io/name=ingress');
+  const lines = await Promise.all(pods.map(({ metadata }) => logLines(namespace, metadata.name, 'ingress')));
+  const ours = lines.flat().filter(({ requestId }) => wanted.has(String(requestId)));
+  return new Map(ours.map((line) => [String(line.requestId), line as unknown as AccessLine]));
+}
+
+/** Of an observed row, the requests that a function answered. */
+export function answersOf({ outcomes }: Observed, tier: 'primary' | 'fallback'): readonly Outcome[] {
+  return outcomes.filter((outcome) => outcome.kind === 'answer' && outcome.tier === tier);
+}

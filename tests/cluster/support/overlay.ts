@@ -1,0 +1,109 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
+import { kubectl } from './command.ts';
+
+/** One of our objects, and what it is to have besides what the manifests say. */
+export interface Change {
+  readonly kind: 'Service' | 'Deployment';
+  readonly name: string;
+  /** A merge of maps, or a list of JSON Patch operations. */
+  readonly patch: object;
+}
+
+/** Images under test, `PREFIXNAME:TAG`; they are at hand on the node, or in a registry that it may pull from. */
+export interface Images {
+  readonly prefix: string;
+  readonly tag: string;
+}
+
+/** What IMAGE_PREFIX and IMAGE_TAG name. @throws Error without a tag */
+export function readImages(env: NodeJS.ProcessEnv = process.env): Images {
+  if (!env.IMAGE_TAG) throw new Error('Expected the tag of the images for IMAGE_TAG but received none');
+  return { prefix: env.IMAGE_PREFIX || 'local.test/understudy-', tag: env.IMAGE_TAG };
+}
+
+/** The image of one part: primary, fallback or ingress. */
+export function imageOf(part: string, { prefix, tag }: Images): string {
+  return `${prefix}${part}:${tag}`;
+}
+
+/** Annotations of a Knative Service's revisions, such as `window` for `autoscaling.knative.dev/window`. */
+export function scaling(name: string, knobs: Readonly<Record<string, string>>): Change {
+  const annotations = Object.fromEntries(
+    Object.entries(knobs).map(([knob, value]) => [`autoscaling.knative.dev/${knob}`, value]),
+  );
+  return { kind: 'Service', name, patch: merge(name, { template: { metadata: { annotations } } }) };
+}
+
+/** Another `containerConcurrency` of a Knative Service. */
+export function concurrency(name: string, limit: number): Change {
+  return { kind: 'Service', name, patch: merge(name, { template: { spec: { containerConcurrency: limit } } }) };
+}
+
+/** One more variable of a Knative Service's container, after those of the manifests. */
+export function functionVariable(name: string, variable: string, value: string): Change {
+  const path = '/spec/template/spec/containers/0/env/-';
+  return { kind: 'Service', name, patch: [{ op: 'add', path, value: { name: variable, value } }] };
+}
+
+/** Variables of the ingress, in place of those of the manifests. */
+export function ingressVariables(variables: Readonly<Record<string, string>>): Change {
+  const env = Object.entries(variables).map(([name, value]) => ({ name, value }));
+  const spec = { template: { spec: { containers: [{ name: 'ingress', env }] } } };
+  return {
+    kind: 'Deployment',
+    name: 'ingress',
+    patch: { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'ingress' }, spec },
+  };
+}
+
+/** The limits per client far away: here one address sends for all. */
+export const forOneAddress: Change = ingressVariables({ RATE: '10000', BURST: '10000', CONNECTIONS: '1000' });
+
+function merge(name: string, spec: object): object {
+  return { apiVersion: 'serving.knative.dev/v1', kind: 'Service', metadata: { name }, spec };
+}
+
+/**
+ * Runs `kubectl VERB -k` on the development overlay with the images under test, in a namespace, and changed where a test needs
+ * it. `use` gets the overlay's folder, which lasts as long as it does.
+ */
+export async function withOverlay<Result>(
+  namespace: string,
+  changes: readonly Change[],
+  use: (folder: string) => Promise<Result>,
+): Promise<Result> {
+  const images = readImages();
+  mkdirSync('dist', { recursive: true });
+  const folder = mkdtempSync(join('dist', 'overlay-')); // kustomize wants what it builds on by a relative path
+  try {
+    const parts = ['primary', 'fallback', 'ingress'];
+    const kustomization = {
+      apiVersion: 'kustomize.config.k8s.io/v1beta1',
+      kind: 'Kustomization',
+      namespace,
+      resources: [relative(folder, resolve('knative/overlays/development'))],
+      images: (await namesInManifests()).flatMap((name) => {
+        const part = parts.find((part) => name.endsWith(`understudy-${part}`));
+        return part === undefined ? [] : [{ name, newName: `${images.prefix}${part}`, newTag: images.tag }];
+      }),
+      patches: changes.map(({ kind, name, patch }) => ({
+        target: { kind, name, group: kind === 'Service' ? 'serving.knative.dev' : 'apps' },
+        patch: JSON.stringify(patch),
+      })),
+    };
+    writeFileSync(join(folder, 'kustomization.yaml'), JSON.stringify(kustomization, null, 2));
+    return await use(folder);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** The images as the development overlay calls them: kustomize replaces names that it finds. */
+async function namesInManifests(): Promise<readonly string[]> {
+  const yaml = await kubectl(['kustomize', 'knative/overlays/development']);
+  const names = [...yaml.matchAll(/^[- ]*image: "?([^\s"@]+?)(?::[\w.-]+)?(?:@\S+)?"?$/gm)].map(
+    ([, name]) => name as string,
+  );
+  return [...new Set(names)];
+}

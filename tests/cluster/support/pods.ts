@@ -1,0 +1,129 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { kubectl, until } from './command.ts';
+
+/** A pod, as far as it is needed here. */
+export interface Pod {
+  readonly metadata: {
+    readonly name: string;
+    readonly uid: string;
+    readonly labels: Readonly<Record<string, string>>;
+    readonly deletionTimestamp?: string;
+  };
+  readonly spec: { readonly nodeName?: string };
+  readonly status: {
+    readonly podIP?: string;
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+    readonly containerStatuses?: readonly {
+      readonly name: string;
+      readonly restartCount: number;
+      readonly state: { readonly running?: object; readonly waiting?: { readonly reason: string } };
+    }[];
+  };
+}
+
+/** Label by which Knative marks the pods of a Service. */
+export function podsOf(service: string): string {
+  return `serving.knative.dev/service=${service}`;
+}
+
+/** All pods with a label, those that end included. */
+export async function listPods(namespace: string, selector: string): Promise<readonly Pod[]> {
+  const text = await kubectl(['-n', namespace, 'get', 'pods', '-l', selector, '-o', 'json']);
+  return (JSON.parse(text) as { readonly items: readonly Pod[] }).items;
+}
+
+/** Whether the pod can be asked: ready, and not about to end. */
+export function isReady({ metadata, status }: Pod): boolean {
+  return metadata.deletionTimestamp === undefined && hasCondition(status, 'Ready');
+}
+
+function hasCondition(status: Pod['status'], type: string): boolean {
+  return (status.conditions ?? []).some((condition) => condition.type === type && condition.status === 'True');
+}
+
+/** The pods of a Service, once exactly so many can be asked and no other begins. @throws Error when that is not in time */
+export function untilPods(
+  namespace: string,
+  service: string,
+  count: number,
+  withinMs = 120_000,
+): Promise<readonly Pod[]> {
+  return until(
+    `${count} ready pods of ${service}`,
+    async () => {
+      const pods = await listPods(namespace, podsOf(service));
+      const staying = pods.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+      return staying.length === count && staying.every(isReady) ? staying : undefined;
+    },
+    { withinMs, everyMs: 500 },
+  );
+}
+
+/**
+ * Settles when Knative has taken away every pod of a Service by itself, with the milliseconds for which that was waited. What is
+ * left of them, draining for 30 s, is killed: nothing is there then that could answer.
+ */
+export async function untilZero(namespace: string, service: string, withinMs = 150_000): Promise<number> {
+  const startedMs = performance.now();
+  await untilPods(namespace, service, 0, withinMs);
+  const waitedMs = performance.now() - startedMs;
+  const ending = ['delete', 'pods', '-l', podsOf(service), '--grace-period=1', '--ignore-not-found', '--timeout=60s'];
+  await kubectl(['-n', namespace, ...ending], { withinMs: 70_000 });
+  return waitedMs;
+}
+
+/** When something happened to a pod for the first time, as the watch told it; Unix time. */
+export interface Sighting {
+  readonly name: string;
+  readonly service: string;
+  readonly createdMs: number;
+  readonly scheduledMs?: number;
+}
+
+/** Watches the pods of a namespace that has some: the API's own times are whole seconds. The caller stops it. */
+export async function watchPods(
+  namespace: string,
+): Promise<{ sightings(): readonly Sighting[]; stop(): Promise<void> }> {
+  const child = spawn('kubectl', ['get', '--raw', `/api/v1/namespaces/${namespace}/pods?watch=true`], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const seen = new Map<string, Sighting>();
+  const lines = createInterface(child.stdout);
+  lines.on('line', (line) => {
+    const { type, object } = JSON.parse(line) as { readonly type: string; readonly object: Pod };
+    if (type !== 'ADDED' && type !== 'MODIFIED') return;
+    const { metadata, status } = object;
+    const nowMs = Date.now();
+    const known = seen.get(metadata.name) ?? {
+      name: metadata.name,
+      service: metadata.labels['serving.knative.dev/service'] ?? '',
+      createdMs: nowMs,
+    };
+    seen.set(metadata.name, { ...(hasCondition(status, 'PodScheduled') && { scheduledMs: nowMs }), ...known });
+  });
+  await once(lines, 'line'); // the pods that are there already: from here on it is told of new ones
+  return {
+    sightings: () => [...seen.values()],
+    async stop() {
+      if (child.exitCode !== null) return;
+      const ended = once(child, 'exit');
+      child.kill();
+      await ended;
+    },
+  };
+}
+
+/** Lines of JSON that a container has logged so far; others are left out. */
+export async function logLines(
+  namespace: string,
+  pod: string,
+  container: string,
+): Promise<readonly Readonly<Record<string, string | number>>[]> {
+  const text = await kubectl(['-n', namespace, 'logs', pod, '-c', container]);
+  return text
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line));
+}
