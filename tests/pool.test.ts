@@ -196,7 +196,7 @@ describe('createPool', () => {
     const unused = pool.isStale();
     await pool.run(blocks(0), 1000);
     const used = pool.isStale();
-    await sleep(1000);
+    await sleep(1050); // timers may be a hair early
     const later = pool.isStale();
     const run = pool.run(blocks(20), 1000);
     const busy = pool.isStale();
