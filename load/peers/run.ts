@@ -117,8 +117,10 @@ if (args.plan) process.exit(0);
 
 let current: ProcessTree | undefined;
 let load: ReturnType<typeof spawn> | undefined;
+const stopping = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, async () => {
+    stopping.abort(); // or the next server would be started while this one is ended
     load?.kill('SIGKILL');
     await current?.stop();
     process.exit(130);
@@ -144,9 +146,11 @@ for (const [index, job] of missing.entries()) {
   const file = fileOf(job);
   try {
     const kept = await measure(job);
+    if (stopping.signal.aborted) break;
     save(file, kept);
     print(`${index + 1}/${missing.length} ${file} ${brief(kept.outcome)}`);
   } catch (fault) {
+    if (stopping.signal.aborted) break;
     failures += 1;
     print(`${index + 1}/${missing.length} ${file} failed: ${(fault as Error).message}`);
   }
