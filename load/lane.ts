@@ -120,8 +120,9 @@ async function main(): Promise<void> {
     return [name, ...figures.map((figure) => median(list.map(figure)).toFixed(2)), busy];
   };
   const busy = `${(median(served.map((round) => round.busy)) * 100).toFixed(1)} %`;
-  print(`${rounds} rounds of ${seconds} s each, in turn; medians. ${lanes} lanes, ${lanes * clientsPerLane} clients.
-`);
+  print(
+    `${rounds} rounds of ${seconds} s each, in turn; medians. ${lanes} lanes, ${lanes * clientsPerLane} clients.\n`,
+  );
   print(
     table(
       ['way', 'photos a second', 'photos a CPU second', 'cores', 'lane busy'],

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { freePort } from './port.ts';
-import { readProc } from './proc.ts';
+import { residentMib } from './proc.ts';
 import { machine, print, table } from './report.ts';
 
 /** As knative/base has them. */
@@ -72,12 +72,6 @@ async function post(origin: string, images: readonly Image[]): Promise<string> {
   return sorted.map(([status, count]) => `${count} × ${status}`).join(', ');
 }
 
-/** Resident memory of a process, now (`VmRSS`) or at its highest so far (`VmHWM`). */
-function mib(pid: number, field: 'VmRSS' | 'VmHWM'): string {
-  const [, kib] = new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(readProc(`${pid}/status`)) ?? [];
-  return (Number(kib) / 1024).toFixed(0);
-}
-
 async function measure(target: 'primary' | 'fallback', largest: readonly Image[]): Promise<string[][]> {
   const port = await freePort();
   const variables = {
@@ -100,10 +94,12 @@ async function measure(target: 'primary' | 'fallback', largest: readonly Image[]
         throw new Error(`Expected a function that starts but received exit code ${child.exitCode}`);
       await sleep(pollMs);
     }
-    const rows = [[target, 'nothing yet', '', mib(pid, 'VmRSS'), mib(pid, 'VmHWM')]];
+    const rows = [
+      [target, 'nothing yet', '', residentMib(pid, 'VmRSS').toFixed(0), residentMib(pid, 'VmHWM').toFixed(0)],
+    ];
     for (const [name, images] of Object.entries({ 'photos of 30 kB': photos, 'images of 40 megapixels': largest })) {
       const answers = await post(origin, images);
-      rows.push([target, name, answers, mib(pid, 'VmRSS'), mib(pid, 'VmHWM')]);
+      rows.push([target, name, answers, residentMib(pid, 'VmRSS').toFixed(0), residentMib(pid, 'VmHWM').toFixed(0)]);
     }
     return rows;
   } finally {

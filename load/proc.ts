@@ -25,3 +25,8 @@ export function statFields(pid: number): readonly string[] {
   const stat = readProc(`${pid}/stat`);
   return stat === '' ? [] : stat.slice(stat.lastIndexOf(')') + 2).split(' '); // the name before may hold anything
 }
+
+/** Resident memory of a process in MiB, now (`VmRSS`) or at its highest so far (`VmHWM`); 0 when it has ended. */
+export function residentMib(pid: number, field: 'VmRSS' | 'VmHWM' = 'VmRSS'): number {
+  return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(readProc(`${pid}/status`))?.[1] ?? 0) / 1024;
+}

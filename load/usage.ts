@@ -1,4 +1,4 @@
-import { processIds, readProc, statFields, ticksPerSecond } from './proc.ts';
+import { processIds, residentMib, statFields, ticksPerSecond } from './proc.ts';
 
 /** What the programs have used up to a moment. */
 export interface Usage {
@@ -31,7 +31,7 @@ export function watchUsage(groups: () => Readonly<Record<string, number>>): { st
       const base = seen.get(pid) ?? (looks.length === 0 ? cpuSeconds : 0);
       totals[name] = (totals[name] ?? 0) + cpuSeconds - base;
       seen.set(pid, cpuSeconds);
-      residentMb[name] = (residentMb[name] ?? 0) + readResidentMb(pid);
+      residentMb[name] = (residentMb[name] ?? 0) + residentMib(pid);
     }
     looks.push({ atMs: Date.now(), cpuSeconds: { ...totals }, residentMb });
   }
@@ -72,10 +72,6 @@ export function memoryTrend(
 function readStat(pid: number): [group: number, cpuSeconds: number] {
   const fields = statFields(pid);
   return [Number(fields[2]), (Number(fields[11]) + Number(fields[12])) / ticksPerSecond];
-}
-
-function readResidentMb(pid: number): number {
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readProc(`${pid}/status`))?.[1] ?? 0) / 1024;
 }
 
 /** A model's workers in the primary: how many, and for how long they have been busy, all together. */

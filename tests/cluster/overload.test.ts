@@ -4,7 +4,7 @@ import { type Answer, send } from '../support/client.ts';
 import { type Cluster, openCluster } from './support/cluster.ts';
 import { runInside, startClient } from './support/inside.ts';
 import { concurrency, forOneAddress, scaling } from './support/overlay.ts';
-import { listPods, logLines } from './support/pods.ts';
+import { ingressLines } from './support/pods.ts';
 
 /** A request to the API takes a moment; what takes longer says so. */
 jest.setTimeout(60_000);
@@ -80,9 +80,7 @@ async function overload(origin: string): Promise<{ readonly answers: readonly An
 
 /** What nginx says that its attempts were answered, each combination once. */
 async function attempts(namespace: string): Promise<readonly string[]> {
-  const pods = await listPods(namespace, 'app.kubernetes.io/name=ingress');
-  const lines = await Promise.all(pods.map(({ metadata }) => logLines(namespace, metadata.name, 'ingress')));
-  return [...new Set(lines.flat().map(({ answers }) => String(answers)))];
+  return [...new Set((await ingressLines(namespace)).map(({ answers }) => String(answers)))];
 }
 
 /** Sends many at the same moment to the gateway, past nginx, and tells the distinct answers that were no 200. */

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Driver, Outcome } from '../../chaos/driver.ts';
 import { type AccessLine, type Row, summarize } from '../../chaos/row.ts';
 import type { Cluster } from './cluster.ts';
-import { listPods, logLines } from './pods.ts';
+import { ingressLines } from './pods.ts';
 
 /** Something that happens to the service while requests come in. */
 export interface Happening {
@@ -49,9 +49,7 @@ export async function observe(
 
 /** What nginx has logged of these requests; a pod of it that is gone took its lines with it. */
 async function accessLines(namespace: string, wanted: ReadonlySet<string>): Promise<ReadonlyMap<string, AccessLine>> {
-  const pods = await listPods(namespace, 'app.kubernetes.io/name=ingress');
-  const lines = await Promise.all(pods.map(({ metadata }) => logLines(namespace, metadata.name, 'ingress')));
-  const ours = lines.flat().filter(({ requestId }) => wanted.has(String(requestId)));
+  const ours = (await ingressLines(namespace)).filter(({ requestId }) => wanted.has(String(requestId)));
   return new Map(ours.map((line) => [String(line.requestId), line as unknown as AccessLine]));
 }
 

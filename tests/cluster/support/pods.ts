@@ -115,6 +115,12 @@ export async function watchPods(
   };
 }
 
+/** What every pod of nginx that is there has logged so far. */
+export async function ingressLines(namespace: string): Promise<readonly Readonly<Record<string, string | number>>[]> {
+  const pods = await listPods(namespace, 'app.kubernetes.io/name=ingress');
+  return (await Promise.all(pods.map(({ metadata }) => logLines(namespace, metadata.name, 'ingress')))).flat();
+}
+
 /** Lines of JSON that a container has logged so far; others are left out. */
 export async function logLines(
   namespace: string,
