@@ -9,12 +9,13 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { loadBoot } from '../functions/shared/config.ts';
+import { embeddedModels, loadBoot } from '../functions/shared/config.ts';
 
 const compiled = fileURLToPath(new URL('..', import.meta.url));
 
@@ -31,6 +32,8 @@ interface Stage {
 
 interface Recipe {
   /** Default of each ARG before the first stage. */
+  readonly defaults: Readonly<Record<string, string>>;
+  /** Of these, what stages begin with. */
   readonly bases: Readonly<Record<string, string>>;
   readonly stages: readonly Stage[];
 }
@@ -43,22 +46,23 @@ function readRecipe(path: string): Recipe {
     keyword,
     rest: rest.trim().replace(/ +/g, ' '),
   }));
-  const bases: Record<string, string> = {};
+  const defaults: Record<string, string> = {};
   const stages: (Stage & { instructions: Instruction[] })[] = [];
   for (const instruction of instructions) {
     const { keyword, rest } = instruction;
     const [from = '', , name = ''] = rest.split(' ');
     if (keyword === 'FROM') stages.push({ name, from, instructions: [] });
     else if (stages.length > 0) stages.at(-1)?.instructions.push(instruction);
-    else bases[rest.split('=')[0] as string] = rest.slice(rest.indexOf('=') + 1);
+    else defaults[rest.split('=')[0] as string] = rest.slice(rest.indexOf('=') + 1);
   }
-  return { bases, stages };
+  const bases = Object.fromEntries(Object.entries(defaults).filter(([name]) => name.endsWith('_BASE')));
+  return { defaults, bases, stages };
 }
 
 /** What ends up in a target's image: the instructions of its stage and, before them, of those that it is made from. */
-function imageOf({ stages }: Recipe, target: string): readonly Instruction[] {
+function imageOf({ stages }: Pick<Recipe, 'stages'>, target: string): readonly Instruction[] {
   const stage = stages.find(({ name }) => name === target);
-  return stage === undefined ? [] : [...imageOf({ bases: {}, stages }, stage.from), ...stage.instructions];
+  return stage === undefined ? [] : [...imageOf({ stages }, stage.from), ...stage.instructions];
 }
 
 function valuesOf(instructions: readonly Instruction[], keyword: string): string[] {
@@ -91,7 +95,7 @@ describe.each([
   ['ingress/Dockerfile', ingress],
 ])('%s', (_path, recipe) => {
   it('starts every stage from a base that can be replaced, or from a stage before it', () => {
-    const known = new Set(Object.keys(recipe.bases).map((name) => `\${${name}}`));
+    const known = new Set(['scratch', ...Object.keys(recipe.bases).map((name) => `\${${name}}`)]);
 
     for (const { from, name } of recipe.stages) {
       expect(known).toContain(from);
@@ -174,12 +178,23 @@ describe.each(['primary', 'fallback'])('the image %s', (target) => {
   const env = envOf(instructions);
   const copies = valuesOf(instructions, 'COPY').map((rest) => rest.split(' ').at(-1) as string);
 
-  it('has the models that the function names, and no other', () => {
+  it('has the models of the roles that the function names, and no other', () => {
     const [, named = ''] =
       /defineFunction\('\w+', \[(.*)\]\)/.exec(readFileSync(`functions/${target}.ts`, 'utf8')) ?? [];
-    const models = copies.flatMap((path) => /^models\/(.*)/.exec(path)?.[1] ?? []);
+    const roles = named.replaceAll("'", '').split(', ');
+    const models = valuesOf(instructions, 'COPY').filter((rest) => rest.endsWith(' models'));
+    const [selection = ''] = valuesOf(imageOf(functions, 'checkout'), 'RUN');
 
-    expect(models.sort()).toEqual(named.replaceAll("'", '').split(', ').sort());
+    expect(models).toEqual(
+      roles.toReversed().map((role) => `--from=checkout /app/${role.replace('Model', '-models')} models`),
+    );
+    for (const role of roles as (keyof typeof embeddedModels)[]) {
+      const variable = role.replace('Model', '_MODEL').toUpperCase();
+      const folder = role.replace('Model', '-models');
+      expect(selection).toContain(`select.sh models embedded ${folder} "$${variable}" ${embeddedModels[role]}`);
+      expect(functions.defaults[variable]).toBe(embeddedModels[role]);
+      expect(env[variable]).toBe(`\${${variable}}`);
+    }
     expect(env).toMatchObject({ FUNCTION_TARGET: target, MODELS_DIR: '/app/models' });
   });
 
@@ -254,6 +269,48 @@ describe('npm in the build', () => {
     for (const [, instructions] of images) expect(valuesOf(instructions, 'RUN')).toEqual([]);
     expect(imageOf(functions, 'packages')).not.toEqual([]);
     expect(functions.stages.find(({ name }) => name === 'runtime')?.from).toBe(`\${RUN_BASE}`);
+  });
+});
+
+describe('select.sh', () => {
+  let folder: string;
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(compiled, 'select-'));
+    for (const path of ['models/large', 'models/wide-resnet', 'embedded/wide-resnet', 'embedded/mobilenet']) {
+      mkdirSync(join(folder, path), { recursive: true });
+      writeFileSync(join(folder, path, 'model.json'), path);
+    }
+  });
+
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  function select(...pairs: string[]) {
+    const args = [join(process.cwd(), 'functions/image/select.sh'), 'models', 'embedded', 'chosen', ...pairs];
+    const { status, stderr } = spawnSync('sh', args, { cwd: folder, encoding: 'utf8' });
+    const chosen = join(folder, 'chosen');
+    const from = filesIn(chosen).map((path) => readFileSync(join(chosen, path), 'utf8'));
+    return { status, stderr, from: from.sort() };
+  }
+
+  it('takes the chosen folder, and the embedded one to stand in for it', () => {
+    expect(select('large', 'mobilenet')).toEqual({
+      status: 0,
+      stderr: '',
+      from: ['embedded/mobilenet', 'models/large'],
+    });
+  });
+
+  it('takes a folder of the name of an embedded one in its place', () => {
+    expect(select('wide-resnet', 'wide-resnet').from).toEqual(['models/wide-resnet']);
+  });
+
+  it('takes the embedded folder where the chosen one is missing, and says so', () => {
+    expect(select('larger', 'wide-resnet', 'mobilenet', 'mobilenet')).toEqual({
+      status: 0,
+      stderr: 'Expected a model folder for larger but received none: the image serves wide-resnet in its place\n',
+      from: ['embedded/mobilenet', 'embedded/wide-resnet'],
+    });
   });
 });
 
