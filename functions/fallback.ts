@@ -1,4 +1,4 @@
 import { defineFunction } from './shared/function.ts';
 
-/** MobileNet alone, in a service of its own. */
-export const fallback = defineFunction('fallback', ['mobilenet']);
+/** The fallback model alone, in a service of its own; by default a MobileNet. */
+export const fallback = defineFunction('fallback', ['fallbackModel']);

@@ -1,4 +1,4 @@
 import { defineFunction } from './shared/function.ts';
 
-/** The Wide ResNet leads, MobileNet stands by. */
-export const primary = defineFunction('primary', ['wide-resnet', 'mobilenet']);
+/** The primary model leads, the other one stands by; by default a Wide ResNet and a MobileNet. */
+export const primary = defineFunction('primary', ['primaryModel', 'fallbackModel']);

@@ -3,6 +3,7 @@ import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { readModelSpec } from '../functions/shared/catalog.ts';
 import { loadConfig } from '../functions/shared/config.ts';
 import { decodeImage } from '../functions/shared/image.ts';
+import { allowedInstructions } from '../functions/shared/instructions.ts';
 import { loadModel } from '../functions/shared/model.ts';
 import { toTensor } from '../functions/shared/tensor.ts';
 
@@ -19,8 +20,8 @@ export type Ask = (photo: Buffer) => Promise<Sample>;
 /** Decode, tensor and run of the Wide ResNet by the service's own functions in this process: what no service can go below. */
 export async function loadBare(env: NodeJS.ProcessEnv = process.env): Promise<{ ask: Ask; release(): Promise<void> }> {
   const { modelsDir, maxPixels } = loadConfig(1, env);
-  const spec = readModelSpec(modelsDir, 'wide-resnet');
-  const model = await loadModel(spec.path, spec.input.name, spec.output.name);
+  const spec = readModelSpec(modelsDir, 'wide-resnet', allowedInstructions());
+  const model = await loadModel(spec);
   return {
     release: () => model.release(),
     ask: async (photo) => {

@@ -1,12 +1,13 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isDeepStrictEqual, parseArgs } from 'node:util';
-import { type ModelInput, type ModelSpec, readModelSpec } from '../functions/shared/catalog.ts';
+import { parseArgs } from 'node:util';
+import { listCandidates, ModelError, type ModelSpec, portable, verifyFiles } from '../functions/shared/catalog.ts';
 import { disableTelemetry, loadConfig } from '../functions/shared/config.ts';
-import { decodeImage } from '../functions/shared/image.ts';
-import { loadModel, type Model } from '../functions/shared/model.ts';
+import { decodeImage, type Pixels } from '../functions/shared/image.ts';
+import { allowedInstructions } from '../functions/shared/instructions.ts';
+import { loadModel, type Model, proveModel } from '../functions/shared/model.ts';
 import { Problem } from '../functions/shared/problem.ts';
-import { type Tensor, toTensor } from '../functions/shared/tensor.ts';
+import { goldenPixels, type Tensor, toTensor } from '../functions/shared/tensor.ts';
 import { topPredictions } from '../functions/shared/top.ts';
 import { DataError, type LabeledImage, listLabeledImages } from './labeled.ts';
 
@@ -16,8 +17,10 @@ Accuracy of the models in models/ by the steps that a request takes: sharp decod
 
   --data PATH          a Parquet file with the columns image (encoded bytes) and wnid (WordNet id), or a folder: a sub-folder
                        for each WordNet id, or files whose names begin with it, or Tiny ImageNet's own val folder
-  --models NAMES       names, separated by commas (default wide-resnet,mobilenet)
+  --models NAMES       folders, NAME or NAME@VERSION, separated by commas (default wide-resnet,mobilenet)
   --models-dir PATH    folder of model folders (default models)
+  --variant NAME       which of a folder's files: portable, or the name of a variant that this processor may run
+                       (default what the service would choose)
   --limit N            only the first N images
   --json               print JSON
   --predictions FILE   write each image's class by each model, separated by tabs
@@ -29,7 +32,10 @@ interface Loaded {
 }
 
 interface Score {
+  /** Name of the model folder. */
   readonly model: string;
+  readonly version: string;
+  readonly variant: string;
   readonly images: number;
   /** Share of the images whose class is the first prediction. */
   readonly top1: number;
@@ -60,12 +66,10 @@ const imagesAhead = 4;
 const servedPath = 'sharp and onnxruntime-node';
 
 async function evaluate(options: Options): Promise<void> {
-  const specs = options.models.map((name) => readModelSpec(options.modelsDir, name));
   const listed = (await listLabeledImages(options.data)).slice(0, options.limit);
   const loaded: Loaded[] = [];
-  for (const spec of specs) {
-    loaded.push({ spec, model: await loadModel(spec.path, spec.input.name, spec.output.name) });
-  }
+  for (const name of options.models) loaded.push(await load(options.modelsDir, name, options.variant));
+  const specs = loaded.map(({ spec }) => spec);
 
   const known = new Set(specs.flatMap((spec) => spec.labels.map((label) => label.class)));
   const unknownClasses: Record<string, number> = {};
@@ -88,13 +92,37 @@ async function evaluate(options: Options): Promise<void> {
     );
   }
 
-  const scores = specs.map((spec, index) => toScore(spec.name, index, rows));
+  const scores = specs.map((spec, index) => toScore(spec, index, rows));
   const result: Result = { scores, unknownClasses, refused };
   process.stdout.write(`${options.json ? JSON.stringify(result, undefined, 2) : toText(result)}\n`);
   if (options.predictions !== undefined) writeFileSync(options.predictions, toTable(options.models, rows));
   if (options.writeCard !== undefined) {
     for (const score of scores) writeCard(options.modelsDir, options.writeCard, score);
   }
+}
+
+/** The file of a folder that the service would serve here, or the one that is asked for. @throws ModelError | DataError */
+async function load(modelsDir: string, folder: string, variant: string | undefined): Promise<Loaded> {
+  const candidates = listCandidates(modelsDir, folder, allowedInstructions());
+  const wanted = candidates.filter((spec) => variant === undefined || spec.variant === variant);
+  if (wanted.length === 0) {
+    const names = candidates.map((spec) => spec.variant).join(', ');
+    throw new DataError(`Expected one of ${names} of ${folder} for --variant but received "${variant}"`);
+  }
+  const faults: string[] = [];
+  for (const spec of wanted) {
+    try {
+      verifyFiles(spec);
+      const model = await loadModel(spec);
+      await proveModel(model, { ...spec.golden, tensor: toTensor(goldenPixels(spec.input.crop), spec.input) });
+      return { spec, model };
+    } catch (fault) {
+      const told = (fault as Error).message;
+      faults.push(fault instanceof ModelError ? told : `${spec.path}: ${told}`);
+      if (spec !== wanted.at(-1)) process.stderr.write(`${faults.at(-1)}\n`);
+    }
+  }
+  throw new ModelError(faults.join('\n'));
 }
 
 type Options = ReturnType<typeof readOptions>;
@@ -106,6 +134,7 @@ function readOptions() {
       data: { type: 'string' },
       models: { type: 'string', default: 'wide-resnet,mobilenet' },
       'models-dir': { type: 'string', default: 'models' },
+      variant: { type: 'string' },
       limit: { type: 'string' },
       json: { type: 'boolean', default: false },
       predictions: { type: 'string' },
@@ -120,13 +149,14 @@ function readOptions() {
     throw new TypeError('Expected the whole data for --write-card but received --limit');
   }
   const models = values.models.split(',');
-  if (models.some((name, index) => !/^[\w-]+$/.test(name) || models.indexOf(name) !== index)) {
+  if (models.some((name, index) => !/^[\w-][\w.@-]*$/.test(name) || models.indexOf(name) !== index)) {
     throw new TypeError(`Expected different names, separated by commas, for --models but received "${values.models}"`);
   }
   return {
     data: values.data,
     models,
     modelsDir: values['models-dir'],
+    variant: values.variant,
     limit: values.limit === undefined ? undefined : Number(values.limit),
     json: values.json,
     predictions: values.predictions,
@@ -158,18 +188,15 @@ async function toTensors(
   specs: readonly ModelSpec[],
   maxPixels: number,
 ): Promise<readonly Tensor[]> {
-  const tensors: Tensor[] = [];
-  for (const [index, { input }] of specs.entries()) {
-    const twin = specs.findIndex((other) => isDeepStrictEqual(withoutName(other.input), withoutName(input)));
-    const shared = twin < index ? tensors[twin] : undefined;
-    tensors.push(shared ?? toTensor((await decodeImage(bytes, input, maxPixels)).pixels, input));
+  const decoded = new Map<string, Pixels>();
+  const tensors = new Map<string, Tensor>();
+  for (const { input, inputKey } of specs) {
+    const geometry = `${input.resize}/${input.crop}/${input.kernel}`;
+    const pixels = decoded.get(geometry) ?? (await decodeImage(bytes, input, maxPixels)).pixels;
+    decoded.set(geometry, pixels);
+    tensors.set(inputKey, tensors.get(inputKey) ?? toTensor(pixels, input));
   }
-  return tensors;
-}
-
-/** Models of one input share the tensor whatever their graphs call it. */
-function withoutName(input: ModelInput): ModelInput {
-  return { ...input, name: '' };
+  return specs.map(({ inputKey }) => tensors.get(inputKey) as Tensor);
 }
 
 async function judge(image: LabeledImage, tensors: readonly Tensor[], loaded: readonly Loaded[]): Promise<Row> {
@@ -184,11 +211,13 @@ async function judge(image: LabeledImage, tensors: readonly Tensor[], loaded: re
   return { image, top5, runMs };
 }
 
-function toScore(model: string, index: number, rows: readonly Row[]): Score {
+function toScore({ folder, version, variant }: ModelSpec, index: number, rows: readonly Row[]): Score {
   const share = (hits: (row: Row) => boolean | undefined) => rows.filter(hits).length / rows.length;
   const runMs = rows.map((row) => row.runMs[index] as number).sort((one, other) => one - other);
   return {
-    model,
+    model: folder,
+    version,
+    variant,
     images: rows.length,
     top1: share(({ image, top5 }) => top5[index]?.[0] === image.class),
     top5: share(({ image, top5 }) => top5[index]?.includes(image.class)),
@@ -199,16 +228,23 @@ function toScore(model: string, index: number, rows: readonly Row[]): Score {
 
 function toText({ scores, unknownClasses, refused }: Result): string {
   const percent = (share: number) => `${(share * 100).toFixed(2)} %`;
-  const lines = [
-    ['model', 'images', 'top-1', 'top-5', 'ms per run'],
-    ...scores.map(({ model, images, top1, top5, medianRunMs }) => [
+  const table = [
+    ['model', 'variant', 'images', 'top-1', 'top-5', 'ms per run'],
+    ...scores.map(({ model, variant, images, top1, top5, medianRunMs }) => [
       model,
+      variant,
       String(images),
       percent(top1),
       percent(top5),
       medianRunMs.toFixed(2),
     ]),
-  ].map(([model = '', ...rest]) => model.padEnd(14) + rest.map((cell) => cell.padStart(11)).join(''));
+  ];
+  const widths = table[0]?.map((_, column) => Math.max(10, ...table.map((row) => row[column]?.length ?? 0))) ?? [];
+  const lines = table.map((row) =>
+    row
+      .map((cell, column) => (column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
+      .join('  '),
+  );
   for (const { model, agreement } of scores.slice(1)) {
     lines.push(`${model} and ${scores[0]?.model} name the same class first for ${percent(agreement)} of the images.`);
   }
@@ -228,22 +264,25 @@ function toTable(models: readonly string[], rows: readonly Row[]): string {
   return [['image', 'wnid', ...models], ...lines].map((cells) => `${cells.join('\t')}\n`).join('');
 }
 
-/** Replaces the entry of the same data in the card's list `accuracy`, or adds it; the rest of the text stays as it is. */
+/** Replaces the entry of the same data and variant in the card's list `accuracy`, or adds it; the rest of the text stays as it is. */
 function writeCard(modelsDir: string, dataName: string, score: Score): void {
   const path = join(modelsDir, score.model, 'model.json');
   const text = readFileSync(path, 'utf8');
-  const former: { readonly data: string }[] = JSON.parse(text).accuracy ?? [];
+  const former: { readonly data: string; readonly variant?: string }[] = JSON.parse(text).accuracy ?? [];
   const round = (share: number) => Math.round(share * 10_000) / 10_000;
   const entry = {
     data: dataName,
     path: servedPath,
+    variant: score.variant,
     images: score.images,
     top1: round(score.top1),
     top5: round(score.top5),
   };
-  const entries = [...former.filter(({ data }) => data !== dataName), entry];
+  const isOther = ({ data, variant = portable }: (typeof former)[number]) =>
+    data !== dataName || variant !== score.variant;
+  const entries = [...former.filter(isOther), entry];
   const block = JSON.stringify(entries, undefined, 2).replaceAll('\n', '\n  ');
-  const written = text.replace(/"accuracy": \[[^\]]*\]/, () => `"accuracy": ${block}`);
+  const written = text.replace(/"accuracy":\s*\[[^\]]*\]/, () => `"accuracy": ${block}`);
   if (written === text && !text.includes(block)) {
     throw new DataError(`Expected a list "accuracy" for ${path} but received none`);
   }

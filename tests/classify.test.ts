@@ -10,11 +10,12 @@ const labels = ['cat', 'dog'].map((label) => ({ class: `n-${label}`, label }));
 const never = new AbortController().signal;
 const done = { status: 'done', logits: Float32Array.of(0, 1), queueMs: 1, modelMs: 2 } as const;
 
-function specOf(name: string, resize = 4): ModelSpec {
-  const input = { name: 'image', elementType: 'uint8', layout: 'NHWC', resize, crop: 4 } as const;
+function specOf(name: string, resize = 4, kernel: 'linear' | 'cubic' = 'linear'): ModelSpec {
+  const input = { name: 'image', elementType: 'uint8', layout: 'NHWC', resize, crop: 4, kernel } as const;
   const golden = { logits: [0, 0], tolerance: 1 };
-  const rest = { version: '1', family: 'test', path: '', output: { name: 'logits' }, labels, golden };
-  return { name, input, inputKey: String(resize), ...rest };
+  const file = { variant: 'portable', path: '', files: [], optimizedBy: null };
+  const rest = { folder: name, version: '1', family: 'test', output: { name: 'logits' }, labels, golden };
+  return { name, input, inputKey: `${resize} ${kernel}`, ...file, ...rest };
 }
 
 interface Lane {
@@ -33,6 +34,7 @@ function chainOf(
     tier = 'primary',
     isPrimaryServed = true,
     resizes = [4, 4],
+    kernels = ['linear', 'linear'] as ('linear' | 'cubic')[],
     decodeMs = 0,
     isDecoderIdle = true,
     waitedMs = 3,
@@ -50,7 +52,7 @@ function chainOf(
       meanMs = predictedMs,
       failures = 0,
     } = 'end' in given ? given : ({ end: given } as Lane);
-    const spec = specOf(['wide-resnet', 'mobilenet'][rank] as string, resizes[rank]);
+    const spec = specOf(['wide-resnet', 'mobilenet'][rank] as string, resizes[rank], kernels[rank]);
     const run = async (tensor: Tensor, timeoutMs: number) => {
       runs.push({ model: spec.name, tensor, timeoutMs });
       return end;
@@ -127,12 +129,37 @@ describe('classify', () => {
     },
   );
 
-  it('decodes again only for a model that takes another geometry', async () => {
-    const { chain, decodes } = chainOf([{ status: 'error', cause: '' }, done], { resizes: [4, 5] });
+  it.each([
+    ['geometry', { resizes: [4, 5] }],
+    ['kernel', { kernels: ['linear', 'cubic'] as ('linear' | 'cubic')[] }],
+  ])('decodes again only for a model that takes another %s', async (_what, recipes) => {
+    const { chain, decodes } = chainOf([{ status: 'error', cause: '' }, done], recipes);
 
     await ask(chain);
 
     expect(decodes()).toBe(2);
+  });
+
+  it('keeps the tensor for a model that takes the same image, and has none for one that does not', async () => {
+    const { chain, runs } = chainOf([done, done]);
+    const trace: Trace = { misses: [] };
+
+    await ask(chain, {}, trace);
+
+    expect(trace.tensorFor?.(specOf('mobilenet'))).toBe(runs[0]?.tensor);
+    expect(trace.tensorFor?.({ ...specOf('mobilenet'), inputKey: 'other' })).toEqual(runs[0]?.tensor);
+    expect(trace.tensorFor?.(specOf('mobilenet', 5))).toBeUndefined();
+  });
+
+  it('asks the models that it began with, whatever takes their place meanwhile', async () => {
+    const { chain, runs } = chainOf([{ status: 'error', cause: 'refused' }, done], { takesMs: 20 });
+    const other = chainOf([done]);
+
+    const answer = ask(chain);
+    (chain.models as unknown as unknown[])[0] = other.chain.models[0];
+
+    expect(await answer).toMatchObject({ model: 'mobilenet', reason: 'error' });
+    expect([runs.length, other.runs.length]).toEqual([2, 0]);
   });
 
   it('is degraded with reason error when the primary model could not be read', async () => {

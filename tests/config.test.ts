@@ -10,6 +10,9 @@ describe('loadConfig', () => {
       primaryBudgetMs: 1000,
       workers: 3,
       modelsDir: 'models',
+      primaryModel: 'wide-resnet',
+      fallbackModel: 'mobilenet',
+      shadowShare: 0,
       drainMs: 25_000,
       wakeUrl: '',
       logLevel: 'info',
@@ -28,6 +31,12 @@ describe('loadConfig', () => {
     ['LOG_LEVEL', 'silent', 'logLevel', 'silent'],
     ['MODELS_DIR', 'elsewhere', 'modelsDir', 'elsewhere'],
     ['WORKERS', '', 'workers', 2],
+    ['PRIMARY_MODEL', 'wide-resnet-50-2@imagenet_1.k-2', 'primaryModel', 'wide-resnet-50-2@imagenet_1.k-2'],
+    ['PRIMARY_MODEL', '', 'primaryModel', 'wide-resnet'],
+    ['FALLBACK_MODEL', 'mobilenet@2', 'fallbackModel', 'mobilenet@2'],
+    ['SHADOW_SHARE', '0', 'shadowShare', 0],
+    ['SHADOW_SHARE', '.05', 'shadowShare', 0.05],
+    ['SHADOW_SHARE', '1', 'shadowShare', 1],
     ['WAKE_URL', 'http://ingress:8081/readyz', 'wakeUrl', 'http://ingress:8081/readyz'],
     ['WAKE_URL', '', 'wakeUrl', ''],
   ])('takes %s=%s', (name, text, field, value) => {
@@ -44,6 +53,16 @@ describe('loadConfig', () => {
     ['WORKERS', '1.5', 'a whole number from 1 to 64'],
     ['WORKERS', '0x10', 'a whole number from 1 to 64'],
     ['DRAIN_MS', 'soon', 'a whole number from 0 to 600000'],
+    ['PRIMARY_MODEL', '../models', 'a model folder, NAME or NAME@VERSION,'],
+    ['PRIMARY_MODEL', 'a/b', 'a model folder, NAME or NAME@VERSION,'],
+    ['PRIMARY_MODEL', '..', 'a model folder, NAME or NAME@VERSION,'],
+    ['PRIMARY_MODEL', 'wide resnet', 'a model folder, NAME or NAME@VERSION,'],
+    ['FALLBACK_MODEL', 'mobilenet@', 'a model folder, NAME or NAME@VERSION,'],
+    ['FALLBACK_MODEL', '@2', 'a model folder, NAME or NAME@VERSION,'],
+    ['SHADOW_SHARE', '1.1', 'a number from 0 to 1'],
+    ['SHADOW_SHARE', '-0.1', 'a number from 0 to 1'],
+    ['SHADOW_SHARE', '5%', 'a number from 0 to 1'],
+    ['SHADOW_SHARE', '.', 'a number from 0 to 1'],
     ['WAKE_URL', 'ingress:8081/readyz', 'an http URL'],
     ['WAKE_URL', 'https://ingress/readyz', 'an http URL'],
     ['WAKE_URL', '/readyz', 'an http URL'],
@@ -54,6 +73,15 @@ describe('loadConfig', () => {
   it('refuses a budget that is not below the deadline', () => {
     expect(() => loadConfig(2, { DEADLINE_MS: '1000' })).toThrow(
       'Expected less than DEADLINE_MS (1000) for PRIMARY_BUDGET_MS but received "1000"',
+    );
+  });
+
+  it.each([
+    [{ PRIMARY_MODEL: 'mobilenet' }, 'mobilenet', 'mobilenet'],
+    [{ FALLBACK_MODEL: 'wide-resnet@2' }, 'wide-resnet', 'wide-resnet@2'],
+  ])('refuses two models of one name: %j', (env, leading, other) => {
+    expect(() => loadConfig(2, env)).toThrow(
+      `Expected another model than PRIMARY_MODEL's (${leading}) for FALLBACK_MODEL but received "${other}"`,
     );
   });
 

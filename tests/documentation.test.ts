@@ -145,6 +145,9 @@ describe('README.md', () => {
       PRIMARY_BUDGET_MS: String(defaults.primaryBudgetMs),
       WORKERS: expect.stringContaining('cores'),
       MODELS_DIR: defaults.modelsDir,
+      PRIMARY_MODEL: defaults.primaryModel,
+      FALLBACK_MODEL: defaults.fallbackModel,
+      SHADOW_SHARE: String(defaults.shadowShare),
       DRAIN_MS: String(defaults.drainMs),
       LOG_LEVEL: defaults.logLevel,
     });

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import sharp from 'sharp';
+import { allowedInstructions } from '../functions/shared/instructions.ts';
+import { changeCard } from './support/models.ts';
 
 const program = fileURLToPath(new URL('../models/evaluate.js', import.meta.url));
 const modelsDir = fileURLToPath(new URL('../../models', import.meta.url));
@@ -20,6 +22,27 @@ writeFileSync(join(data, 'n01443537_1.png'), orange);
 writeFileSync(join(data, 'n01443537_2.png'), orange);
 writeFileSync(join(data, 'n01443537_3.png'), 'plain text');
 writeFileSync(join(data, 'n00000001_4.png'), orange);
+
+/** What the test model answers at once. */
+const dark = join(root, 'dark');
+mkdirSync(dark);
+const black = sharp({ create: { width: 8, height: 8, channels: 3, background: 'black' } });
+writeFileSync(join(dark, 'n01443537_1.png'), await black.png().toBuffer());
+
+/** A folder with a variant for each class of processors, all of them the same file. */
+const variants = join(root, 'variants');
+const classes = ['x64-avx512-vnni', 'x64-avx512', 'x64-avx2-vnni', 'x64-avx2', 'arm64'];
+const allowed = classes.filter((name) => allowedInstructions().includes(name));
+cpSync('tests/models/moody', join(variants, 'moody@1'), { recursive: true });
+writeFileSync(
+  join(variants, 'moody@1', 'labels.json'),
+  JSON.stringify(['n01443537', 'n02099601'].map((name) => ({ class: name, label: name }))),
+);
+changeCard(join(variants, 'moody@1'), (card) => {
+  const { file, sha256, input, output, golden } = card;
+  const graph = { precision: 'float32', optimizedBy: null, file, sha256, input, output, golden };
+  return { ...card, accuracy: [], variants: classes.map((name) => ({ name, instructions: name, ...graph })) };
+});
 
 function evaluate(...args: string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [program, '--models-dir', modelsDir, ...args], {
@@ -50,7 +73,7 @@ describe('evaluate', () => {
     const { stdout } = evaluate('--data', data, '--models', 'mobilenet', '--predictions', file, '--limit', '2');
 
     const [header, row] = readFileSync(file, 'utf8').split('\n');
-    expect(stdout).toMatch(/^model +images +top-1 +top-5 +ms per run\nmobilenet +1 /);
+    expect(stdout).toMatch(/^model +variant +images +top-1 +top-5 +ms per run\nmobilenet +\S+ +1 /);
     expect(header).toBe('image\twnid\tmobilenet');
     expect(row).toMatch(/^n01443537_1\.png\tn01443537\tn\d{8}$/);
   });
@@ -66,8 +89,48 @@ describe('evaluate', () => {
 
     const after = JSON.parse(readFileSync(path, 'utf8'));
     expect(after.accuracy).toHaveLength(before.accuracy.length + 1);
-    expect(after.accuracy.at(-1)).toMatchObject({ data: 'two of one color', images: 2 });
+    expect(after.accuracy.at(-1)).toMatchObject({ data: 'two of one color', variant: expect.any(String), images: 2 });
     expect({ ...after, accuracy: [] }).toEqual({ ...before, accuracy: [] });
+  });
+
+  it.each([
+    ['portable', 'portable'],
+    [undefined, allowed[0] ?? 'portable'],
+  ])('says which version and file it was with --variant %s', (variant, served) => {
+    const asked = variant === undefined ? [] : ['--variant', variant];
+    const { stdout } = evaluate('--data', dark, '--models', 'moody@1', '--models-dir', variants, '--json', ...asked);
+
+    expect(JSON.parse(stdout).scores).toMatchObject([{ model: 'moody@1', version: '1', variant: served, images: 1 }]);
+  });
+
+  it('writes an entry for each variant into the card', () => {
+    const card = () => JSON.parse(readFileSync(join(variants, 'moody@1', 'model.json'), 'utf8'));
+    const write = (...asked: string[]) =>
+      evaluate('--data', dark, '--models', 'moody@1', '--models-dir', variants, '--write-card', 'two', ...asked);
+
+    write('--variant', 'portable');
+    write();
+    write();
+
+    const written = card().accuracy.map((entry: { variant: string }) => entry.variant);
+    expect(written).toEqual([...new Set(['portable', allowed[0] ?? 'portable'])]);
+  });
+
+  it('refuses a variant that the folder does not have or the processor may not run', () => {
+    const { status, stderr } = evaluate(
+      '--data',
+      data,
+      '--models',
+      'moody@1',
+      '--models-dir',
+      variants,
+      '--variant',
+      'x',
+    );
+    const names = [...allowed, 'portable'].join(', ');
+
+    expect(status).toBe(1);
+    expect(stderr).toBe(`Expected one of ${names} of moody@1 for --variant but received "x"\n`);
   });
 
   it('refuses data of classes that the models do not know', () => {

@@ -362,6 +362,7 @@ describe('a primary function whose Wide ResNet is broken', () => {
 
   it('answers with MobileNet when its weights are cut short', async () => {
     cpSync('models/wide-resnet', join(modelsDir, 'wide-resnet'), { recursive: true });
+    changeCard(join(modelsDir, 'wide-resnet'), (card) => ({ ...card, variants: [] }));
     writeFileSync(
       join(modelsDir, 'wide-resnet', 'model.onnx'),
       readFileSync('models/wide-resnet/model.onnx').subarray(0, 9999),
@@ -373,6 +374,7 @@ describe('a primary function whose Wide ResNet is broken', () => {
   it('answers with MobileNet when it fails its golden case', async () => {
     const card = JSON.parse(readFileSync('models/wide-resnet/model.json', 'utf8'));
     card.golden.logits[7] += 1;
+    card.variants = [];
     cpSync('models/wide-resnet', join(modelsDir, 'wide-resnet'), { recursive: true });
     writeFileSync(join(modelsDir, 'wide-resnet', 'model.json'), JSON.stringify(card));
     const fn = await start('primary', { MODELS_DIR: modelsDir });

@@ -11,7 +11,14 @@ const kills = blocks(-2);
 
 function makePool({ path = 'serve', workers = 1, maxQueued = 4, estimate = createEstimate() } = {}): Pool {
   const golden = { tensor: blocks(0), logits: [0], tolerance: 1 };
-  const load = { path, inputName: 'image', outputName: 'logits', golden, niceness: 0 };
+  const load = {
+    path,
+    input: { name: 'image' },
+    output: { name: 'logits' },
+    optimizedBy: null,
+    golden,
+    niceness: 0,
+  };
   const pool = createPool({ script, load, workers, maxQueued, estimate, longestMs: 80, onEvent: () => {} });
   open.push(pool);
   return pool;
@@ -141,7 +148,17 @@ describe('createPool', () => {
     await pool.start();
 
     expect(pool.isReady()).toBe(false);
+    expect(pool.refusal()).toBe('golden case failed');
     expect(await pool.run(blocks(0), 1000)).toEqual({ status: 'error', cause: 'golden case failed' });
+  });
+
+  it('starts its workers once, however often it is told to', async () => {
+    const pool = makePool();
+
+    await Promise.all([pool.start(), pool.start()]);
+    await sleep(200); // as long as a second worker would take, and more
+
+    expect(pool.counts().workers).toBe(1);
   });
 
   it('keeps trying a worker that dies at its start, without holding up the models after it', async () => {
@@ -150,6 +167,7 @@ describe('createPool', () => {
     await pool.start();
 
     expect((await pool.run(blocks(0), 1000)).status).toBe('error');
+    expect(pool.refusal()).toBeUndefined();
   });
 
   it('lets a run in flight end before it closes', async () => {

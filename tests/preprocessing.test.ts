@@ -11,6 +11,7 @@ interface Case {
   readonly height: number;
   readonly resize: number;
   readonly crop: number;
+  readonly kernel: 'linear' | 'cubic';
   /** RGB bytes row by row, deflated, in base64. */
   readonly pixels: string;
 }
@@ -34,8 +35,8 @@ function difference(actual: Uint8Array, expected: Uint8Array): { mean: number; m
   };
 }
 
-async function differenceOf({ name, width, height, resize, crop, pixels }: Case) {
-  const image = await decodeImage(readFileSync(join(folder, name)), { resize, crop }, maxPixels);
+async function differenceOf({ name, width, height, resize, crop, kernel, pixels }: Case) {
+  const image = await decodeImage(readFileSync(join(folder, name)), { resize, crop, kernel }, maxPixels);
   const expected = inflateSync(Buffer.from(pixels, 'base64'));
   expect([image.sourceWidth, image.sourceHeight]).toEqual([width, height]);
   expect(image.pixels.data).toHaveLength(expected.length);
@@ -46,7 +47,7 @@ const isLarge = ({ name }: Case) => name.startsWith('large');
 
 describe('preprocessing', () => {
   it.each(reference.cases.filter((example) => !isLarge(example)))(
-    'makes the same pixels of $name as torchvision',
+    'makes the same pixels of $name as torchvision, $kernel',
     async (example) => {
       // Measured: 0. One level is left for JPEG and WebP decoders that round otherwise on another processor.
       const { mean, max } = await differenceOf(example);
@@ -57,13 +58,13 @@ describe('preprocessing', () => {
   );
 
   it.each(reference.cases.filter(isLarge))(
-    'makes nearly the same pixels of $name, reduced before, as torchvision',
+    'makes nearly the same pixels of $name, reduced before, as torchvision, $kernel',
     async (example) => {
-      // Measured: 0.08 and 1 (JPEG), 0.23 and 3 (WebP).
+      // Measured: 0.08 and 1 (JPEG), 0.23 and 3 (WebP); cubic 0.09 and 1, 0.25 and 4.
       const { mean, max } = await differenceOf(example);
 
       expect(mean).toBeLessThanOrEqual(0.3);
-      expect(max).toBeLessThanOrEqual(4);
+      expect(max).toBeLessThanOrEqual(5);
     },
   );
 

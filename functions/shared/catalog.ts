@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { readTextFile, sha256OfFile } from './files.ts';
+import { type Digest, digestOfFile, readTextFile } from './files.ts';
 
 /** How an image becomes the model's input: the shorter side is resized to `resize` pixels, the middle `crop` x `crop` kept. */
 export interface ModelInput {
@@ -8,6 +8,8 @@ export interface ModelInput {
   readonly layout: 'NCHW' | 'NHWC';
   readonly resize: number;
   readonly crop: number;
+  /** How pixels are weighted: as Pillow's bilinear or bicubic resize does it. */
+  readonly kernel: 'linear' | 'cubic';
   /** With float32: per channel of 0 to 1, subtracted from the value. */
   readonly mean?: readonly number[];
   /** With float32: per channel of 0 to 1, what the difference is divided by. */
@@ -23,13 +25,21 @@ export interface Label {
   readonly label: string;
 }
 
-/** A model folder, read and verified; nothing in it is loaded yet. */
+/** One of the files that give a model's answers, with all that it takes to serve it; nothing is loaded yet. */
 export interface ModelSpec {
+  /** Name of the model folder: the model's name, or name@version. */
+  readonly folder: string;
   readonly name: string;
   readonly version: string;
   readonly family: string;
+  /** Name of the variant, `portable` for the file that runs anywhere. */
+  readonly variant: string;
   /** Path of the ONNX file. */
   readonly path: string;
+  /** Every file of the graph, the ONNX file first, with the SHA-256 that it must have. */
+  readonly files: readonly { readonly path: string; readonly sha256: string }[];
+  /** Version of ONNX Runtime whose optimizer wrote the file and which alone may load it; null for a plain graph. */
+  readonly optimizedBy: string | null;
   readonly input: ModelInput;
   /** Models with the same key take the same tensor. */
   readonly inputKey: string;
@@ -39,113 +49,257 @@ export interface ModelSpec {
   readonly golden: { readonly logits: readonly number[]; readonly tolerance: number };
 }
 
-/** A model folder that must not be served: the message names each file, what was expected of it and what was found. */
+/** A model folder or file that must not be served: each line names a file, what was expected of it and what was found. */
 export class ModelError extends Error {
   override readonly name = 'ModelError';
 }
 
+/** The name of the file that every folder has and every processor runs. */
+export const portable = 'portable';
+
+/** Whatever else stands in a card is a typo; what only people read is in `description` to `accuracy`, `gates` and `measured`. */
+const known = {
+  card: [
+    ...['name', 'version', 'family', 'description', 'dataSet', 'license', 'provenance', 'accuracy', 'gates'],
+    ...['file', 'sha256', 'externalData', 'labels', 'input', 'output', 'golden', 'variants'],
+  ],
+  variant: [
+    ...['name', 'instructions', 'precision', 'optimizedBy', 'measured'],
+    ...['file', 'sha256', 'externalData', 'input', 'output', 'golden'],
+  ],
+  input: ['name', 'elementType', 'layout', 'resize', 'crop', 'kernel', 'mean', 'std', 'lookup'],
+  output: ['name'],
+  golden: ['logits', 'tolerance'],
+  externalData: ['file', 'sha256'],
+};
+
+/** What a variant may ask of a processor; `instructions.ts` tells which of them there are. */
+const instructionSets = ['x64-avx512-vnni', 'x64-avx512', 'x64-avx2-vnni', 'x64-avx2', 'arm64'];
+
 type Json = Readonly<Record<string, unknown>>;
 
+/** Notes a fault unless it is met. */
+type Expect = (met: boolean, what: string, field: string, received: unknown) => void;
+
 /**
- * Reads and verifies `modelsDir/name`: the card, the labels and the SHA-256 of the weights.
- * @throws ModelError that lists every fault of the folder
+ * The files of a model folder that a processor of these instruction sets may run, best first and the portable one last. The card
+ * and the labels are read and judged as a whole; of the files nothing is read: see `verifyFiles`.
+ * @throws ModelError that lists every fault
  */
-export function readModelSpec(modelsDir: string, name: string): ModelSpec {
-  const folder = join(modelsDir, name);
-  const cardPath = join(folder, 'model.json');
-  const faults: string[] = [];
-  const expect = (met: boolean, what: string, field: string, received: unknown): void => {
-    if (!met) faults.push(`${cardPath}: Expected ${what} for ${field} but received ${JSON.stringify(received)}`);
-  };
+export function listCandidates(
+  modelsDir: string,
+  folder: string,
+  instructions: readonly string[],
+): readonly [ModelSpec, ...ModelSpec[]] {
+  const place = join(modelsDir, folder);
+  const cardPath = join(place, 'model.json');
+  const card = asObject(readJson(cardPath));
+  const variants = asList(card.variants);
+  const cardFaults = judge(cardPath, (expect) => judgeCard(card, variants, folder, expect));
+  if (cardFaults.length > 0) throw new ModelError(cardFaults.join('\n'));
 
-  const card = readJson(cardPath) as Json;
-  const input = asObject(card.input);
-  const output = asObject(card.output);
-  const golden = asObject(card.golden);
-  expect(card.name === name, `"${name}" (the folder's name)`, 'name', card.name);
-  for (const field of ['version', 'family', 'file', 'sha256', 'labels'] as const) {
-    expect(isText(card[field]), 'text', field, card[field]);
-  }
-  expect(isText(input.name), 'text', 'input.name', input.name);
-  expect(isText(output.name), 'text', 'output.name', output.name);
-  const isFloat = input.elementType === 'float32';
-  expect(isFloat || input.elementType === 'uint8', '"float32" or "uint8"', 'input.elementType', input.elementType);
-  expect(input.layout === 'NCHW' || input.layout === 'NHWC', '"NCHW" or "NHWC"', 'input.layout', input.layout);
-  expect(isSide(input.crop), 'a whole number from 1 to 1024', 'input.crop', input.crop);
-  expect(
-    isSide(input.resize) && Number(input.resize) >= Number(input.crop),
-    'a whole number from input.crop to 1024',
-    'input.resize',
-    input.resize,
-  );
-  if (isFloat) {
-    expect(areNumbers(input.mean, 3), 'three numbers', 'input.mean', input.mean);
-    expect(
-      areNumbers(input.std, 3) && (input.std as number[]).every((value) => value > 0),
-      'three numbers above 0',
-      'input.std',
-      input.std,
-    );
-  } else if (input.lookup !== undefined) {
-    expect(areByteTables(input.lookup), 'three tables of 256 bytes', 'input.lookup', typeof input.lookup);
-  }
-  expect(areNumbers(golden.logits), 'numbers', 'golden.logits', typeof golden.logits);
-  expect(
-    typeof golden.tolerance === 'number' && golden.tolerance > 0,
-    'a number above 0',
-    'golden.tolerance',
-    golden.tolerance,
-  );
-  if (faults.length > 0) throw new ModelError(faults.join('\n'));
-
-  const labelsPath = join(folder, String(card.labels));
+  const labelsPath = join(place, String(card.labels));
   const labels = readJson(labelsPath);
-  const logits = golden.logits as number[];
   if (!areLabels(labels)) {
-    faults.push(`${labelsPath}: Expected a list of {"class", "label"} for labels but received something else`);
-  } else if (labels.length !== logits.length) {
-    faults.push(`${labelsPath}: Expected ${logits.length} labels (one a logit) but received ${labels.length}`);
+    throw new ModelError(`${labelsPath}: Expected a list of {"class", "label"} for labels but received something else`);
   }
-  const path = join(folder, String(card.file));
-  const sha256 = sha256OfFile(path);
-  if (sha256 !== card.sha256) {
-    faults.push(`${path}: Expected SHA-256 ${card.sha256} but received ${sha256 ?? 'no file'}`);
-  }
-  if (faults.length > 0) throw new ModelError(faults.join('\n'));
+  const countFaults = [card, ...variants].flatMap(({ file, golden }) => {
+    const { length } = asObject(golden).logits as unknown[];
+    if (length === labels.length) return [];
+    return [`${labelsPath}: Expected ${length} labels (one a logit of ${file}) but received ${labels.length}`];
+  });
+  if (countFaults.length > 0) throw new ModelError(countFaults.join('\n'));
 
-  return {
-    name,
-    version: String(card.version),
-    family: String(card.family),
-    path,
-    input: input as unknown as ModelInput,
-    inputKey: JSON.stringify(
-      Object.entries(input)
-        .filter(([field]) => field !== 'name')
-        .sort(),
-    ),
-    output: { name: String(output.name) },
-    labels: labels as Label[],
-    golden: { logits, tolerance: golden.tolerance as number },
+  const toSpec = (entry: Json, variant: string): ModelSpec => {
+    const input = { kernel: 'linear', ...asObject(entry.input) } as ModelInput;
+    return {
+      folder,
+      name: String(card.name),
+      version: String(card.version),
+      family: String(card.family),
+      variant,
+      path: join(place, String(entry.file)),
+      files: [entry, ...asList(entry.externalData)].map(({ file, sha256 }) => ({
+        path: join(place, String(file)),
+        sha256: String(sha256),
+      })),
+      optimizedBy: (entry.optimizedBy ?? null) as string | null,
+      input,
+      inputKey: keyOf(input),
+      output: entry.output as ModelSpec['output'],
+      labels,
+      golden: entry.golden as ModelSpec['golden'],
+    };
   };
+  const suited = variants.filter((variant) => instructions.includes(String(variant.instructions)));
+  const specs = [...suited.map((variant) => toSpec(variant, String(variant.name))), toSpec(card, portable)];
+  return specs as [ModelSpec, ...ModelSpec[]];
 }
 
+/** Reads the graph's files and compares their SHA-256 with the card's. @throws ModelError that lists every fault */
+export function verifyFiles({ files }: ModelSpec): void {
+  const faults = files.flatMap(({ path, sha256 }) => {
+    const found = tellDigest(path);
+    return found.sha256 === sha256
+      ? []
+      : [`${path}: Expected SHA-256 ${sha256} for its bytes but received ${found.told}`];
+  });
+  if (faults.length > 0) throw new ModelError(faults.join('\n'));
+}
+
+/**
+ * The best of `listCandidates` whose files are as the card says.
+ * @throws ModelError that lists every fault when there is none
+ */
+export function readModelSpec(modelsDir: string, folder: string, instructions: readonly string[] = []): ModelSpec {
+  const faults: string[] = [];
+  for (const spec of listCandidates(modelsDir, folder, instructions)) {
+    try {
+      verifyFiles(spec);
+      return spec;
+    } catch (fault) {
+      faults.push((fault as ModelError).message);
+    }
+  }
+  throw new ModelError(faults.join('\n'));
+}
+
+function judge(path: string, look: (expect: Expect) => void): string[] {
+  const faults: string[] = [];
+  look((met, what, field, received) => {
+    const told = received === undefined ? 'nothing' : JSON.stringify(received);
+    if (!met) faults.push(`${path}: Expected ${what} for ${field} but received ${told}`);
+  });
+  return faults;
+}
+
+function judgeCard(card: Json, variants: readonly Json[], folder: string, expect: Expect): void {
+  judgeFields(card, known.card, '', expect);
+  const isVersioned = folder.includes('@');
+  const received = isVersioned ? `${card.name}@${card.version}` : card.name;
+  expect(received === folder, `"${folder}" (the folder's name)`, isVersioned ? 'name@version' : 'name', received);
+  for (const field of ['version', 'family'] as const) expect(isText(card[field]), 'text', field, card[field]);
+  expect(isFileName(card.labels), 'a file name', 'labels', card.labels);
+  judgeGraph(card, '', expect);
+  expect(card.variants === undefined || Array.isArray(card.variants), 'a list', 'variants', card.variants);
+  for (const [index, variant] of variants.entries()) {
+    const where = `variants[${index}].`;
+    const { name, instructions, precision, optimizedBy } = variant;
+    judgeFields(variant, known.variant, where, expect);
+    const isUnique = variants.findIndex((other) => other.name === name) === index;
+    expect(isText(name) && name !== portable && isUnique, 'a name of its own', `${where}name`, name);
+    const classes = instructionSets.join(', ');
+    expect(instructionSets.includes(String(instructions)), `one of ${classes}`, `${where}instructions`, instructions);
+    expect(precision === 'int8' || precision === 'float32', '"int8" or "float32"', `${where}precision`, precision);
+    const isVersion = optimizedBy === null || isText(optimizedBy);
+    expect(isVersion, "ONNX Runtime's version or null", `${where}optimizedBy`, optimizedBy);
+    judgeGraph(variant, where, expect);
+  }
+}
+
+/** What the card as a whole and each variant say of an ONNX file. */
+function judgeGraph(entry: Json, where: string, expect: Expect): void {
+  const { externalData } = entry;
+  const isList = externalData === undefined || Array.isArray(externalData);
+  expect(isList, 'a list', `${where}externalData`, externalData);
+  for (const [index, data] of [entry, ...asList(externalData)].entries()) {
+    const part = index === 0 ? where : `${where}externalData[${index - 1}].`;
+    if (index > 0) judgeFields(data, known.externalData, part, expect);
+    expect(isFileName(data.file), 'a file name', `${part}file`, data.file);
+    expect(/^[0-9a-f]{64}$/.test(String(data.sha256)), '64 hexadecimal digits', `${part}sha256`, data.sha256);
+  }
+  judgeInput(asObject(entry.input), `${where}input.`, expect);
+  const output = asObject(entry.output);
+  judgeFields(output, known.output, `${where}output.`, expect);
+  expect(isText(output.name), 'text', `${where}output.name`, output.name);
+  const { logits, tolerance, ...others } = asObject(entry.golden);
+  judgeFields(others, known.golden, `${where}golden.`, expect);
+  expect(areNumbers(logits), 'numbers', `${where}golden.logits`, typeof logits);
+  expect(typeof tolerance === 'number' && tolerance > 0, 'a number above 0', `${where}golden.tolerance`, tolerance);
+}
+
+function judgeInput(input: Json, where: string, expect: Expect): void {
+  const { name, elementType, layout, resize, crop, kernel, mean, std, lookup } = input;
+  judgeFields(input, known.input, where, expect);
+  expect(isText(name), 'text', `${where}name`, name);
+  const isFloat = elementType === 'float32';
+  expect(isFloat || elementType === 'uint8', '"float32" or "uint8"', `${where}elementType`, elementType);
+  expect(layout === 'NCHW' || layout === 'NHWC', '"NCHW" or "NHWC"', `${where}layout`, layout);
+  expect(isSide(crop), 'a whole number from 1 to 1024', `${where}crop`, crop);
+  const isWhole = isSide(resize) && Number(resize) >= Number(crop);
+  expect(isWhole, `a whole number from ${where}crop to 1024`, `${where}resize`, resize);
+  const isKernel = kernel === undefined || kernel === 'linear' || kernel === 'cubic';
+  expect(isKernel, '"linear" or "cubic"', `${where}kernel`, kernel);
+  if (isFloat) {
+    expect(areNumbers(mean, 3), 'three numbers', `${where}mean`, mean);
+    const isDivisor = areNumbers(std, 3) && (std as number[]).every((value) => value > 0);
+    expect(isDivisor, 'three numbers above 0', `${where}std`, std);
+  } else if (lookup !== undefined) {
+    expect(areByteTables(lookup), 'three tables of 256 bytes', `${where}lookup`, typeof lookup);
+  }
+}
+
+function judgeFields(object: Json, fields: readonly string[], where: string, expect: Expect): void {
+  for (const field of Object.keys(object)) {
+    expect(fields.includes(field), `one of ${fields.join(', ')}`, `a field of the card`, `${where}${field}`);
+  }
+}
+
+/** The same for inputs that differ in nothing but the name that their graph gives them. */
+function keyOf(input: ModelInput): string {
+  const recipe = Object.entries(input).filter(([field]) => field !== 'name');
+  return JSON.stringify(recipe.sort());
+}
+
+/** What is found in place of a file's SHA-256, in words. */
+function tellDigest(path: string): Partial<Digest> & { readonly told: string } {
+  try {
+    const digest = digestOfFile(path);
+    if (digest === undefined) return { told: 'no file' };
+    return { ...digest, told: `${digest.sha256} (${digest.bytes} bytes)` };
+  } catch (fault) {
+    return { told: tellSystemError(fault) };
+  }
+}
+
+/** @throws ModelError */
 function readJson(path: string): unknown {
-  const text = readTextFile(path);
+  let text: string | undefined;
+  try {
+    text = readTextFile(path);
+  } catch (cause) {
+    throw new ModelError(`${path}: Expected a file that can be read but received ${tellSystemError(cause)}`, { cause });
+  }
   if (text === undefined) throw new ModelError(`${path}: Expected a file but received nothing`);
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new ModelError(`${path}: Expected JSON but received something else`, { cause });
+    throw new ModelError(`${path}: Expected JSON but received a fault: ${(cause as Error).message}`, { cause });
   }
+}
+
+/** @throws whatever is no error of the system */
+function tellSystemError(fault: unknown): string {
+  const { code } = fault as NodeJS.ErrnoException;
+  if (code === undefined) throw fault;
+  return code === 'EACCES' ? 'EACCES: no permission to read it' : code;
 }
 
 function asObject(value: unknown): Json {
   return typeof value === 'object' && value !== null ? (value as Json) : {};
 }
 
+function asList(value: unknown): readonly Json[] {
+  return Array.isArray(value) ? value.map(asObject) : [];
+}
+
 function isText(value: unknown): boolean {
   return typeof value === 'string' && value !== '';
+}
+
+/** A file of the folder itself. */
+function isFileName(value: unknown): boolean {
+  return typeof value === 'string' && /^[\w@-][\w.@-]*$/.test(value);
 }
 
 function isSide(value: unknown): boolean {

@@ -72,6 +72,8 @@ export interface Trace {
   decodeMs?: number;
   queueMs?: number;
   modelMs?: number;
+  /** The decoded image as another model's tensor; undefined for one whose image would have to be decoded anew. */
+  tensorFor?: (spec: ModelSpec) => Tensor | undefined;
   /** Why models did not answer, for the log. */
   readonly misses: { readonly model: string; readonly status: string; readonly cause: string }[];
 }
@@ -94,7 +96,7 @@ export async function classify(
   trace: Trace,
 ): Promise<Answer> {
   const startedMs = performance.now();
-  const candidates = strict ? chain.models.slice(0, 1) : chain.models;
+  const candidates = chain.models.slice(0, strict ? 1 : undefined); // the chain's own may be replaced meanwhile
   refuseHopeless(chain, candidates, strict, deadlineMs);
   const prepare = createPreparation(bytes, chain, signal, trace);
   let reason: Reason | null = chain.tier === 'fallback' ? 'failover' : chain.isPrimaryServed ? null : 'error';
@@ -214,11 +216,16 @@ function createPreparation(
 ): (spec: ModelSpec) => Promise<Tensor> {
   const images = new Map<string, DecodedImage>();
   const tensors = new Map<string, Tensor>();
+  const geometryOf = ({ resize, crop, kernel }: ModelSpec['input']) => `${resize}/${crop}/${kernel}`;
+  trace.tensorFor = ({ input, inputKey }) => {
+    const decoded = images.get(geometryOf(input));
+    return tensors.get(inputKey) ?? (decoded && toTensor(decoded.image.pixels, input));
+  };
   return async ({ input, inputKey }) => {
     const known = tensors.get(inputKey);
     if (known) return known;
     const startedMs = performance.now();
-    const geometry = `${input.resize}/${input.crop}`;
+    const geometry = geometryOf(input);
     const { image, waitedMs } = images.get(geometry) ?? (await chain.decoder.decode(bytes, input, signal));
     const tensor = toTensor(image.pixels, input);
     images.set(geometry, { image, waitedMs: 0 });

@@ -12,6 +12,12 @@ export interface Config {
   readonly workers: number;
   /** Folder of model folders. @default "models" below the working directory */
   readonly modelsDir: string;
+  /** Folder, NAME or NAME@VERSION, of the model that leads in the primary. @default "wide-resnet" */
+  readonly primaryModel: string;
+  /** Folder of the model that stands by there and is alone in the fallback. @default "mobilenet" */
+  readonly fallbackModel: string;
+  /** Share, 0 to 1, of the primary model's answers that the model standing by gives, too, when cores are idle. @default 0 */
+  readonly shadowShare: number;
   /** Longest drain after SIGTERM. @default 25000 */
   readonly drainMs: number;
   /** Asked by a primary in trouble, so that the fallback is awake before it is needed; empty: nobody is. @default "" */
@@ -22,6 +28,9 @@ export interface Config {
 
 export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
+
+/** The models that this project ships; they are served where a chosen one cannot be. */
+export const embeddedModels = { primaryModel: 'wide-resnet', fallbackModel: 'mobilenet' } as const;
 
 /** An environment that cannot be started with; the message has one line for each faulty variable. */
 export class ConfigError extends Error {
@@ -56,10 +65,27 @@ export function loadConfig(cores: number, env: NodeJS.ProcessEnv = process.env):
     primaryBudgetMs: integer('PRIMARY_BUDGET_MS', { fallback: 1000, min: 1, max: 30_000 }),
     workers: integer('WORKERS', { fallback: cores, min: 1, max: 64 }),
     modelsDir: env.MODELS_DIR || 'models',
+    primaryModel: env.PRIMARY_MODEL || embeddedModels.primaryModel,
+    fallbackModel: env.FALLBACK_MODEL || embeddedModels.fallbackModel,
+    shadowShare: Number(env.SHADOW_SHARE || 0),
     drainMs: integer('DRAIN_MS', { fallback: 25_000, min: 0, max: 600_000 }),
     wakeUrl: env.WAKE_URL ?? '',
     logLevel: (env.LOG_LEVEL || 'info') as LogLevel,
   };
+  const { primaryModel, fallbackModel } = config;
+  for (const [name, folder] of Object.entries({ PRIMARY_MODEL: primaryModel, FALLBACK_MODEL: fallbackModel })) {
+    if (isFolderName(folder)) continue;
+    faults.push(`Expected a model folder, NAME or NAME@VERSION, for ${name} but received ${JSON.stringify(folder)}`);
+  }
+  // Answers, metrics and routes tell two models by their names.
+  if (nameOf(primaryModel) === nameOf(fallbackModel)) {
+    faults.push(
+      `Expected another model than PRIMARY_MODEL's (${primaryModel}) for FALLBACK_MODEL but received "${fallbackModel}"`,
+    );
+  }
+  if (!/^(0|1|0?\.\d+|1\.0+)$/.test(env.SHADOW_SHARE || '0')) {
+    faults.push(`Expected a number from 0 to 1 for SHADOW_SHARE but received ${JSON.stringify(env.SHADOW_SHARE)}`);
+  }
   if (config.wakeUrl !== '' && !isHttpUrl(config.wakeUrl)) {
     faults.push(`Expected an http URL for WAKE_URL but received ${JSON.stringify(config.wakeUrl)}`);
   }
@@ -73,6 +99,16 @@ export function loadConfig(cores: number, env: NodeJS.ProcessEnv = process.env):
   }
   if (faults.length > 0) throw new ConfigError(faults.join('\n'));
   return config;
+}
+
+/** No slash, and nothing that a path understands otherwise. */
+function isFolderName(text: string): boolean {
+  return /^[\w-][\w.-]*(@[\w.-]+)?$/.test(text);
+}
+
+/** The name in NAME or NAME@VERSION. */
+export function nameOf(folder: string): string {
+  return folder.replace(/@.*/, '');
 }
 
 function isHttpUrl(text: string): boolean {

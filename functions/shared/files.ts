@@ -1,20 +1,56 @@
 import { createHash } from 'node:crypto';
-import { readFileSync, readlinkSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readlinkSync, readSync } from 'node:fs';
+
+/** What a file holds, short of its bytes. */
+export interface Digest {
+  /** Lowercase hexadecimal SHA-256. */
+  readonly sha256: string;
+  readonly bytes: number;
+}
+
+/** Read at a time for a digest: weights of hundreds of megabytes are never in memory as a whole because of it. */
+const blockBytes = 1 << 20;
 
 /** The text of a file, or undefined where there is none. @throws the system's error when it exists but cannot be read */
 export function readTextFile(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (fault) {
-    if ((fault as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw fault;
-  }
+  return unlessAbsent(() => readFileSync(path, 'utf8'));
 }
 
-/** Lowercase hexadecimal SHA-256 of a file's bytes, or undefined where there is no file. */
-export function sha256OfFile(path: string): string | undefined {
+/** The first `bytes` bytes of a file as text, or undefined where there is none. @throws the system's error */
+export function readTextStart(path: string, bytes: number): string | undefined {
+  return unlessAbsent(() => {
+    const file = openSync(path, 'r');
+    try {
+      const start = Buffer.alloc(bytes);
+      return start.toString('utf8', 0, readSync(file, start));
+    } finally {
+      closeSync(file);
+    }
+  });
+}
+
+/** The digest of a file, or undefined where there is none. @throws the system's error when it exists but cannot be read */
+export function digestOfFile(path: string): Digest | undefined {
+  return unlessAbsent(() => {
+    const file = openSync(path, 'r');
+    try {
+      const hash = createHash('sha256');
+      const block = Buffer.alloc(blockBytes);
+      let bytes = 0;
+      for (let read = readSync(file, block); read > 0; read = readSync(file, block)) {
+        hash.update(block.subarray(0, read));
+        bytes += read;
+      }
+      return { sha256: hash.digest('hex'), bytes };
+    } finally {
+      closeSync(file);
+    }
+  });
+}
+
+function unlessAbsent<T>(read: () => T): T | undefined {
   try {
-    return createHash('sha256').update(readFileSync(path)).digest('hex');
+    return read();
   } catch (fault) {
     if ((fault as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw fault;

@@ -1,8 +1,9 @@
 import type { Tier } from './classify.ts';
-import { type Config, disableTelemetry, loadConfig } from './config.ts';
+import { type Config, disableTelemetry, embeddedModels, loadConfig } from './config.ts';
 import { allowedCores } from './cores.ts';
 import { registerFunction } from './framework.ts';
 import { createHandler, type Handler } from './handler.ts';
+import { allowedInstructions } from './instructions.ts';
 import { createLog, type Log } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { createService, type Service } from './service.ts';
@@ -17,11 +18,14 @@ export interface UnderstudyFunction {
   readonly handler: Handler;
 }
 
+type Role = keyof typeof embeddedModels;
+
 /**
- * Builds a function from the environment, starts its models and registers it with the framework.
+ * Builds a function from the environment, starts the models of these roles, the leading one first, and registers it with the
+ * framework.
  * @throws ConfigError | ModelError
  */
-export function defineFunction(name: Tier, models: readonly [string, ...string[]]): UnderstudyFunction {
+export function defineFunction(name: Tier, roles: readonly [Role, ...Role[]]): UnderstudyFunction {
   const config = loadConfig(allowedCores());
   disableTelemetry();
   const log = createLog(config.logLevel);
@@ -37,7 +41,9 @@ export function defineFunction(name: Tier, models: readonly [string, ...string[]
         })
       : undefined;
   const onLost = () => wake?.lost();
-  const service = createService({ tier: name, names: models, config, log, metrics, onLost });
+  const choices = roles.map((role) => ({ folder: config[role], embedded: embeddedModels[role] }));
+  const instructions = allowedInstructions();
+  const service = createService({ tier: name, choices, instructions, config, log, metrics, onLost });
   const handler = createHandler({ service, config, log, metrics, wake });
   registerFunction(name, handler.handle);
   return { name, config, log, service, handler };

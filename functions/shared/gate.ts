@@ -9,6 +9,8 @@ export interface Gate {
   enter<T>(task: (waitedMs: number) => Promise<T>, signal: AbortSignal): Promise<T>;
   /** Whether a task would begin at once. */
   isIdle(): boolean;
+  /** Whether no task runs or waits. */
+  isEmpty(): boolean;
   /** Milliseconds after which a task that entered now would have ended, by the mean of the tasks so far. */
   predictMs(): number;
 }
@@ -52,6 +54,7 @@ export function createGate(limit: number, estimate: Estimate): Gate {
         else waiting.add(begin);
       }),
     isIdle: () => running < limit,
+    isEmpty: () => running === 0 && waiting.size === 0,
     predictMs() {
       // A place is free after limit - 1 others at the most, on average one comes free each mean / limit.
       const before = Math.max(0, running + waiting.size + 1 - limit);

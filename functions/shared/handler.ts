@@ -6,6 +6,7 @@ import type { Metrics, Stage } from './metrics.ts';
 import { asProblem, type Problem, toProblemJson } from './problem.ts';
 import { type RequestParameters, type Route, readParameters, readRequestId, readRoute } from './request.ts';
 import type { Service } from './service.ts';
+import { createShadow } from './shadow.ts';
 import { describeState } from './state.ts';
 import { judgeUploadHeaders, maxBodyBytes, readUpload } from './upload.ts';
 import type { Wake } from './wake.ts';
@@ -57,6 +58,11 @@ export function createHandler({ service, config, log, metrics, wake }: HandlerOp
   const maxHeldBytes = config.workers * largestUploadsPerWorker * config.maxUploadBytes;
   let held = 0;
   let heldBytes = 0;
+  const shadow = createShadow({
+    share: config.shadowShare,
+    isIdle: () => held === 0 && service.isIdle(),
+    onEnd: metrics.countShadow,
+  });
 
   function admit(request: FunctionRequest, response: ServerResponse): boolean {
     const exchange: Exchange = {
@@ -198,6 +204,9 @@ export function createHandler({ service, config, log, metrics, wake }: HandlerOp
       metrics.countRequest(labels);
       if (!isHasty(exchange)) wake?.answered(labels);
     }
+    if (answer && !answer.degraded) {
+      shadow.answered(String(answer.predictions[0]?.class), () => service.askUnderstudy(trace));
+    }
     for (const [stage, ms] of stagesOf(exchange)) metrics.observeStage(stage, ms);
     const isProbe = route !== undefined && route.name !== 'classify' && !problem;
     log(isProbe ? 'debug' : severityOf(status), 'request', {
@@ -207,6 +216,7 @@ export function createHandler({ service, config, log, metrics, wake }: HandlerOp
       status,
       code: problem?.code,
       model: answer?.model,
+      version: answer?.version,
       reason: answer?.reason ?? undefined,
       bytes: exchange.bytes,
       width: trace.sourceWidth,

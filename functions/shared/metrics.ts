@@ -2,7 +2,11 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 
 export type Stage = 'upload' | 'decode' | 'queue' | 'model';
 
-interface Counts {
+/** A model that is being served, as it is now. */
+export interface ModelState {
+  readonly model: string;
+  readonly version: string;
+  readonly variant: string;
   readonly workers: number;
   readonly busy: number;
   readonly abandoned: number;
@@ -17,8 +21,10 @@ export interface Metrics {
   observeStage(stage: Stage, ms: number): void;
   /** Counts one request that should wake the fallback, by what became of it. */
   countWake(outcome: string): void;
-  /** Reads a model's workers and queue at every scrape. */
-  watchModel(model: string, counts: () => Counts): void;
+  /** Counts one answer of the leading model that the model standing by should give, too, by what became of that. */
+  countShadow(outcome: string): void;
+  /** Reads the models with their workers and queues at every scrape. */
+  watchModels(read: () => readonly ModelState[]): void;
   /** The Prometheus text and its content type. */
   expose(): Promise<{ readonly contentType: string; readonly text: string }>;
 }
@@ -47,20 +53,43 @@ export function createMetrics(): Metrics {
     labelNames: ['outcome'],
     registers,
   });
-  const watched = new Map<string, () => Counts>();
-  const gauge = (name: string, help: string, read: (counts: Counts) => number) =>
+  const shadows = new Counter({
+    name: 'understudy_shadow_runs_total',
+    help: 'Answers of the leading model that the model standing by gave, too, by whether its class was the same',
+    labelNames: ['agrees'],
+    registers,
+  });
+  const skippedShadows = new Counter({
+    name: 'understudy_shadow_skipped_total',
+    help: 'Answers of the leading model that the model standing by should have given, too, but did not, by cause',
+    labelNames: ['cause'],
+    registers,
+  });
+  let readModels: () => readonly ModelState[] = () => [];
+  new Gauge({
+    name: 'understudy_model_info',
+    help: '1 for each model that is served, by the version and the file of its folder',
+    labelNames: ['model', 'version', 'variant'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { model, version, variant } of readModels()) this.set({ model, version, variant }, 1);
+    },
+  });
+  const gauge = (name: string, help: string, read: (state: ModelState) => number) =>
     new Gauge({
       name,
       help,
       labelNames: ['model'],
       registers,
       collect() {
-        for (const [model, counts] of watched) this.set({ model }, read(counts()));
+        this.reset();
+        for (const state of readModels()) this.set({ model: state.model }, read(state));
       },
     });
-  gauge('understudy_workers', 'Workers that can run the model', (counts) => counts.workers);
-  gauge('understudy_workers_busy', 'Workers with a run in flight', (counts) => counts.busy);
-  gauge('understudy_workers_abandoned', 'Busy workers whose run overstayed', (counts) => counts.abandoned);
+  gauge('understudy_workers', 'Workers that can run the model', ({ workers }) => workers);
+  gauge('understudy_workers_busy', 'Workers with a run in flight', ({ busy }) => busy);
+  gauge('understudy_workers_abandoned', 'Busy workers whose run overstayed', ({ abandoned }) => abandoned);
   new Counter({
     name: 'understudy_workers_busy_seconds_total',
     help: 'Time for which workers had a run in flight, all workers together',
@@ -68,19 +97,25 @@ export function createMetrics(): Metrics {
     registers,
     collect() {
       this.reset();
-      for (const [model, counts] of watched) this.inc({ model }, counts().busySeconds);
+      for (const { model, busySeconds } of readModels()) this.inc({ model }, busySeconds);
     },
   });
-  gauge('understudy_breaker_open', '1 while the model is taken out after repeated failures', (counts) =>
-    Number(counts.isTakenOut),
+  gauge('understudy_breaker_open', '1 while the model is taken out after repeated failures', ({ isTakenOut }) =>
+    Number(isTakenOut),
   );
-  gauge('understudy_queue', 'Runs that wait for a worker', (counts) => counts.queued);
+  gauge('understudy_queue', 'Runs that wait for a worker', ({ queued }) => queued);
 
   return {
     countRequest: (labels) => requests.inc(labels),
     observeStage: (stage, ms) => stages.observe({ stage }, ms / 1000),
     countWake: (outcome) => wakes.inc({ outcome }),
-    watchModel: (model, counts) => watched.set(model, counts),
+    countShadow(outcome) {
+      if (outcome === 'agrees' || outcome === 'differs') shadows.inc({ agrees: String(outcome === 'agrees') });
+      else skippedShadows.inc({ cause: outcome });
+    },
+    watchModels(read) {
+      readModels = read;
+    },
     expose: async () => ({ contentType: register.contentType, text: await register.metrics() }),
   };
 }

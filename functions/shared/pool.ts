@@ -5,8 +5,9 @@ import type { Tensor } from './tensor.ts';
 /** What a worker loads, and the golden case that it must pass before it serves. */
 export interface Load {
   readonly path: string;
-  readonly inputName: string;
-  readonly outputName: string;
+  readonly input: { readonly name: string };
+  readonly output: { readonly name: string };
+  readonly optimizedBy: string | null;
   readonly golden: { readonly tensor: Tensor; readonly logits: readonly number[]; readonly tolerance: number };
   /** By how much the scheduler prefers everyone else on a crowded core, 0 to 19. */
   readonly niceness: number;
@@ -54,15 +55,15 @@ export interface Pool {
   predictMs(afterMs?: number): number;
   /** Milliseconds that a run takes on average, waiting not included; 0 before the first one. */
   meanMs(): number;
-  /** Starts the workers; settles when the first of them can serve or is lost. */
+  /** Starts the workers, once; settles when the first of them can serve or is lost. */
   start(): Promise<void>;
   /**
    * Runs the tensor within `timeoutMs`, waiting included; a signal that is aborted ends the wait, too. Never rejects. The
    * tensor is copied, not taken.
    */
   run(tensor: Tensor, timeoutMs: number, signal?: AbortSignal): Promise<Run>;
-  /** Whether the file was refused for good: its golden case fails, so no new worker is started. */
-  hasGivenUp(): boolean;
+  /** Why the file was refused for good, so that no new worker is started; undefined where it was not. */
+  refusal(): string | undefined;
   counts(): PoolCounts;
   /** Lets every worker end its run and itself; a session is never torn down while it runs, that would abort the process. */
   close(): Promise<void>;
@@ -110,7 +111,8 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
   const slots = new Set<Slot>();
   const queue: Job[] = [];
   let fault: string | undefined; // why the last worker was lost, until one is ready again
-  let givenUp = false;
+  let refusal: string | undefined;
+  let begun = false;
   let closing = false;
   let deaths = 0;
   let busyMs = 0; // of runs that have ended
@@ -164,19 +166,19 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
     }
   }
 
-  /** Takes a lost worker out and starts another, unless the loss is final: a file that fails its golden case always will. */
+  /** Takes a lost worker out and starts another, unless the loss is final: a file that was refused always will be. */
   function bury(slot: Slot, cause: string, { isFinal } = { isFinal: false }): void {
     if (!slots.delete(slot)) return;
     if (slot.job) settle(slot.job, { status: 'error', cause });
-    if (isFinal) givenUp = true;
+    if (isFinal) refusal = cause;
     if (closing) return;
-    onEvent('error', 'worker lost', { path: load.path, cause });
     if (!isReady()) {
       fault = cause;
       failAll(cause);
     }
+    onEvent('error', 'worker lost', { path: load.path, cause });
     markStarted();
-    if (givenUp) return;
+    if (refusal !== undefined) return;
     const delayMs = Math.min(longestDelayMs, firstDelayMs * 2 ** deaths);
     deaths += 1;
     setTimeout(() => !closing && spawn(), delayMs).unref();
@@ -245,9 +247,10 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
     isStale: () => isIdle() && performance.now() - learnedMs >= staleMs,
     predictMs,
     meanMs: estimate.meanMs,
-    hasGivenUp: () => givenUp,
+    refusal: () => refusal,
     start() {
-      for (let i = 0; i < workers; i += 1) spawn();
+      for (let i = 0; i < workers && !begun; i += 1) spawn();
+      begun = true;
       return started;
     },
     run(tensor, timeoutMs, signal) {
@@ -285,7 +288,7 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
     },
     async close() {
       closing = true;
-      failAll('the function is stopping');
+      failAll('its workers are being stopped');
       const ends = [...slots].map((slot) => new Promise((resolve) => slot.worker.once('exit', resolve)));
       for (const slot of slots) {
         if (slot.ready && !slot.job) slot.worker.postMessage({ type: 'quit' } satisfies ToWorker);

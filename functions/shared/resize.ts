@@ -2,7 +2,11 @@
 export interface ImageRecipe {
   readonly resize: number;
   readonly crop: number;
+  /** Pillow's bilinear or bicubic. @default "linear" */
+  readonly kernel?: Kernel;
 }
+
+export type Kernel = 'linear' | 'cubic';
 
 /** One side of the image on its way: `source` pixels become `resized`, of which the crop keeps `crop` from `offset` on. */
 export interface Axis {
@@ -12,7 +16,7 @@ export interface Axis {
   readonly crop: number;
 }
 
-/** A triangle filter for one axis: pixel i of the crop is a weighted sum of `counts[i]` source pixels. */
+/** A filter for one axis: pixel i of the crop is a weighted sum of `counts[i]` source pixels. */
 export interface Filter {
   /** The crop needs `length` source pixels from `first` on. */
   readonly first: number;
@@ -25,10 +29,31 @@ export interface Filter {
   readonly stride: number;
 }
 
-/** Weights are whole numbers in units of 2^-22, as Pillow's are: 255 times their sum stays below 2^31. */
+/**
+ * Weights are whole numbers in units of 2^-22, as Pillow's are: 255 times the sum of their amounts, at most 1.3 where some are below
+ * zero, stays below 2^31.
+ */
 const weightBits = 22;
 const one = 2 ** weightBits;
 const half = one / 2;
+
+/** A pixel's share by its distance from the center, in pixels of the coarser side, and the distance from which on it has none. */
+interface Curve {
+  readonly reach: number;
+  share(distance: number): number;
+}
+
+const curves: Readonly<Record<Kernel, Curve>> = {
+  linear: { reach: 1, share: (distance) => Math.max(0, 1 - distance) },
+  // Keys' cubic convolution with a = -0.5, as Pillow has it; OpenCV has -0.75.
+  cubic: {
+    reach: 2,
+    share(distance) {
+      if (distance < 1) return (1.5 * distance - 2.5) * distance ** 2 + 1;
+      return distance < 2 ? ((-0.5 * distance + 2.5) * distance - 4) * distance + 2 : 0;
+    },
+  },
+};
 
 /** Both axes by torchvision's rules: the longer side is cut to a whole number, the crop's offset is rounded half to even. */
 export function planAxes(width: number, height: number, { resize, crop }: ImageRecipe): [across: Axis, down: Axis] {
@@ -46,12 +71,14 @@ function roundHalfToEven(value: number): number {
 }
 
 /**
- * The weights for the crop's part of an axis. Where the axis shrinks, the triangle is as wide as two resized pixels
- * (antialiasing); where it grows, as two source pixels (bilinear interpolation).
+ * The weights for the crop's part of an axis. Where the axis shrinks, the curve is measured in resized pixels (antialiasing); where
+ * it grows, in source pixels (interpolation).
  */
-export function triangleFilter({ source, resized, offset, crop }: Axis): Filter {
+export function planFilter({ source, resized, offset, crop }: Axis, kernel: Kernel = 'linear'): Filter {
+  const curve = curves[kernel];
   const scale = source / resized;
-  const reach = Math.max(scale, 1);
+  const unit = Math.max(scale, 1);
+  const reach = curve.reach * unit;
   const stride = Math.ceil(reach) * 2 + 1;
   const starts = new Int32Array(crop);
   const counts = new Int32Array(crop);
@@ -61,11 +88,11 @@ export function triangleFilter({ source, resized, offset, crop }: Axis): Filter 
     const start = Math.max(0, Math.trunc(center - reach + 0.5));
     const end = Math.min(source, Math.trunc(center + reach + 0.5));
     const shares = Array.from({ length: end - start }, (_, k) =>
-      Math.max(0, 1 - Math.abs(start + k - center + 0.5) / reach),
+      curve.share(Math.abs(start + k - center + 0.5) / unit),
     );
     const sum = shares.reduce((total, share) => total + share, 0);
     weights.set(
-      shares.map((share) => Math.trunc((share / sum) * one + 0.5)),
+      shares.map((share) => Math.trunc((share / sum) * one + Math.sign(share) / 2)),
       i * stride,
     );
     starts[i] = start;
@@ -87,7 +114,7 @@ export function resizeRegion(region: Uint8Array, columns: Filter, rows: Filter):
 function resizeAcross(region: Uint8Array, columns: Filter, height: number): Uint8Array {
   const { starts, counts, weights, stride } = columns;
   const width = counts.length;
-  const resized = new Uint8Array(height * width * 3);
+  const resized = new Uint8ClampedArray(height * width * 3); // weights below zero also give less than 0 and more than 255
   let to = 0;
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
@@ -109,13 +136,13 @@ function resizeAcross(region: Uint8Array, columns: Filter, height: number): Uint
       to += 3;
     }
   }
-  return resized;
+  return new Uint8Array(resized.buffer);
 }
 
 /** The rows become as many as the crop has; `rowBytes` is the length of one. */
 function resizeDown(region: Uint8Array, rowBytes: number, rows: Filter): Uint8Array {
   const { starts, counts, weights, stride } = rows;
-  const resized = new Uint8Array(counts.length * rowBytes);
+  const resized = new Uint8ClampedArray(counts.length * rowBytes);
   const sums = new Int32Array(rowBytes);
   for (let y = 0; y < counts.length; y++) {
     sums.fill(half);
@@ -126,5 +153,5 @@ function resizeDown(region: Uint8Array, rowBytes: number, rows: Filter): Uint8Ar
     }
     for (let i = 0; i < rowBytes; i++) resized[y * rowBytes + i] = (sums[i] as number) >> weightBits;
   }
-  return resized;
+  return new Uint8Array(resized.buffer);
 }

@@ -1,35 +1,49 @@
 import { createBreaker } from './breaker.ts';
-import { ModelError, type ModelSpec, readModelSpec } from './catalog.ts';
-import type { ModelChain, ServedModel, Tier } from './classify.ts';
-import type { Config } from './config.ts';
+import { listCandidates, ModelError, type ModelSpec, portable, verifyFiles } from './catalog.ts';
+import type { ModelChain, ServedModel, Tier, Trace } from './classify.ts';
+import { type Config, nameOf } from './config.ts';
 import { createEstimate } from './estimate.ts';
 import { createGate } from './gate.ts';
 import { decodeImage } from './image.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { createPool, type Pool } from './pool.ts';
+import type { ShadowMiss } from './shadow.ts';
 import { goldenPixels, toTensor } from './tensor.ts';
+import { topPredictions } from './top.ts';
 
 /** A function's models with their workers, from start to drain. */
 export interface Service {
   readonly chain: ModelChain;
-  /** Names of models that cannot answer now, the leading model first. */
+  /** Folders of the chosen models that cannot answer now, the leading model first. */
   missing(): readonly string[];
   /** Whether any model can answer. */
   canAnswer(): boolean;
+  /** Whether nothing is decoded, runs or waits. */
+  isIdle(): boolean;
+  /** The class that the model standing by names first for an image that was classified; never rejects. */
+  askUnderstudy(trace: Trace): Promise<{ readonly class: string } | ShadowMiss>;
   isDraining(): boolean;
   /** From here on the function says that it is not ready; requests are still answered. */
   beginDrain(): void;
-  /** Settles with the reason when no model can ever answer, else never. */
+  /** Settles with the reasons when no model can ever answer, else never. */
   readonly lost: Promise<ModelError>;
   /** Ends the workers once they are idle. */
   close(): Promise<void>;
 }
 
+/** A model folder to serve, and the one that is served in its place where it cannot be. */
+export interface Choice {
+  readonly folder: string;
+  readonly embedded: string;
+}
+
 export interface ServiceOptions {
   readonly tier: Tier;
-  /** Model folders in the order in which they should answer. */
-  readonly names: readonly [string, ...string[]];
+  /** In the order in which the models should answer. */
+  readonly choices: readonly Choice[];
+  /** Instruction-set classes of the processor. */
+  readonly instructions: readonly string[];
   readonly config: Config;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -50,38 +64,95 @@ const breakerOpenMs = 5000;
 /** The leading model gives way to the event loop, decoders and models that stand by wherever a core is short. */
 const leadingNiceness = 10;
 
+/** Longest run of the model standing by for the sake of a comparison; a pool is not held up by one that hangs. */
+const shadowTimeoutMs = 1000;
+
 /**
  * Reads the model folders and starts their workers, the last model's first: it is the smallest and answers while the others
- * load. A folder that must not be served is logged and left out.
+ * load. Of each folder the best file is served that this processor may run and that is what its card says; what is refused is
+ * logged. A folder without one gives way to the embedded model, or is left out.
  * @throws ModelError when no folder is left
  */
-export function createService({ tier, names, config, log, metrics, onLost }: ServiceOptions): Service {
+export function createService(options: ServiceOptions): Service {
+  const { tier, choices, instructions, config, log, metrics, onLost } = options;
   const faults: string[] = [];
-  const specs = names.flatMap((name) => {
-    try {
-      return [readModelSpec(config.modelsDir, name)];
-    } catch (fault) {
-      if (!(fault instanceof ModelError)) throw fault;
-      faults.push(fault.message);
-      log('error', 'model refused', { model: name, cause: fault.message });
-      return [];
-    }
-  });
-  if (specs.length === 0) throw new ModelError(faults.join('\n'));
-  if (specs[0]?.name !== names[0]) onLost();
 
-  const models = specs.map((spec, rank) => serveModel(spec, rank)) as [ServedModel, ...ServedModel[]];
-  const lost = startAll();
-  for (const { spec, pool, breaker } of models) {
-    metrics.watchModel(spec.name, () => ({ ...pool.counts(), isTakenOut: !breaker.isClosed() }));
+  function refuse(fault: unknown, folder: string, variant: string): void {
+    if (!(fault instanceof ModelError)) throw fault;
+    faults.push(fault.message);
+    if (variant === portable) log('error', 'model refused', { model: folder, cause: fault.message });
+    else log('warn', 'variant refused', { model: folder, variant, cause: fault.message });
   }
 
-  async function startAll(): Promise<ModelError> {
-    for (const { pool } of models.toReversed()) await pool.start();
-    if (models.every(({ pool }) => pool.hasGivenUp())) {
-      return new ModelError(`Expected a model that passes its golden case but received ${names.join(', ')}`);
+  /** The files to try for a choice, one after the other; none is read before its turn comes. */
+  function* listIntact({ folder, embedded }: Choice): Generator<ModelSpec, undefined> {
+    yield* listIntactOf(folder);
+    const isServedAnyway = choices.some((other) => other.embedded !== embedded && nameOf(other.folder) === embedded);
+    if (folder === embedded || isServedAnyway) return;
+    log('warn', 'embedded model instead', { model: folder, embedded });
+    yield* listIntactOf(embedded);
+  }
+
+  function* listIntactOf(folder: string): Generator<ModelSpec, undefined> {
+    let specs: readonly ModelSpec[] = [];
+    try {
+      specs = listCandidates(config.modelsDir, folder, instructions);
+    } catch (fault) {
+      refuse(fault, folder, portable);
     }
-    return new Promise(() => {});
+    for (const spec of specs) {
+      try {
+        verifyFiles(spec);
+      } catch (fault) {
+        refuse(fault, folder, spec.variant);
+        continue;
+      }
+      yield spec;
+    }
+  }
+
+  const lanes = choices.flatMap((choice) => {
+    const others = listIntact(choice);
+    const spec = others.next().value;
+    return spec === undefined ? [] : [{ spec, others }];
+  });
+  if (lanes.length === 0) throw new ModelError(faults.join('\n'));
+  const models = lanes.map(({ spec }, rank) => serveModel(spec, rank)) as [ServedModel, ...ServedModel[]];
+  const leads = () => models[0].spec.folder === choices[0]?.folder;
+  if (!leads()) onLost();
+  const lost = startAll();
+  metrics.watchModels(() =>
+    models.map(({ spec: { name, version, variant }, pool, breaker }) => {
+      return { model: name, version, variant, ...pool.counts(), isTakenOut: !breaker.isClosed() };
+    }),
+  );
+
+  async function startAll(): Promise<ModelError> {
+    for (const rank of [...models.keys()].toReversed()) await startModel(rank);
+    const isLost = models.every(({ pool }) => pool.refusal() !== undefined);
+    return isLost ? new ModelError(faults.join('\n')) : new Promise(() => {});
+  }
+
+  /** Settles when a file serves or the last one is refused. */
+  async function startModel(rank: number): Promise<void> {
+    let pool: Pool | undefined;
+    while (pool !== models[rank]?.pool) {
+      pool = models[rank]?.pool;
+      await pool?.start();
+    }
+  }
+
+  /** Puts the next file in the place of one that has turned out not to be what its card says. */
+  function replace(rank: number, cause: string): void {
+    const former = models[rank] as ServedModel;
+    refuse(new ModelError(cause), former.spec.folder, former.spec.variant);
+    const spec = lanes[rank]?.others.next().value;
+    if (spec !== undefined) {
+      models[rank] = serveModel(spec, rank);
+      startModel(rank);
+      former.pool.close();
+    }
+    if (rank === 0 && (spec === undefined || !leads())) onLost();
   }
 
   function serveModel(spec: ModelSpec, rank: number): ServedModel {
@@ -97,23 +168,28 @@ export function createService({ tier, names, config, log, metrics, onLost }: Ser
   }
 
   function openPool(spec: ModelSpec, rank: number): Pool {
+    const { name, version, variant, path, input, output, optimizedBy, golden } = spec;
     const workers = rank === 0 ? config.workers : Math.ceil(config.workers / 2);
     const pool = createPool({
       script: workerScript,
       load: {
-        path: spec.path,
-        inputName: spec.input.name,
-        outputName: spec.output.name,
-        golden: { ...spec.golden, tensor: toTensor(goldenPixels(spec.input.crop), spec.input) },
-        niceness: rank === 0 && specs.length > 1 ? leadingNiceness : 0,
+        path,
+        input: { name: input.name },
+        output,
+        optimizedBy,
+        golden: { ...golden, tensor: toTensor(goldenPixels(input.crop), input) },
+        niceness: rank === 0 && lanes.length > 1 ? leadingNiceness : 0,
       },
       workers,
       maxQueued: workers * queuedPerWorker,
       estimate: createEstimate(),
       longestMs: config.primaryBudgetMs,
       onEvent(severity, message, fields) {
-        log(severity, message, { model: spec.name, ...fields });
-        if (severity === 'error' && rank === 0 && !pool.isReady()) onLost();
+        log(severity, message, { model: name, version, variant, ...fields });
+        if (severity !== 'error' || pool.isReady()) return;
+        const refusal = pool.refusal();
+        if (refusal !== undefined) replace(rank, refusal);
+        else if (rank === 0) onLost();
       },
     });
     return pool;
@@ -125,7 +201,9 @@ export function createService({ tier, names, config, log, metrics, onLost }: Ser
     chain: {
       tier,
       models,
-      isPrimaryServed: tier === 'primary' && models[0].spec.name === names[0],
+      get isPrimaryServed() {
+        return tier === 'primary' && leads();
+      },
       primaryBudgetMs: config.primaryBudgetMs,
       decoder: {
         isIdle: gate.isIdle,
@@ -137,8 +215,25 @@ export function createService({ tier, names, config, log, metrics, onLost }: Ser
           ),
       },
     },
-    missing: () => names.filter((name) => !models.some((model) => model.spec.name === name && canServe(model))),
+    missing() {
+      const serving = models.filter(canServe).map(({ spec }) => spec.folder);
+      return choices.map(({ folder }) => folder).filter((folder) => !serving.includes(folder));
+    },
     canAnswer: () => models.some(({ pool }) => pool.isReady()),
+    isIdle() {
+      const isAtWork = ({ pool }: ServedModel) => pool.counts().busy + pool.counts().queued > 0;
+      return !draining && gate.isEmpty() && !models.some(isAtWork);
+    },
+    async askUnderstudy({ tensorFor }) {
+      const [, understudy] = models;
+      if (!understudy?.pool.isReady()) return 'failed';
+      const { spec, pool } = understudy;
+      const tensor = tensorFor?.(spec);
+      if (!tensor) return 'unlike';
+      const run = await pool.run(tensor, shadowTimeoutMs);
+      if (run.status !== 'done') return 'failed';
+      return topPredictions(run.logits, spec.labels, 1)[0] ?? 'failed';
+    },
     isDraining: () => draining,
     lost,
     beginDrain() {

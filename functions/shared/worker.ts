@@ -1,24 +1,18 @@
 import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { readThreadId } from './files.ts';
-import { loadModel, type Model } from './model.ts';
+import { loadModel, type Model, proveModel } from './model.ts';
 import type { FromWorker, Load, ToWorker } from './pool.ts';
 
-const { path, inputName, outputName, golden, niceness } = workerData as Load;
+const load = workerData as Load;
+const { path, golden, niceness } = load;
 const port = parentPort as NonNullable<typeof parentPort>;
+
+/** What may be otherwise at the next start, the file being the same: memory and file handles. Everything else is the file's fault. */
+const transient = /alloc|memory|too many open files|no space/i;
 
 function send(message: FromWorker, transfer: ArrayBuffer[] = []): void {
   port.postMessage(message, transfer);
-}
-
-/** The first logit of the golden case that is not as it must be, as a sentence. */
-function goldenFault(logits: Float32Array): string | undefined {
-  if (logits.length !== golden.logits.length) {
-    return `Expected ${golden.logits.length} logits for the golden case but received ${logits.length}`;
-  }
-  const off = golden.logits.findIndex((logit, index) => !(Math.abs(logit - Number(logits[index])) <= golden.tolerance));
-  if (off === -1) return undefined;
-  return `Expected ${golden.logits[off]} for logit ${off} of the golden case but received ${logits[off]}`;
 }
 
 /** Linux schedules threads one by one, so this thread alone gives way; elsewhere there is no id and all stay equal. */
@@ -46,15 +40,18 @@ function serve(model: Model, modelMs: number): void {
   send({ type: 'ready', modelMs });
 }
 
+/** One line, whatever ONNX Runtime says in several. */
+function refuse(fault: string): void {
+  const sentence = fault.replace(/^Error: /, '').replace(/\s+/g, ' ');
+  send({ type: 'refused', error: `${path}: ${sentence}`, isFinal: !transient.test(fault) });
+}
+
 try {
   yieldCores();
-  const model = await loadModel(path, inputName, outputName);
+  const model = await loadModel(load);
   const startedMs = performance.now();
-  const logits = await model.run(golden.tensor);
-  const modelMs = performance.now() - startedMs;
-  const fault = goldenFault(logits);
-  if (fault === undefined) serve(model, modelMs);
-  else send({ type: 'refused', error: fault, isFinal: true });
+  await proveModel(model, golden);
+  serve(model, performance.now() - startedMs);
 } catch (fault) {
-  send({ type: 'refused', error: String(fault), isFinal: false });
+  refuse(String(fault));
 }

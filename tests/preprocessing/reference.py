@@ -13,10 +13,18 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
-from torchvision.transforms import CenterCrop, Compose, Normalize, Resize, ToTensor
+from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Normalize, Resize, ToTensor
 
 FOLDER = Path(__file__).parent
 ORIENTATION = 0x0112  # the EXIF tag
+
+# By the names of model cards.
+KERNELS = {"linear": InterpolationMode.BILINEAR, "cubic": InterpolationMode.BICUBIC}
+# Shrunk, turned, reduced before, enlarged in both directions or in one, from a single pixel or line.
+BY_BOTH = {
+    "landscape.jpg", "odd.jpg", "wide.jpg", "large.jpg", "large-portrait.webp", "same.png", "small.png", "small-narrow.png",
+    "pixel.png", "line-upright.png", "alpha.png", "orientation-6.jpg",
+}  # fmt: skip
 
 
 def scene(width, height, seed, noise=6.0):
@@ -99,10 +107,11 @@ def main():
     for name, image, options, resize, crop in pictures():
         image.save(FOLDER / name, **options)
         upright = ImageOps.exif_transpose(Image.open(FOLDER / name)).convert("RGB")
-        pixels = CenterCrop(crop)(Resize(resize)(upright))
-        packed = base64.b64encode(zlib.compress(np.asarray(pixels).tobytes(), 9)).decode()
-        size = {"width": upright.width, "height": upright.height}
-        cases.append({"name": name, **size, "resize": resize, "crop": crop, "pixels": packed})
+        for kernel in KERNELS if name in BY_BOTH else ["linear"]:
+            pixels = CenterCrop(crop)(Resize(resize, KERNELS[kernel])(upright))
+            packed = base64.b64encode(zlib.compress(np.asarray(pixels).tobytes(), 9)).decode()
+            size = {"width": upright.width, "height": upright.height}
+            cases.append({"name": name, **size, "resize": resize, "crop": crop, "kernel": kernel, "pixels": packed})
     upright = Image.open(FOLDER / "landscape.jpg")
     tensor = normalize(CenterCrop(12)(Resize(16)(upright)))
     values = [round(value, 6) for value in tensor.flatten().tolist()]

@@ -17,12 +17,17 @@ export interface RunningFunction {
   stop(): Promise<number | string>;
 }
 
-/** Starts a function in a process of its own on a free port; settles when it listens. @throws its stderr when it exits instead */
+/**
+ * Starts a function in a process of its own on a free port, by the program `through` where one is named; settles when it listens.
+ * @throws its stderr when it exits instead
+ */
 export async function startFunction(
   target: 'primary' | 'fallback',
   env: NodeJS.ProcessEnv = {},
+  through: readonly string[] = [],
 ): Promise<RunningFunction> {
-  const child = spawn(process.execPath, [serve], {
+  const [program = '', ...args] = [...through, process.execPath, serve];
+  const child = spawn(program, args, {
     env: { PATH: process.env.PATH, FUNCTION_TARGET: target, PORT: '0', LOG_LEVEL: 'debug', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

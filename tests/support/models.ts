@@ -2,17 +2,18 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/**
- * A new MODELS_DIR with the named folders: `real` copies the shipped model, `moody` puts the test model of
- * tests/models/make.py in its place. The caller removes it.
- */
-export function makeModelsDir(folders: Readonly<Record<string, 'real' | 'moody'>>): string {
+/** `real` is the shipped model, `portable` the same without its variants; the others are of tests/models/make.py. */
+export type ModelKind = 'real' | 'portable' | 'moody' | 'strange' | 'future';
+
+/** A new MODELS_DIR with the named folders. The caller removes it. */
+export function makeModelsDir(folders: Readonly<Record<string, ModelKind>>): string {
   const dir = mkdtempSync(join(tmpdir(), 'understudy-models-'));
   for (const [name, kind] of Object.entries(folders)) {
     const folder = join(dir, name);
     mkdirSync(folder);
-    cpSync(kind === 'real' ? join('models', name) : 'tests/models/moody', folder, { recursive: true });
-    changeCard(folder, (card) => ({ ...card, name }));
+    const isShipped = kind === 'real' || kind === 'portable';
+    cpSync(isShipped ? join('models', name) : join('tests/models', kind), folder, { recursive: true });
+    changeCard(folder, (card) => ({ ...card, name, variants: kind === 'real' ? card.variants : [] }));
   }
   return dir;
 }

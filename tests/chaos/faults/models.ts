@@ -18,8 +18,8 @@ const servedMoodyMs = 12_000;
 interface Broken {
   readonly name: string;
   readonly does: string;
-  /** @default 'real' */
-  readonly leading?: 'real' | 'moody';
+  /** @default 'portable' */
+  readonly leading?: 'portable' | 'moody';
   /** Changes the model folders before the primary is started with them. */
   readonly spoil?: (dir: string) => void;
   /** What is sent of n while it lasts; the usual otherwise. */
@@ -27,7 +27,7 @@ interface Broken {
 }
 
 /** The primary is restarted with these model folders, serves with them for a time, and is restarted with the shipped ones. */
-function broken({ name, does, leading = 'real', spoil, photoOf }: Broken): Fault {
+function broken({ name, does, leading = 'portable', spoil, photoOf }: Broken): Fault {
   return {
     name,
     does,
