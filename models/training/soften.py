@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 import data
-from architectures import build
+from pipeline.architectures import build
 from train import crop, random_crops
 
 BATCH = 250

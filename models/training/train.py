@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional
 
 import data
-from architectures import MEAN, STD, build
+from pipeline.architectures import MEAN, STD, build
 
 BATCH = 128
 # Share of the time at which a training size begins. Crops of random area show things about 1.2 times larger than the

