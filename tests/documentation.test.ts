@@ -93,7 +93,7 @@ describe('the quick start of README.md', () => {
       ...expected,
       predictions: expected.predictions.map((prediction: { score: number }) => ({
         ...prediction,
-        score: expect.closeTo(prediction.score, 2), // processors round differently
+        score: expect.closeTo(prediction.score, 2), // in int8 or in float32, as the processor has it
       })),
     });
   });

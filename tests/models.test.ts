@@ -51,9 +51,9 @@ describe.each(names)('models/%s', (name) => {
     const { accuracy } = card(name);
 
     expect(accuracy).not.toEqual([]);
-    for (const { data, top1, top5 } of accuracy) {
+    for (const { data, variant, top1, top5 } of accuracy) {
       const figures = [top1, top5].map((share) => `${(share * 100).toFixed(1)} %`);
-      expect(readme).toContain(`| ${name} | ${data} | ${figures.join(' | ')} |`);
+      expect(readme).toContain(`| ${name} | ${variant} | ${data} | ${figures.join(' | ')} |`);
     }
   });
 
