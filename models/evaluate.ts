@@ -9,6 +9,7 @@ import { loadModel, type Model, proveModel } from '../functions/shared/model.ts'
 import { Problem } from '../functions/shared/problem.ts';
 import { goldenPixels, type Tensor, toTensor } from '../functions/shared/tensor.ts';
 import { topPredictions } from '../functions/shared/top.ts';
+import { prepareAhead } from './ahead.ts';
 import { DataError, type LabeledImage, listLabeledImages } from './labeled.ts';
 
 const usage = `Usage: npm run evaluate -- --data PATH [options]
@@ -61,8 +62,6 @@ interface Row {
   readonly runMs: readonly number[];
 }
 
-/** Enough for the decoding threads to stay busy while a model runs. */
-const imagesAhead = 4;
 const servedPath = 'sharp and onnxruntime-node';
 
 async function evaluate(options: Options): Promise<void> {
@@ -79,7 +78,7 @@ async function evaluate(options: Options): Promise<void> {
   const refused: Record<string, string> = {};
   const rows: Row[] = [];
   const images = listed.filter((image) => known.has(image.class));
-  for await (const { image, tensors } of prepareAhead(images, specs)) {
+  for await (const { image, tensors } of prepareAhead(images, preparationFor(specs))) {
     if (tensors instanceof Problem) refused[image.name] = tensors.code;
     else rows.push(await judge(image, tensors, loaded));
     if (process.stderr.isTTY) process.stderr.write(`\r${rows.length} of ${images.length} `);
@@ -164,10 +163,10 @@ function readOptions() {
   };
 }
 
-/** Each image with a tensor for each model, or with the problem that the service would answer; in order. */
-async function* prepareAhead(images: readonly LabeledImage[], specs: readonly ModelSpec[]) {
+/** Makes of an image a tensor for each model, or the problem that the service would answer. */
+function preparationFor(specs: readonly ModelSpec[]) {
   const { maxPixels } = loadConfig(1, {});
-  const prepare = async (image: LabeledImage) => {
+  return async (image: LabeledImage) => {
     try {
       return { image, tensors: await toTensors(await image.read(), specs, maxPixels) };
     } catch (fault) {
@@ -175,12 +174,6 @@ async function* prepareAhead(images: readonly LabeledImage[], specs: readonly Mo
       throw fault;
     }
   };
-  const waiting: ReturnType<typeof prepare>[] = [];
-  for (const image of images) {
-    waiting.push(prepare(image));
-    if (waiting.length > imagesAhead) yield await (waiting.shift() as (typeof waiting)[number]);
-  }
-  for (const prepared of waiting) yield await prepared;
 }
 
 async function toTensors(

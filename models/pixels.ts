@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { disableTelemetry, loadConfig } from '../functions/shared/config.ts';
 import { decodeImage, type Image } from '../functions/shared/image.ts';
 import { Problem } from '../functions/shared/problem.ts';
+import { prepareAhead } from './ahead.ts';
 import { DataError, type LabeledImage, listLabeledImages } from './labeled.ts';
 import { sampleEvenly } from './sample.ts';
 
@@ -19,8 +20,6 @@ its name, WordNet id, width and height. Images that the service would refuse are
   --seed N          which ones --limit takes (default 1)
   --out FILE.npy    the file to write`;
 
-/** Enough for the decoding threads to stay busy. */
-const imagesAhead = 4;
 /** The .npy format asks for a multiple of 64; two of them hold any shape that fits into memory. */
 const headerBytes = 128;
 
@@ -35,7 +34,7 @@ async function writePixels(options: Options): Promise<void> {
   let left = images.length;
   try {
     writeSync(file, npyHeader(0, options.crop), 0);
-    for await (const { image, decoded } of decodeAhead(images, options)) {
+    for await (const { image, decoded } of prepareAhead(images, decoderFor(options))) {
       left -= 1;
       if (typeof decoded === 'string') {
         process.stderr.write(`Left out ${image.name}: ${decoded}\n`);
@@ -63,10 +62,10 @@ async function writePixels(options: Options): Promise<void> {
   }
 }
 
-/** Each image with its pixels, or with why the service would refuse it; in order. */
-async function* decodeAhead(images: readonly LabeledImage[], options: Options) {
+/** Makes of an image its pixels, or why the service would refuse it. */
+function decoderFor(options: Options) {
   const { maxPixels } = loadConfig(1, {});
-  const decode = async (image: LabeledImage): Promise<{ image: LabeledImage; decoded: Image | string }> => {
+  return async (image: LabeledImage): Promise<{ image: LabeledImage; decoded: Image | string }> => {
     try {
       return { image, decoded: await decodeImage(await image.read(), options, maxPixels) };
     } catch (fault) {
@@ -75,12 +74,6 @@ async function* decodeAhead(images: readonly LabeledImage[], options: Options) {
       throw fault;
     }
   };
-  const waiting: ReturnType<typeof decode>[] = [];
-  for (const image of images) {
-    waiting.push(decode(image));
-    if (waiting.length > imagesAhead) yield await (waiting.shift() as (typeof waiting)[number]);
-  }
-  for (const decoded of waiting) yield await decoded;
 }
 
 /** Version 1.0 of numpy's file format, always of the same length, so that the count can be written last. */

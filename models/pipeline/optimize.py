@@ -22,6 +22,7 @@ import onnxruntime
 from pipeline.faults import Fault
 from pipeline.processor import INT8_CLASSES, class_for, classes_here
 from pipeline.quantize import card_input, float_table, open_session, to_byte_input, to_float_input
+from pipeline.restore import golden_pixels
 from pipeline.steps import Context, hash_of_file, say
 
 VERSION = 1
@@ -136,12 +137,6 @@ def write_optimized(source: Path, file: Path, external_data: bool) -> None:
         options.add_session_config_entry(f"{key}_file_name", file.with_suffix(".bin").name)
         options.add_session_config_entry(f"{key}_min_size_in_bytes", str(EXTERNAL_BYTES))
     onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
-
-
-def golden_pixels(side: int) -> np.ndarray:
-    """uint8 [side, side, 3]: the image of a card's golden case; byte i is (167 i + 59 floor(i / 64)) mod 256."""
-    i = np.arange(side * side * 3)
-    return ((167 * i + 59 * (i // 64)) % 256).astype(np.uint8).reshape(side, side, 3)
 
 
 def probes(side: int) -> list[np.ndarray]:

@@ -72,14 +72,20 @@ def read_card(folder: Path) -> tuple[dict, list[dict]]:
         ) from cause
 
 
+def golden_pixels(side: int) -> "np.ndarray":
+    """uint8 [side, side, 3]: the image of a card's golden case; byte i is (167 i + 59 floor(i / 64)) mod 256."""
+    import numpy as np
+
+    i = np.arange(side * side * 3)
+    return ((167 * i + 59 * (i // 64)) % 256).astype(np.uint8).reshape(side, side, 3)
+
+
 def golden_input(recipe: dict) -> "np.ndarray":
     """The generated image of a card's golden case, float32 [1, 3, crop, crop], normalized; `recipe`: the card's
     input."""
     import numpy as np
 
-    side = recipe["crop"]
-    i = np.arange(side * side * 3)
-    pixels = ((167 * i + 59 * (i // 64)) % 256).reshape(1, side, side, 3)
+    pixels = golden_pixels(recipe["crop"])[None]
     return ((pixels / 255 - recipe["mean"]) / recipe["std"]).astype(np.float32).transpose(0, 3, 1, 2).copy()
 
 
