@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from '@jest/globals';
 import { drawChart, spread } from '../load/peers/chart.ts';
 import { fileOf, planJobs, scenarios, systems } from '../load/peers/plan.ts';
@@ -33,6 +35,8 @@ function measured(system: string, repeat: number, changes: Partial<Load>): Measu
     },
   };
 }
+
+const run = fileURLToPath(new URL('../load/peers/run.js', import.meta.url));
 
 describe('planJobs', () => {
   it('gives every job a file of its own', () => {
@@ -147,5 +151,26 @@ describe('drawChart', () => {
     expect(svg).toContain('a &lt; b');
     expect(svg).toContain('>R &amp; D</text>');
     expect(svg).not.toContain('NaN');
+  });
+});
+
+describe('npm run peers', () => {
+  it.each([
+    [['--bogus'], /^Unknown option '--bogus'/],
+    [['--seconds', '0'], /^Expected a number above 0 for --seconds but received 0\n$/],
+    [['--repeats', 'many'], /^Expected a number above 0 for --repeats but received many\n$/],
+    [['--only', 'nobody'], /^Expected one of understudy, .* for --only but received nobody\n$/],
+  ])('ends with one sentence for %p', (options, message) => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [run, ...options], { encoding: 'utf8' });
+
+    expect(stderr).toMatch(message);
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+  });
+
+  it('tells its options', () => {
+    const { status, stdout } = spawnSync(process.execPath, [run, '--help'], { encoding: 'utf8' });
+
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^npm run peers -- \[options\]$/m);
   });
 });

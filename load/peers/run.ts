@@ -61,35 +61,30 @@ const drainClients = 8;
 const drainAfterMs = 4_000;
 const drainMs = 6_000;
 
-const { values: args } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    only: { type: 'string', multiple: true },
-    scenario: { type: 'string', multiple: true },
-    repeats: { type: 'string' },
-    seconds: { type: 'string' },
-    capacity: { type: 'string' },
-    photos: { type: 'string' },
-    results: { type: 'string' },
-    plan: { type: 'boolean', default: false },
-  },
-});
-const openSeconds = Number(args.seconds ?? (args.quick ? 10 : 60));
+const help = `npm run peers -- [options]
+
+  --quick             one run of 10 s a point, to see whether everything works here
+  --only NAME,...     of ${systems.map(({ name }) => name).join(', ')}
+  --scenario NAME,... of ${scenarios.join(', ')}
+  --repeats N         3 otherwise
+  --seconds N         of an open loop, 60 otherwise
+  --capacity N        photos a second, instead of measuring it once
+  --photos FOLDER     photos of your own for the first table
+  --results FOLDER    where the measurements are kept, load/peers/build/results otherwise
+  --plan              tells what is missing and how long it takes
+
+What is kept is not measured again: the command may be interrupted and run again.
+`;
+const args = readArguments();
+if (args.help) {
+  print(help);
+  process.exit(0);
+}
+const openSeconds = positive('--seconds', args.seconds ?? (args.quick ? 10 : 60));
 const closedSeconds = Math.min(20, openSeconds);
 const faultSeconds = args.quick ? 20 : 30;
-const repeats = Number(args.repeats ?? (args.quick ? 1 : 3));
+const repeats = positive('--repeats', args.repeats ?? (args.quick ? 1 : 3));
 const results = resolve(args.results ?? join(build, args.quick ? 'quick' : 'results'));
-
-function choose<Name extends string>(
-  option: string,
-  all: readonly Name[],
-  wanted?: readonly string[],
-): readonly Name[] {
-  const names = wanted?.flatMap((text) => text.split(',')) ?? all;
-  const unknown = names.find((name) => !all.includes(name as Name));
-  if (unknown !== undefined) throw new Error(`Expected one of ${all.join(', ')} for ${option} but received ${unknown}`);
-  return all.filter((name) => names.includes(name));
-}
 
 const chosen = choose(
   '--only',
@@ -157,6 +152,51 @@ for (const [index, job] of missing.entries()) {
 }
 print(`\nTables and plots: node dist/load/peers/report.js${args.quick ? ' --quick' : ''}`);
 process.exitCode = failures > 0 ? 1 : 0;
+
+function readArguments() {
+  try {
+    return parseArgs({
+      options: {
+        help: { type: 'boolean', default: false },
+        quick: { type: 'boolean', default: false },
+        only: { type: 'string', multiple: true },
+        scenario: { type: 'string', multiple: true },
+        repeats: { type: 'string' },
+        seconds: { type: 'string' },
+        capacity: { type: 'string' },
+        photos: { type: 'string' },
+        results: { type: 'string' },
+        plan: { type: 'boolean', default: false },
+      },
+    }).values;
+  } catch (fault) {
+    return refuse((fault as Error).message);
+  }
+}
+
+function choose<Name extends string>(
+  option: string,
+  all: readonly Name[],
+  wanted?: readonly string[],
+): readonly Name[] {
+  const names = wanted?.flatMap((text) => text.split(',')) ?? all;
+  const unknown = names.find((name) => !all.includes(name as Name));
+  if (unknown !== undefined) refuse(`Expected one of ${all.join(', ')} for ${option} but received ${unknown}`);
+  return all.filter((name) => names.includes(name));
+}
+
+function positive(option: string, value: string | number): number {
+  const number = Number(value);
+  return number > 0 && Number.isFinite(number)
+    ? number
+    : refuse(`Expected a number above 0 for ${option} but received ${value}`);
+}
+
+/** Ends with one sentence on what the person at the terminal has to change. */
+function refuse(sentence: string): never {
+  process.stderr.write(`${sentence}\n`);
+  process.exit(1);
+}
 
 /** Starts the job's system, measures it and ends it. */
 async function measure(job: Job): Promise<Kept> {
@@ -445,7 +485,7 @@ async function statusesOf(origin: string): Promise<Readonly<Record<string, strin
 
 /** Once for all: the bare loop, three times, the middle one. */
 async function measureCapacity(): Promise<number> {
-  if (args.capacity) return Number(args.capacity);
+  if (args.capacity) return positive('--capacity', args.capacity);
   const path = join(results, 'capacity.json');
   if (!existsSync(path)) {
     const runs: { perSecond: number }[] = [];
@@ -510,7 +550,7 @@ function writeMachine(): void {
 }
 
 function requireFile(path: string): void {
-  if (!existsSync(path)) throw new Error(`Expected ${path} but received nothing: run "bash load/peers/setup.sh" first`);
+  if (!existsSync(path)) refuse(`Expected ${path} but received nothing: run "bash load/peers/setup.sh" first`);
 }
 
 /** Whole or not at all: a file that is there is never measured again. */
