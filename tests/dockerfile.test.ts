@@ -11,6 +11,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -417,5 +418,28 @@ describe('images.sh', () => {
     expect(status).toBe(1);
     expect(stdout).toBe('');
     expect(stderr).toContain(message);
+  });
+
+  it('builds nothing with a folder of models that is not there', () => {
+    const { status, stderr } = spawnSync('tests/cluster/images.sh', {
+      env: { ...process.env, IMAGE_TAG: 'v1', BUILDER: 'false', MODELS: '/nowhere/models' },
+      encoding: 'utf8',
+    });
+
+    expect(status).toBe(1);
+    expect(stderr).toBe('Expected a folder for MODELS but received /nowhere/models\n');
+  });
+
+  it('hands the folder of models and the chosen ones to the builder, and shows what a failed build printed', () => {
+    const builder = join(mkdtempSync(join(tmpdir(), 'builder-')), 'builder');
+    writeFileSync(builder, '#!/bin/sh\necho "$@"\nexit 1\n', { mode: 0o755 });
+    const { status, stderr } = spawnSync('tests/cluster/images.sh', ['primary'], {
+      env: { ...process.env, IMAGE_TAG: 'v1', BUILDER: builder, MODELS: 'models', PRIMARY_MODEL: 'wide-resnet-50-2' },
+      encoding: 'utf8',
+    });
+    rmSync(dirname(builder), { recursive: true });
+
+    expect(status).toBe(1);
+    expect(stderr).toContain('--build-arg PRIMARY_MODEL=wide-resnet-50-2 --build-context models=models ');
   });
 });

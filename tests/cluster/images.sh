@@ -5,6 +5,8 @@
 #   IMPORT                              a command that gets the path of each image's archive as its last argument
 #   BUILDER                             buildah, podman or docker; the first that is found by default
 #   BUILD_BASE, RUN_BASE, NGINX_BASE    base images other than the Dockerfiles' own
+#   MODELS                              folder of model folders, for other models than the embedded pair
+#   PRIMARY_MODEL, FALLBACK_MODEL       which of them, NAME or NAME@VERSION
 #   NPMRC                               file with npm's settings, such as a registry or a certificate; no layer keeps it
 #   SOURCE_DATE_EPOCH                   the time that everything in the images is from, in seconds; by default the last commit's
 set -euo pipefail
@@ -21,6 +23,11 @@ options=(--build-arg "VERSION=$(sed -n 's/^  "version": "\(.*\)",$/\1/p' package
 for base in BUILD_BASE RUN_BASE NGINX_BASE; do
   [[ -z ${!base:-} ]] || options+=(--build-arg "$base=${!base}")
 done
+for model in PRIMARY_MODEL FALLBACK_MODEL; do
+  [[ -z ${!model:-} ]] || options+=(--build-arg "$model=${!model}")
+done
+[[ -z ${MODELS:-} || -d $MODELS ]] || { echo "Expected a folder for MODELS but received $MODELS" >&2; exit 1; }
+[[ -z ${MODELS:-} ]] || options+=(--build-context "models=$MODELS")
 [[ -z ${NPMRC:-} ]] || options+=(--secret "id=npmrc,src=$NPMRC")
 # BuildKit takes the time from the environment; the others want to be told, also to keep what each step made.
 [[ ${builder##*/} == docker ]] || options+=(--timestamp "$SOURCE_DATE_EPOCH" --layers)
