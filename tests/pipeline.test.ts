@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from '@jest/globals';
+import { instructionsOf } from '../functions/shared/instructions.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const folder = join(root, 'tests/pipeline');
@@ -60,6 +61,17 @@ describe('pipeline', () => {
     expect({ status, output: status === 0 ? '' : `${stdout}${stderr}` }).toEqual({ status: 0, output: '' });
     expect(stderr).toMatch(/^Ran [1-9]\d* tests? in /m);
   }, 300_000);
+
+  it.each(
+    JSON.parse(readFileSync(join(folder, 'processors.json'), 'utf8')) as {
+      readonly node: string;
+      readonly flags: string;
+      readonly classes: readonly string[];
+    }[],
+  )('names the classes of a processor as the service does: $node with "$flags"', ({ node, flags, classes }) => {
+    // test_processor.py holds the pipeline to the same table.
+    expect(instructionsOf(node, `flags\t\t: fpu sse2 avx ${flags}\n`)).toEqual(classes);
+  });
 
   it('runs the version of ONNX Runtime that the service loads its files with', () => {
     const requirements = readFileSync(join(root, 'models/requirements.txt'), 'utf8');

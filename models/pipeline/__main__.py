@@ -1,6 +1,7 @@
 """The command `models`: builds model folders that the service takes, compares them and retrains.
 
     models/.venv/bin/models build wide-resnet-50-2 --calibrate-on photos --data photos
+    models/.venv/bin/models optimize --folder models/wide-resnet-50-2@imagenet-1k-v2      on another processor
 
 Reading recipes and printing help needs the standard library alone. `pipeline/compare.py` and `pipeline/retrain.py`
 bring `arguments(parser)` and `main(args) -> int`, whose result is the exit status.
@@ -13,7 +14,9 @@ from pathlib import Path
 
 from pipeline import compare, retrain
 from pipeline.faults import Fault
+from pipeline.processor import classes_here
 from pipeline.recipe import NAME, list_recipes, read_recipe
+from pipeline.restore import read_card
 from pipeline.steps import STEPS, Options, run_steps
 
 SEEDS = 2**32  # what numpy takes
@@ -21,7 +24,7 @@ HELP = {
     "fetch": "bring the recipe's weights and check their hash",
     "export": "write them as an ONNX graph and compare it with PyTorch",
     "quantize": "make int8 candidates, calibrated on images",
-    "optimize": "write one optimized variant for each instruction-set class",
+    "optimize": "write one optimized variant for each instruction-set class, or add this processor's to a folder",
     "check": "measure and hold against the recipe's gates",
     "pack": "write the model folder",
     "build": "all of these; what was done before is skipped",
@@ -35,9 +38,15 @@ def parser() -> argparse.ArgumentParser:
     for step in (*STEPS, "build"):
         text = HELP[step]
         command = commands.add_parser(step, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        command.add_argument(
-            "recipe", metavar="RECIPE", help=f"one of {', '.join(list_recipes())}, or a file NAME.toml"
-        )
+        recipe = {"metavar": "RECIPE", "help": f"one of {', '.join(list_recipes())}, or a file NAME.toml"}
+        if step == "optimize":
+            what = command.add_mutually_exclusive_group(required=True)
+            what.add_argument("recipe", nargs="?", **recipe)
+            what.add_argument(
+                "--folder", type=Path, help="add this processor's files to a model folder that was made on another"
+            )
+        else:
+            command.add_argument("recipe", **recipe)
         weights = command.add_mutually_exclusive_group()
         weights.add_argument("--weights", type=Path, metavar="FILE", help="take this file for the recipe's weights")
         weights.add_argument(
@@ -51,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--version", type=_version, help="the card's version; default: the recipe's")
         command.add_argument("--out", type=Path, default=Options.out, metavar="DIR", help="folder of model folders")
         command.add_argument("--work", type=Path, default=Options.work, metavar="DIR", help="where results are kept")
-        command.set_defaults(run=_build)
+        command.set_defaults(run=_build, refuse=command.error)
     for name, module in (("compare", compare), ("retrain", retrain)):
         command = commands.add_parser(name, help=module.HELP, description=f"{module.HELP[0].upper()}{module.HELP[1:]}.")
         module.arguments(command)
@@ -72,10 +81,6 @@ def _version(text: str) -> str:
 
 
 def _build(args: argparse.Namespace) -> int:
-    recipe = read_recipe(args.recipe)
-    for option, place in (("--calibrate-on", args.calibrate_on), ("--data", args.data)):
-        if place is not None and not place.exists():  # told now, not after minutes
-            raise Fault(f"Expected a folder or a Parquet file for {option} but received {place}")
     options = Options(
         weights=args.weights,
         random_weights=args.random_weights,
@@ -86,11 +91,28 @@ def _build(args: argparse.Namespace) -> int:
         out=args.out,
         work=args.work,
     )
+    if args.recipe is None:
+        if options != Options():
+            args.refuse("argument --folder: not allowed with any other option")
+        return _add_variants(args.folder)
+    recipe = read_recipe(args.recipe)
+    for option, place in (("--calibrate-on", args.calibrate_on), ("--data", args.data)):
+        if place is not None and not place.exists():  # told now, not after minutes
+            raise Fault(f"Expected a folder or a Parquet file for {option} but received {place}")
     last = "pack" if args.command == "build" else args.command
     result = run_steps(recipe, options, last).result(last)
     for key, value in result.items():
         if isinstance(value, str | int | float):
             print(f"{key}\t{value}")
+    return 0
+
+
+def _add_variants(folder: Path) -> int:
+    read_card(folder)  # told before the packages that do the work are loaded
+    from pipeline.optimize import add_variants
+
+    added = add_variants(folder, classes_here())
+    print("\n".join(added) or f"{folder} has all that this processor can add")
     return 0
 
 

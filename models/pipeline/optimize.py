@@ -1,7 +1,7 @@
 """Step `optimize`: files for instruction-set classes, this processor's written by ONNX Runtime's optimizer.
 
     models optimize wide-resnet --calibrate-on train.parquet
-    python -m pipeline.optimize FOLDER        adds this processor's variants to a model folder that was made on another
+    models optimize --folder models/wide-resnet     adds this processor's variants to a folder that was made on another
 
 An optimized file is loaded as it is, in a fraction of the time, and its weights may lie in a file beside it, which all
 workers map once. Only the version that wrote it may read it, and only a processor of its class may run it: with AVX-512
@@ -9,10 +9,7 @@ convolutions lie in blocks of 16, with AVX2 in blocks of 8. For the int8 classes
 packed, which is optimized whenever it is loaded; in float32 they are served the portable file.
 """
 
-import argparse
-import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +19,7 @@ import onnxruntime
 from pipeline.faults import Fault
 from pipeline.processor import INT8_CLASSES, class_for, classes_here
 from pipeline.quantize import card_input, float_table, open_session, to_byte_input, to_float_input
-from pipeline.restore import golden_pixels
+from pipeline.restore import golden_pixels, proven_file, read_card
 from pipeline.steps import Context, hash_of_file, say
 
 VERSION = 1
@@ -190,18 +187,15 @@ def output_name(file: Path) -> str:
 
 
 def add_variants(folder: Path, here: tuple[str, ...]) -> list[str]:
-    """Adds a processor's variants to a packed folder, from its plain files; returns their names, raises Fault.
+    """Adds a processor's variants to a packed folder, from its plain files; returns their names, raises Fault about a
+    card or a file that is not what it should be.
 
     `here`: the classes of this processor, best first. A variant by another version of ONNX Runtime is written anew.
     """
     from pipeline.pack import to_json
 
-    card_file = folder / "model.json"
-    try:
-        card = json.loads(card_file.read_text(encoding="utf-8"))
-        variants, portable, given = list(card.get("variants", [])), folder / card["file"], card["input"]
-    except (OSError, ValueError, KeyError) as cause:
-        raise Fault(f"Expected a model card for {card_file} but received something else: {cause!r}") from cause
+    card, _ = read_card(folder)
+    card_file, variants = folder / "model.json", list(card.get("variants", []))
     external_data = any("externalData" in entry for entry in variants)
     added = []
     for precision in ("float32", "int8"):
@@ -210,13 +204,13 @@ def add_variants(folder: Path, here: tuple[str, ...]) -> list[str]:
         if own is None or (former is not None and former["optimizedBy"] == onnxruntime.__version__):
             continue
         if precision == "float32":
-            variant = optimized(portable, given, own, precision, folder, external_data)
+            variant = optimized(proven_file(folder, card), card["input"], own, precision, folder, external_data)
         else:
             plains = [entry for entry in variants if entry["precision"] == "int8" and entry["optimizedBy"] is None]
             source = next((entry for entry in plains if scheme_of(entry["instructions"]) == scheme_of(own)), None)
             if source is None:
                 continue
-            variant = optimized(folder / source["file"], source["input"], own, precision, folder, external_data)
+            variant = optimized(proven_file(folder, source), source["input"], own, precision, folder, external_data)
         kept = [entry for entry in variants if entry["name"] != variant["name"]]
         variants = [variant, *kept] if precision == "int8" else [*kept, variant]
         added.append(variant["name"])
@@ -227,24 +221,6 @@ def add_variants(folder: Path, here: tuple[str, ...]) -> list[str]:
     return added
 
 
-def scheme_of(instructions: str) -> str:
-    """The types that an int8 variant of the class has."""
-    return next(scheme for scheme, classes in SCHEMES.items() if instructions in classes)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """`python -m pipeline.optimize FOLDER`; 0 when done, 1 after a fault."""
-    parser = argparse.ArgumentParser(description="Adds this processor's variants to a model folder.")
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a model folder")
-    folder = parser.parse_args(arguments).folder
-    try:
-        added = add_variants(folder, classes_here())
-    except Fault as fault:
-        print(fault, file=sys.stderr)
-        return 1
-    print("\n".join(added) or f"{folder} has all that this processor can add")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def scheme_of(instructions: str) -> str | None:
+    """The types that an int8 variant of the class has; None for a class that has none."""
+    return next((scheme for scheme, classes in SCHEMES.items() if instructions in classes), None)

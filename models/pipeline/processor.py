@@ -3,7 +3,8 @@
     classes_here()                                         ("x64-avx512-vnni", "x64-avx512") on a Zen 4 or Ice Lake
     instruction_classes("x86_64", frozenset({"avx2"}))     ("x64-avx2",)
 
-The service reads the same file by the same rules and takes the first variant of a card whose class is in the list.
+The service reads the same file by the same rules and takes the first variant of a card whose class is in the list;
+tests/pipeline/processors.json holds both to one table.
 Needs the standard library alone.
 """
 
@@ -18,6 +19,8 @@ def instruction_classes(machine: str, flags: frozenset[str]) -> tuple[str, ...]:
     """The classes whose variants a processor may run, best first; `machine`: uname's word, `flags`: /proc/cpuinfo's."""
     if machine.lower() in ("arm64", "aarch64"):
         return ("arm64",)
+    if machine.lower() not in ("x86_64", "amd64"):
+        return ()
     if "avx512f" in flags:
         return ("x64-avx512-vnni", "x64-avx512") if "avx512_vnni" in flags else ("x64-avx512",)
     if "avx2" in flags:

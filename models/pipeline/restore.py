@@ -42,11 +42,7 @@ def restore(folder: Path, architecture: str) -> "torch.nn.Module":
     from pipeline.architectures import build
 
     card, classes = read_card(folder)
-    file = folder / card["file"]
-    if not file.is_file():
-        raise Fault(f"Expected a file for {file} but received none")
-    if (found := hash_of_file(file)) != card["sha256"]:
-        raise Fault(f"Expected SHA-256 {card['sha256']} for {file} but received {found}")
+    file = proven_file(folder, card)
     model = build(architecture, len(classes)).eval()
     size = card["input"]["crop"]
     fill(model, list(layers_of(file)), torch.zeros(1, 3, size, size), str(file))
@@ -67,9 +63,21 @@ def read_card(folder: Path) -> tuple[dict, list[dict]]:
         card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         return card, json.loads((folder / card["labels"]).read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError) as cause:
-        raise Fault(
-            f"Expected a model folder with model.json and labels for {folder} but received {cause!r}"
-        ) from cause
+        found = (cause.strerror or "").lower() if isinstance(cause, OSError) else "something else"
+        raise Fault(f"Expected a model folder with model.json and labels for {folder} but received {found}") from cause
+
+
+def proven_file(folder: Path, entry: dict) -> Path:
+    """The file that a card, or a variant of it, names; raises Fault where it is missing or has another hash."""
+    for key in ("file", "sha256", "input"):
+        if key not in entry:
+            raise Fault(f"Expected {key} for {folder / 'model.json'} but received nothing")
+    file = folder / entry["file"]
+    if not file.is_file():
+        raise Fault(f"Expected a file for {file} but received none")
+    if (found := hash_of_file(file)) != entry["sha256"]:
+        raise Fault(f"Expected SHA-256 {entry['sha256']} for {file} but received {found}")
+    return file
 
 
 def golden_pixels(side: int) -> "np.ndarray":

@@ -37,6 +37,11 @@ class CommandTest(unittest.TestCase):
             ("build", "mobilenet", "--random-weights", 2**32),
             ("build", "mobilenet", "--random-weights", 1, "--weights", "a"),
             ("build", "mobilenet", "--version", "../up"),
+            ("build", "--folder", "models/mobilenet"),
+            ("optimize",),
+            ("optimize", "mobilenet", "--folder", "models/mobilenet"),
+            ("optimize", "--folder", "models/mobilenet", "--version", "a"),
+            ("optimize", "--folder", "models/mobilenet", "--out", "elsewhere"),
         ):
             with self.subTest(words=words):
                 done = models(*words)
@@ -57,6 +62,12 @@ class CommandTest(unittest.TestCase):
                 self.assertEqual((done.returncode, done.stdout), (1, ""))
                 self.assertRegex(done.stderr, expected)
                 self.assertNotIn("Traceback", done.stderr)
+
+    def test_a_folder_to_optimize_must_be_one(self) -> None:
+        done = models("optimize", "--folder", "/nowhere")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertRegex(done.stderr, "^Expected a model folder with model.json and labels for /nowhere but received")
+        self.assertEqual(len(done.stderr.splitlines()), 1)
 
     def test_a_step_prints_its_result_and_is_skipped_the_second_time(self) -> None:
         with tempfile.TemporaryDirectory() as work:

@@ -1,6 +1,8 @@
 """python -m unittest discover tests/pipeline test_optimize.py, with models/ on PYTHONPATH; needs onnxruntime."""
 
+import contextlib
 import hashlib
+import io
 import json
 import shutil
 import tempfile
@@ -10,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+from pipeline.__main__ import main
 from pipeline.faults import Fault
 from pipeline.optimize import (
     TOLERANCE,
@@ -18,7 +21,6 @@ from pipeline.optimize import (
     golden_pixels,
     int8_variants,
     logits_of,
-    main,
     optimized,
 )
 from pipeline.processor import classes_here
@@ -135,7 +137,15 @@ class AddVariantsTest(TinyTest):
     def packed(self, here: tuple[str, ...] = ()) -> Path:
         shutil.copyfile(self.portable, self.folder / "model.onnx")
         variants = int8_variants(self.candidates, self.folder, here, external_data=False)
-        card = {"name": "tiny", "file": "model.onnx", "input": card_input(INPUT), "variants": variants}
+        card = {
+            "name": "tiny",
+            "file": "model.onnx",
+            "sha256": self.sha256("model.onnx"),
+            "labels": "labels.json",
+            "input": card_input(INPUT),
+            "variants": variants,
+        }
+        (self.folder / "labels.json").write_text("[]", encoding="utf-8")
         (self.folder / "model.json").write_text(json.dumps(card), encoding="utf-8")
         return self.folder / "model.json"
 
@@ -178,19 +188,47 @@ class AddVariantsTest(TinyTest):
 
         self.assertEqual(add_variants(self.folder, ()), [])
 
+    def test_the_command_adds_what_this_processor_can_and_says_so_when_nothing_is_left(self) -> None:
+        self.packed()
+        said = []
+        for _ in range(2):
+            out = io.StringIO()
+            with contextlib.redirect_stdout(out):
+                self.assertEqual(main(["optimize", "--folder", str(self.folder)]), 0)
+            said.append(out.getvalue())
+
+        added = [name.split()[0] for name in self.names() if name.endswith("optimized")]
+        self.assertEqual(bool(added), bool(classes_here()))
+        nothing = f"{self.folder} has all that this processor can add\n"
+        self.assertEqual(sorted(said[0].splitlines()), sorted(added) if added else [nothing.strip()])
+        self.assertEqual(said[1], nothing)
+
     def test_a_folder_without_a_card_is_refused_by_name(self) -> None:
         for content in (None, "no JSON", "{}"):
             with self.subTest(content=content):
                 if content is not None:
                     (self.folder / "model.json").write_text(content, encoding="utf-8")
-                with self.assertRaisesRegex(Fault, "Expected a model card for .*model.json"):
+                with self.assertRaisesRegex(Fault, f"Expected a model folder with model.json .* for {self.folder} "):
                     add_variants(self.folder, HERE)
 
-    def test_the_command_ends_with_0_when_done_and_with_1_after_a_fault(self) -> None:
-        self.assertEqual(main([str(self.folder)]), 1)
-        self.packed()
-        self.assertEqual(main([str(self.folder)]), 0)
-        self.assertEqual(bool(classes_here()), any("optimized" in name for name in self.names()))
+    def test_a_card_that_does_not_say_what_is_needed_is_refused(self) -> None:
+        for key in ("file", "sha256", "input"):
+            with self.subTest(key=key):
+                card = json.loads(self.packed().read_text(encoding="utf-8"))
+                del card[key]
+                (self.folder / "model.json").write_text(json.dumps(card), encoding="utf-8")
+                with self.assertRaisesRegex(Fault, f"Expected {key} for .*model.json but received nothing"):
+                    add_variants(self.folder, HERE)
+
+    def test_no_variant_is_made_of_a_file_that_is_not_the_card_s(self) -> None:
+        for name in ("model.onnx", "int8-u8s8.onnx"):
+            with self.subTest(name=name):
+                before = self.packed().read_bytes()
+                with open(self.folder / name, "ab") as file:
+                    file.write(b"more")
+                with self.assertRaisesRegex(Fault, f"Expected SHA-256 [0-9a-f]{{64}} for .*{name} but received"):
+                    add_variants(self.folder, HERE)
+                self.assertEqual((self.folder / "model.json").read_bytes(), before)
 
 
 if __name__ == "__main__":
