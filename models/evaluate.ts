@@ -11,6 +11,7 @@ import { goldenPixels, type Tensor, toTensor } from '../functions/shared/tensor.
 import { topPredictions } from '../functions/shared/top.ts';
 import { prepareAhead } from './ahead.ts';
 import { DataError, type LabeledImage, listLabeledImages } from './labeled.ts';
+import { runTool } from './tool.ts';
 
 const usage = `Usage: npm run evaluate -- --data PATH [options]
 
@@ -282,15 +283,5 @@ function writeCard(modelsDir: string, dataName: string, score: Score): void {
   writeFileSync(path, written);
 }
 
-function fail(fault: unknown, exitCode: number, hint = ''): void {
-  process.stderr.write(`${fault instanceof Error ? fault.message : fault}${hint}\n`);
-  process.exitCode = exitCode;
-}
-
 disableTelemetry();
-try {
-  const options = readOptions();
-  await evaluate(options).catch((fault: unknown) => fail(fault, 1));
-} catch (fault) {
-  fail(fault, 2, `\n\n${usage}`);
-}
+await runTool(usage, readOptions, evaluate);

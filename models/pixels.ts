@@ -6,6 +6,7 @@ import { Problem } from '../functions/shared/problem.ts';
 import { prepareAhead } from './ahead.ts';
 import { DataError, type LabeledImage, listLabeledImages } from './labeled.ts';
 import { sampleEvenly } from './sample.ts';
+import { runTool } from './tool.ts';
 
 const usage = `Usage: node dist/models/pixels.js --data PATH --resize N --crop N --out FILE.npy [options]
 
@@ -132,15 +133,5 @@ function readOptions() {
   };
 }
 
-function fail(fault: unknown, exitCode: number, hint = ''): void {
-  process.stderr.write(`${fault instanceof Error ? fault.message : fault}${hint}\n`);
-  process.exitCode = exitCode;
-}
-
 disableTelemetry();
-try {
-  const options = readOptions();
-  await writePixels(options).catch((fault: unknown) => fail(fault, 1));
-} catch (fault) {
-  fail(fault, 2, `\n\n${usage}`);
-}
+await runTool(usage, readOptions, writePixels);

@@ -27,10 +27,10 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from pipeline import node
 from pipeline.faults import Fault
-from pipeline.recipe import Input, Quantize
+from pipeline.recipe import LEAST_CALIBRATED, Input, Quantize
 from pipeline.steps import Context, hash_of_data, hash_of_file, progress, say
 
-VERSION = 1
+VERSION = 2
 BINS = 2048  # eight for each of the 256 values that are left
 ENTROPY_STEPS = 64  # ranges that are tried, from a quarter of the whole one on
 LEVELS = 256
@@ -131,9 +131,10 @@ def calibration_pixels(context: Context) -> np.ndarray:
 def split(pixels: np.ndarray, calibration: int, held_out: int) -> tuple[np.ndarray, np.ndarray]:
     """In the proportion of the two numbers, those held out spread evenly over all; raises Fault below ten images."""
     count = len(pixels)
-    least = 10  # of which at least one is held out
-    if count < least:
-        raise Fault(f"Expected at least {least} images for --calibrate-on but received {count} that can be decoded")
+    if count < LEAST_CALIBRATED:
+        raise Fault(
+            f"Expected at least {LEAST_CALIBRATED} images for --calibrate-on but received {count} that can be decoded"
+        )
     share = held_out / (calibration + held_out)
     places = np.arange(count)
     is_held_out = np.floor((places + 1) * share) > np.floor(places * share)
@@ -343,10 +344,6 @@ def _classifier(nodes: list[onnx.NodeProto]) -> list[str]:
     return [entry.name for entry in nodes if entry.op_type in ("Gemm", "MatMul")][-1:]
 
 
-def _hard_swish(nodes: list[onnx.NodeProto]) -> list[str]:
-    return [entry.name for entry in nodes if entry.op_type in ("HardSwish", "HardSigmoid")]
-
-
 def _squeeze_excite(nodes: list[onnx.NodeProto]) -> list[str]:
     """From each pool over a whole image up to the product that it scales; the classifier's pool leads to none."""
     readers: dict[str, list[onnx.NodeProto]] = {}
@@ -370,7 +367,6 @@ GROUPS: Mapping[str, Callable[[list[onnx.NodeProto]], list[str]]] = {
     "first-convolution": _first_convolution,
     "classifier": _classifier,
     "squeeze-excite": _squeeze_excite,
-    "hard-swish": _hard_swish,
 }
 
 

@@ -82,8 +82,9 @@ ARCHITECTURES = (
     "efficientnet-lite0",
 )
 METHODS = ("percentile", "entropy", "minmax")
+LEAST_CALIBRATED = 10  # images: of which one at least is held out
 INPUT_NAME, OUTPUT_NAME = "image", "logits"  # of the portable graph's tensors
-EXCLUDABLE = ("first-convolution", "classifier", "squeeze-excite", "hard-swish")
+EXCLUDABLE = ("first-convolution", "classifier", "squeeze-excite")
 NAME = r"[a-z0-9]+(?:[.-][a-z0-9]+)*"  # of a model folder, a path of the service and a label of a metric
 
 

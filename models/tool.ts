@@ -1,0 +1,23 @@
+/**
+ * Runs a command-line tool. Status 2 and the usage, when `readOptions` throws about the command line; status 1, when the work
+ * fails. Either fault is told by its message alone.
+ */
+export async function runTool<Options>(
+  usage: string,
+  readOptions: () => Options,
+  work: (options: Options) => Promise<void>,
+): Promise<void> {
+  let options: Options;
+  try {
+    options = readOptions();
+  } catch (fault) {
+    fail(fault, 2, `\n\n${usage}`);
+    return;
+  }
+  await work(options).catch((fault: unknown) => fail(fault, 1));
+}
+
+function fail(fault: unknown, exitCode: number, hint = ''): void {
+  process.stderr.write(`${fault instanceof Error ? fault.message : fault}${hint}\n`);
+  process.exitCode = exitCode;
+}
