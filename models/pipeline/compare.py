@@ -27,6 +27,7 @@ HELP = "hold a challenger against the champion on labeled images, and say whethe
 
 DEFAULT_RULES = Compare(least_images_per_class=5, most_accuracy_loss_points=0.5, confidence=0.95)
 LEAST_IMAGES = 50  # of fewer, a share near one half is known to no better than 14 points
+LEAST_OF_ADDED = 0.5  # of the accuracy on the others: a class that is named half as often has not been learned
 MOST_LATENCY_RATIO = 1.5  # with three busy programs a core, two versions of one graph came to 1.24
 ROUNDS = 5  # of the time measurement, each in the other order
 ROUND_IMAGES = 200  # a median of 200 runs is steadier than the difference between two rounds
@@ -88,6 +89,7 @@ class Share:
     """Right answers of one model, with the interval of their share."""
 
     hits: int
+    images: int
     share: float
     low: float
     high: float
@@ -219,28 +221,29 @@ def report(
     lost = sum(answer.old == answer.shows != answer.new for answer in both)
     classes = class_changes(both, labels_of(old, new))
     difference = paired(gained, lost, len(both), confidence)
-    dropped = tuple(sorted(old.labels.keys() - shared))
+    dropped, added = (tuple(sorted(model.labels.keys() - shared)) for model in (old, new))
+    new_share = _share([answer.new == answer.shows for answer in both], confidence)
+    added_share = _apart([answer.new == answer.shows for answer in answers if answer.shows in added], confidence)
     return Report(
         old.title,
         new.title,
         len(both),
-        _share(sum(answer.old == answer.shows for answer in both), len(both), confidence),
-        _share(sum(answer.new == answer.shows for answer in both), len(both), confidence),
+        _share([answer.old == answer.shows for answer in both], confidence),
+        new_share,
         difference,
         sum(answer.old == answer.new for answer in both) / len(both),
         classes,
         confusions(both),
         dropped,
-        _apart(
-            [answer.old == answer.shows for answer in answers if answer.shows in old.labels.keys() - shared], confidence
-        ),
-        tuple(sorted(new.labels.keys() - shared)),
-        _apart(
-            [answer.new == answer.shows for answer in answers if answer.shows in new.labels.keys() - shared], confidence
-        ),
+        _apart([answer.old == answer.shows for answer in answers if answer.shows in dropped], confidence),
+        added,
+        added_share,
         *run_ms,
         dict(unreadable or {}),
-        judge(len(both), difference, classes, dropped, run_ms[1] / run_ms[0], rules),
+        (
+            *judge(len(both), difference, classes, dropped, run_ms[1] / run_ms[0], rules),
+            *judge_added(added_share, new_share, rules),
+        ),
     )
 
 
@@ -310,6 +313,22 @@ def judge(
     )
 
 
+def judge_added(added: Share | None, others: Share, rules: Compare) -> tuple[Gate, ...]:
+    """The rule on classes that only the challenger knows, which has to know them; none where too few images show them."""
+    if added is None or added.images < rules.least_images_per_class:
+        return ()
+    demanded = LEAST_OF_ADDED * others.share
+    return (
+        _rule(
+            "added",
+            added.share >= demanded,
+            f"at least {_percent(demanded)}",
+            f"{_percent(added.share)} of {added.images}",
+            "top-1 on classes that only the challenger knows",
+        ),
+    )
+
+
 def to_json(found: Report) -> dict:
     """The whole report, JSON-able, with `released`."""
     return {**asdict(found), "released": found.released}
@@ -344,8 +363,8 @@ def to_text(found: Report, labels: dict[str, str]) -> str:
         ("challenger", found.added_classes, found.added),
     ):
         if names:
-            told = f"right for {side.hits}, {_percent(side.share)}" if side is not None else "no images of them"
-            lines.append(f"{len(names)} classes that only the {who} knows ({', '.join(names[:SHOWN])}): {told}")
+            told = f"right for {side.hits} of {side.images} images" if side is not None else "no images of them"
+            lines.append(f"classes that only the {who} knows: {len(names)} ({', '.join(names[:SHOWN])}), {told}")
     for title, changed in (("lost", _lost(found.classes)), ("gained", _gained(found.classes))):
         lines += [f"{title}: {row.label}, {row.old_hits} to {row.new_hits} of {row.images}" for row in changed[:SHOWN]]
     for row in found.confusions[:SHOWN]:
@@ -371,12 +390,12 @@ def _gained(classes: Sequence[ClassChange]) -> list[ClassChange]:
     return [row for row in reversed(classes) if row.new_hits > row.old_hits]
 
 
-def _share(hits: int, images: int, confidence: float) -> Share:
-    return Share(hits, hits / images, *wilson(hits, images, confidence))
+def _share(hits: Sequence[bool], confidence: float) -> Share:
+    return Share(sum(hits), len(hits), sum(hits) / len(hits), *wilson(sum(hits), len(hits), confidence))
 
 
 def _apart(hits: Sequence[bool], confidence: float) -> Share | None:
-    return _share(sum(hits), len(hits), confidence) if hits else None
+    return _share(hits, confidence) if hits else None
 
 
 def _rule(name: str, passed: bool, demanded: str, measured: str, what: str) -> Gate:

@@ -74,7 +74,8 @@ def read_images(place: Path, option: str, limit: int | None = None, seed: int = 
             left_out[name] = "no class: not in a sub-folder, and its name begins with no WordNet id"
             continue
         if not ID.fullmatch(shows):
-            raise Fault(f"Expected a class id ({ID.pattern}) for the folder of {name} but received {shows}")
+            rule = "1 to 64 letters, digits, dots, hyphens or underscores"
+            raise Fault(f"Expected a class id ({rule}) for the folder of {name} but received {shows}")
         pixels = hash_of_pixels(data)
         if pixels is None:
             left_out[name] = "no image that can be decoded"

@@ -30,7 +30,7 @@ from pipeline.gather import (
     without,
     write_parquet,
 )
-from pipeline.recipe import MODELS, DataSet, Input, Labels, Recipe, Weights, read_recipe
+from pipeline.recipe import LEAST_CALIBRATED, MODELS, DataSet, Input, Labels, Recipe, Weights, read_recipe
 from pipeline.restore import read_card, restore
 from pipeline.steps import Options, hash_of, hash_of_file, progress, run_steps, say
 
@@ -48,7 +48,7 @@ ENLARGED = (
 )
 TITLES = {"checked": "images held out", "known": "images of what was known"}
 IMAGES_PER_LOSS = 5  # a gate on a loss is asked where the loss that it allows is at least so many images
-VERSION = 1  # raised when the code makes something else of the same inputs
+VERSION = 2  # raised when the code makes something else of the same inputs
 
 
 @dataclass(frozen=True)
@@ -158,11 +158,16 @@ def plan_course(args: argparse.Namespace, bases: Sequence[Base]) -> Course:
         raise Fault(f"Expected images of known classes for --known, since {args.data} has none, but received nothing")
     former = _read(args.rehearse, "--rehearse", args.seed, REHEARSED).pictures if args.rehearse else ()
     rehearsed = without([picture for picture in former if picture.shows in labels], [*learned, *checked, *known])
+    if len(learned) + len(rehearsed) < LEAST_CALIBRATED and any(has_int8(base.card) for base in bases):
+        raise Fault(
+            f"Expected at least {LEAST_CALIBRATED} images to learn from or to rehearse (int8 is calibrated on them) for "
+            f"--data and --rehearse but received {len(learned) + len(rehearsed)}"
+        )
     if len(rehearsed) < len(former):
-        say(f"  --rehearse: {len(former) - len(rehearsed)} images left out: of unknown classes, or checked by")
+        say(f"  --rehearse: left out are {len(former) - len(rehearsed)}, of unknown classes or checked by")
     say(
         f"{len(learned)} images of {len(by_class(learned))} classes to learn from, {len(checked)} to check by, "
-        f"{len(rehearsed)} to rehearse, {len(known)} of what was known; {len(labels) - len(known_labels)} new classes"
+        f"{len(rehearsed)} to rehearse, {len(known)} of what was known; new classes: {len(labels) - len(known_labels)}"
     )
     return Course(learned, checked, rehearsed, known, labels)
 

@@ -83,6 +83,27 @@ class ReportTest(unittest.TestCase):
             ((GREEN,), 1, (BLUE,), 3),
         )
         self.assertFalse(next(rule for rule in found.rules if rule.name == "dropped").passed)
+        self.assertIn(
+            f"classes that only the challenger knows: 1 ({BLUE}), right for 3 of 3 images",
+            compare.to_text(found, LABELS).splitlines(),
+        )
+
+    def test_a_challenger_that_has_not_learned_its_new_class_may_not_be_released(self) -> None:
+        old = model("1", {RED: "red", GREEN: "green"})
+        for right, released in ((0, False), (4, False), (5, True), (10, True)):
+            rows = {RED: [(RED, RED)] * 100, BLUE: [(RED, BLUE)] * right + [(RED, RED)] * (10 - right)}
+            found = compare.report(old, model("2"), answers(rows), (1, 1), RULES)
+            with self.subTest(right=right):
+                self.assertEqual(found.released, released)
+                self.assertEqual([rule.name for rule in found.rules if not rule.passed], [] if released else ["added"])
+
+    def test_a_new_class_of_too_few_images_is_not_judged(self) -> None:
+        old = model("1", {RED: "red", GREEN: "green"})
+        for images, judged in ((4, False), (5, True), (6, True)):
+            rows = {RED: [(RED, RED)] * 100, BLUE: [(RED, RED)] * images}
+            found = compare.report(old, model("2"), answers(rows), (1, 1), RULES)
+            with self.subTest(images=images):
+                self.assertEqual("added" in [rule.name for rule in found.rules], judged)
 
     def test_images_of_no_class_that_both_know_are_refused(self) -> None:
         with self.assertRaisesRegex(

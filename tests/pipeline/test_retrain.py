@@ -11,10 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
-from pipeline.__main__ import main
+from pipeline.__main__ import main, parser
+from pipeline.faults import Fault
 from pipeline.gather import Picture
-from pipeline.recipe import read_recipe
-from pipeline.retrain import Base, Course, checks_of, has_int8, retrained
+from pipeline.recipe import MODELS, read_recipe
+from pipeline.retrain import PAIR, Base, Course, checks_of, has_int8, plan_course, read_base, retrained
 
 CAT, DOG, NEW = "n02123045", "n02099601", "n99999999"  # the first two are among the pair's classes
 CARD = {
@@ -117,6 +118,22 @@ class CommandTest(unittest.TestCase):
     def test_an_unreadable_file_is_listed_and_does_not_count(self) -> None:
         (self.root / "data" / CAT / "4.png").write_text("no image")
         self.assertRegex(self.refused(), f"4 of {CAT}$")
+
+    def test_int8_asks_for_ten_images_to_learn_from_or_to_rehearse(self) -> None:
+        for number in range(12):
+            self.put(f"data/{CAT}/{number}.png", number)  # of twelve images four are held out
+        for rehearsed, model, is_refused in ((1, "both", True), (2, "both", False), (1, "mobilenet", False)):
+            self.put(f"former/{CAT}/{rehearsed}.png", 100 + rehearsed)
+            words = ["--data", self.root / "data", "--rehearse", self.root / "former", "--model", model]
+            args = parser().parse_args(["retrain", *map(str, words)])
+            bases = [read_base(MODELS, name, None) for name in (PAIR if model == "both" else (model,))]
+            expected = "^Expected at least 10 images to learn from or to rehearse .* but received 9$"
+            with self.subTest(rehearsed=rehearsed, model=model), contextlib.redirect_stderr(io.StringIO()):
+                if is_refused:
+                    self.assertRaisesRegex(Fault, expected, plan_course, args, bases)
+                else:
+                    course = plan_course(args, bases)
+                    self.assertEqual((len(course.learned), len(course.checked)), (8, 4))
 
     def test_an_image_in_both_sets_is_refused_also_in_another_format(self) -> None:
         for kind, name in (("PNG", "a.png"), ("BMP", "b.bmp")):

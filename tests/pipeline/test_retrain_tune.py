@@ -14,6 +14,7 @@ from pipeline.tune import (
     crop,
     grow,
     has_bfloat16,
+    imprinted,
     normalized,
     random_crops,
     tune,
@@ -37,6 +38,12 @@ def lesson(count: int = 24) -> Lesson:
 def small() -> nn.Module:
     torch.manual_seed(1)
     return build("wide-resnet", CLASSES).eval()
+
+
+def yellow() -> Lesson:
+    """Noise on a fourth color, as a class that the others do not have."""
+    images = np.array([220, 220, 30]) + np.random.RandomState(2).randint(-30, 31, (8, SIDE, SIDE, 3))
+    return Lesson(images.clip(0, 255).astype(np.uint8), np.full(8, CLASSES))
 
 
 def right(model: nn.Module, given: Lesson) -> float:
@@ -85,6 +92,19 @@ class TuneTest(unittest.TestCase):
         mindful = tune(self.tuned, only_red, self.given, QUICK)
         self.assertLess(right(forgetful, others), right(mindful, others))
         self.assertGreater(right(mindful, others), 0.9)
+
+    def test_a_class_that_was_not_known_is_named_before_the_first_step_and_the_others_still_are(self) -> None:
+        start, shown = grow(self.tuned, list("abc"), list("abcd")), yellow()
+        made = imprinted(start, shown, self.given, [CLASSES], 32)
+        self.assertEqual(right(start, shown), 0.0)
+        self.assertGreater(right(made, shown), 0.9)
+        self.assertGreater(right(made, self.given), 0.9)
+
+    def test_a_class_that_no_image_shows_stays_the_mean_of_the_others(self) -> None:
+        start = grow(self.tuned, list("abc"), list("abcd"))
+        made = imprinted(start, self.given, None, [CLASSES], 32)
+        for name, value in start.state_dict().items():
+            self.assertTrue(torch.equal(value, made.state_dict()[name]), name)
 
     def test_minutes_end_it_in_place_of_epochs(self) -> None:
         told: list[float] = []
