@@ -1,39 +1,13 @@
 import { readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, describe, expect, it } from '@jest/globals';
-import sharp from 'sharp';
-import { type RunningFunction, startFunction } from './support/function.ts';
-import { changeCard, makeModelsDir } from './support/models.ts';
+import { describe, expect, it } from '@jest/globals';
+import type { RunningFunction } from './support/function.ts';
+import { changeCard } from './support/models.ts';
+import { ask, cleanAfterEach } from './support/served.ts';
 
 const photo = readFileSync('tests/images/test_image_1.jpg');
-/** What the test model answers at once. */
-const black = await sharp({ create: { width: 8, height: 8, channels: 3, background: 'black' } })
-  .png()
-  .toBuffer();
-const cleanups: (() => unknown)[] = [];
-
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-function modelsDir(...folders: Parameters<typeof makeModelsDir>): string {
-  const dir = makeModelsDir(...folders);
-  cleanups.push(() => rmSync(dir, { recursive: true }));
-  return dir;
-}
-
-async function start(...args: Parameters<typeof startFunction>): Promise<RunningFunction> {
-  const fn = await startFunction(...args);
-  cleanups.push(() => fn.process.kill('SIGKILL'));
-  return fn;
-}
-
-async function ask({ url }: RunningFunction, picture = black): Promise<Record<string, unknown>> {
-  const headers = { 'content-type': 'application/octet-stream' };
-  const response = await fetch(`${url}/classify`, { method: 'POST', headers, body: new Uint8Array(picture) });
-  return (await response.json()) as Record<string, unknown>;
-}
+const { modelsDir, start } = cleanAfterEach();
 
 const readinessOf = async ({ url }: RunningFunction) => (await fetch(`${url}/readyz`)).json();
 const messagesOf = ({ lines }: RunningFunction, message: string) => lines.filter((line) => line.message === message);

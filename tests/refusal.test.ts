@@ -4,41 +4,18 @@ import { chmodSync, cpSync, readFileSync, rmSync, truncateSync, writeFileSync } 
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { afterEach, describe, expect, it } from '@jest/globals';
-import sharp from 'sharp';
+import { describe, expect, it } from '@jest/globals';
 import { allowedInstructions } from '../functions/shared/instructions.ts';
-import { type RunningFunction, startFunction } from './support/function.ts';
-import { changeCard, makeModelsDir } from './support/models.ts';
+import type { RunningFunction } from './support/function.ts';
+import { changeCard } from './support/models.ts';
+import { ask, cleanAfterEach } from './support/served.ts';
 
 const serve = fileURLToPath(new URL('../functions/serve.js', import.meta.url));
 // Root reads what it has no permission for, unless it gives that privilege up.
 const through = process.getuid?.() === 0 ? ['setpriv', '--bounding-set=-dac_override,-dac_read_search'] : [];
-const black = await sharp({ create: { width: 8, height: 8, channels: 3, background: 'black' } })
-  .png()
-  .toBuffer();
-const cleanups: (() => unknown)[] = [];
+const { later, modelsDir, start } = cleanAfterEach();
 
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-function modelsDir(...folders: Parameters<typeof makeModelsDir>): string {
-  const dir = makeModelsDir(...folders);
-  cleanups.push(() => rmSync(dir, { recursive: true }));
-  return dir;
-}
-
-async function startPrimary(dir: string): Promise<RunningFunction> {
-  const fn = await startFunction('primary', { MODELS_DIR: dir, WORKERS: '1' }, through);
-  cleanups.push(() => fn.process.kill('SIGKILL'));
-  return fn;
-}
-
-async function ask({ url }: RunningFunction, body: Buffer): Promise<Record<string, unknown>> {
-  const headers = { 'content-type': 'image/png' };
-  const response = await fetch(`${url}/classify`, { method: 'POST', headers, body: new Uint8Array(body) });
-  return (await response.json()) as Record<string, unknown>;
-}
+const startPrimary = (dir: string) => start('primary', { MODELS_DIR: dir, WORKERS: '1' }, through);
 
 /** The lines with this message, probes' left out, as soon as there are as many. */
 async function linesOf({ lines }: RunningFunction, message: string, count: number) {
@@ -62,7 +39,7 @@ function writeLabels(folder: string): void {
 
 function closeFor(path: string): void {
   chmodSync(path, 0);
-  cleanups.push(() => chmodSync(path, 0o755));
+  later(() => chmodSync(path, 0o755));
 }
 
 interface Bad {
@@ -172,7 +149,7 @@ describe.each(badFolders)('a model folder with $what', ({ kind = 'moody', spoil,
     expect(String(refused?.cause).split('\n').at(0)).toMatch(sentence);
     expect(readiness.status).toBe(200);
     expect(await readiness.json()).toEqual({ status: 'degraded', missing: ['wide-resnet'] });
-    expect(await ask(fn, black)).toMatchObject({ model: 'mobilenet', degraded: true, reason: 'error' });
+    expect(await ask(fn)).toMatchObject({ model: 'mobilenet', degraded: true, reason: 'error' });
   });
 
   it('ends a function that has no other model with 1 and the same sentence', async () => {
@@ -197,7 +174,7 @@ describe('a model whose logits are no numbers in a run', () => {
     const fn = await startPrimary(modelsDir({ 'wide-resnet': 'strange', mobilenet: 'moody' }));
     await fn.ready();
 
-    expect(await ask(fn, black)).toMatchObject({ model: 'mobilenet', degraded: true, reason: 'error' });
+    expect(await ask(fn)).toMatchObject({ model: 'mobilenet', degraded: true, reason: 'error' });
     const [line] = await linesOf(fn, 'request', 1);
     expect(line?.misses).toMatchObject([
       { model: 'wide-resnet', status: 'error', cause: 'Error: Expected numbers for the logits but received NaN' },
@@ -258,7 +235,7 @@ describe('a variant', () => {
     for (const line of refused) {
       expect(line).toMatchObject({ severity: 'warn', model: 'wide-resnet', cause: expect.stringMatching(cause) });
     }
-    expect(await ask(fn, black)).toMatchObject({ model: 'wide-resnet', degraded: false });
+    expect(await ask(fn)).toMatchObject({ model: 'wide-resnet', degraded: false });
     expect(await variantsOf(fn)).toEqual([infoOf('wide-resnet', 'portable'), infoOf('mobilenet', 'portable')]);
   });
 
@@ -267,7 +244,7 @@ describe('a variant', () => {
     await fn.ready();
     const best = allowed.length > 0 ? `${allowed[0]}-float32` : 'portable';
 
-    expect(await ask(fn, black)).toMatchObject({ model: 'wide-resnet', degraded: false });
+    expect(await ask(fn)).toMatchObject({ model: 'wide-resnet', degraded: false });
     expect(await linesOf(fn, 'worker ready', 2)).toContainEqual(
       expect.objectContaining({ model: 'wide-resnet', version: '1', variant: best }),
     );
