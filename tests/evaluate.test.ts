@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +6,7 @@ import { afterAll, describe, expect, it } from '@jest/globals';
 import sharp from 'sharp';
 import { allowedInstructions } from '../functions/shared/instructions.ts';
 import { changeCard } from './support/models.ts';
+import { runProgram } from './support/program.ts';
 
 const program = fileURLToPath(new URL('../models/evaluate.js', import.meta.url));
 const modelsDir = fileURLToPath(new URL('../../models', import.meta.url));
@@ -44,13 +44,7 @@ changeCard(join(variants, 'moody@1'), (card) => {
   return { ...card, accuracy: [], variants: classes.map((name) => ({ name, instructions: name, ...graph })) };
 });
 
-function evaluate(...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [program, '--models-dir', modelsDir, ...args], {
-    encoding: 'utf8',
-    timeout: 60_000,
-  });
-  return { status, stdout, stderr };
-}
+const evaluate = (...args: string[]) => runProgram(program, '--models-dir', modelsDir, ...args);
 
 describe('evaluate', () => {
   it('counts what the models know and names what it skips', () => {

@@ -1,9 +1,9 @@
-import { spawnSync } from 'node:child_process';
 import { rmSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { changeCard, makeModelsDir } from './support/models.ts';
+import { runProgram } from './support/program.ts';
 
 const program = fileURLToPath(new URL('../models/memory.js', import.meta.url));
 const modelsDir = makeModelsDir({ moody: 'moody', short: 'moody', unproven: 'moody' });
@@ -11,13 +11,7 @@ truncateSync(join(modelsDir, 'short', 'model.onnx'), 9);
 changeCard(join(modelsDir, 'unproven'), (card) => ({ ...card, golden: { logits: [1, 3], tolerance: 0.1 } }));
 afterAll(() => rmSync(modelsDir, { recursive: true }));
 
-function memory(...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [program, '--models-dir', modelsDir, ...args], {
-    encoding: 'utf8',
-    timeout: 60_000,
-  });
-  return { status, stdout, stderr };
-}
+const memory = (...args: string[]) => runProgram(program, '--models-dir', modelsDir, ...args);
 
 describe('memory', () => {
   it('tells what the process takes with the model in so many workers, of which no page counts twice', () => {

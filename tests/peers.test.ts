@@ -1,10 +1,10 @@
-import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from '@jest/globals';
 import { drawChart, spread } from '../load/peers/chart.ts';
 import { fileOf, planJobs, scenarios, systems } from '../load/peers/plan.ts';
 import type { Load } from '../load/peers/results.ts';
 import { allTables, lossOf, type Measured, middle } from '../load/peers/tables.ts';
+import { runProgram } from './support/program.ts';
 
 const load: Load = {
   seconds: 10,
@@ -161,14 +161,14 @@ describe('npm run peers', () => {
     [['--repeats', 'many'], /^Expected a number above 0 for --repeats but received many\n$/],
     [['--only', 'nobody'], /^Expected one of understudy, .* for --only but received nobody\n$/],
   ])('ends with one sentence for %p', (options, message) => {
-    const { status, stdout, stderr } = spawnSync(process.execPath, [run, ...options], { encoding: 'utf8' });
+    const { status, stdout, stderr } = runProgram(run, ...options);
 
     expect(stderr).toMatch(message);
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
   });
 
   it('tells its options', () => {
-    const { status, stdout } = spawnSync(process.execPath, [run, '--help'], { encoding: 'utf8' });
+    const { status, stdout } = runProgram(run, '--help');
 
     expect(status).toBe(0);
     expect(stdout).toMatch(/^npm run peers -- \[options\]$/m);

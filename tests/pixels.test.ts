@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +6,7 @@ import { afterAll, describe, expect, it } from '@jest/globals';
 import sharp from 'sharp';
 import { decodeImage } from '../functions/shared/image.ts';
 import { sampleEvenly } from '../models/sample.ts';
+import { runProgram } from './support/program.ts';
 
 const program = fileURLToPath(new URL('../models/pixels.js', import.meta.url));
 const parquet = fileURLToPath(new URL('../../tests/labeled/two-images.parquet', import.meta.url));
@@ -24,13 +24,7 @@ writeFileSync(join(data, 'n01443537_2.png'), 'plain text');
 writeFileSync(join(data, 'n01443537_3.png'), photo);
 writeFileSync(join(data, 'n02099601_4.png'), photo);
 
-function pixels(...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], {
-    encoding: 'utf8',
-    timeout: 60_000,
-  });
-  return { status, stdout, stderr };
-}
+const pixels = (...args: string[]) => runProgram(program, ...args);
 
 function write(name: string, ...args: string[]) {
   const out = join(root, name);

@@ -5,7 +5,7 @@ import { type RunningFunction, startFunction } from './function.ts';
 import { makeModelsDir } from './models.ts';
 
 /** A PNG that the test model answers at once. */
-export const black = await sharp({ create: { width: 8, height: 8, channels: 3, background: 'black' } })
+const black = await sharp({ create: { width: 8, height: 8, channels: 3, background: 'black' } })
   .png()
   .toBuffer();
 
