@@ -60,6 +60,16 @@ describe('createPool', () => {
     expect(tensor.data).toHaveLength(1);
   });
 
+  it('gives each run its own tensor, in the memory of the one before', async () => {
+    const pool = makePool();
+    await pool.start();
+    const values: unknown[] = [];
+
+    for (const ms of [3, 1, 2]) values.push(await pool.run(blocks(ms), 1000));
+
+    expect(values).toMatchObject([3, 1, 2].map((ms) => ({ logits: Float32Array.of(ms) })));
+  });
+
   it('says error when the model raises, and serves the next run', async () => {
     const pool = makePool();
     await pool.start();

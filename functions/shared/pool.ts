@@ -18,7 +18,8 @@ export type ToWorker = { readonly type: 'run'; readonly tensor: Tensor } | { rea
 export type FromWorker =
   | { readonly type: 'ready'; readonly modelMs: number }
   | { readonly type: 'refused'; readonly error: string; readonly isFinal: boolean }
-  | { readonly type: 'done'; readonly logits: Float32Array; readonly modelMs: number }
+  /** With the tensor that was run, to be filled anew. */
+  | { readonly type: 'done'; readonly logits: Float32Array; readonly modelMs: number; readonly tensor: Tensor }
   | { readonly type: 'raised'; readonly error: string };
 
 /** How a run ended: with logits, or with the reason why another model must answer. */
@@ -95,6 +96,8 @@ interface Slot {
   readonly worker: Worker;
   ready: boolean;
   job: Job | undefined;
+  /** What the last run left, to carry the next tensor: a new one each time would lie in the worker until it collects garbage. */
+  spare: Tensor | undefined;
 }
 
 const firstDelayMs = 50; // a worker that dies once is back before most clients notice
@@ -124,7 +127,7 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
 
   function spawn(): void {
     const worker = new Worker(script, { workerData: load });
-    const slot: Slot = { worker, ready: false, job: undefined };
+    const slot: Slot = { worker, ready: false, job: undefined, spare: undefined };
     slots.add(slot);
     worker.on('message', (message: FromWorker) => receive(slot, message));
     worker.on('error', (fault) => bury(slot, String(fault)));
@@ -146,7 +149,10 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
     } else {
       const job = slot.job;
       slot.job = undefined;
-      if (message.type === 'done') deaths = 0;
+      if (message.type === 'done') {
+        deaths = 0;
+        slot.spare = message.tensor;
+      }
       if (job) {
         const ranMs = performance.now() - job.startedMs;
         busyMs += ranMs;
@@ -201,7 +207,9 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
       if (!job) return;
       job.startedMs = performance.now();
       slot.job = job;
-      slot.worker.postMessage({ type: 'run', tensor: job.tensor } satisfies ToWorker);
+      const tensor = copyInto(slot.spare, job.tensor);
+      slot.spare = undefined;
+      slot.worker.postMessage({ type: 'run', tensor } satisfies ToWorker, [tensor.data.buffer as ArrayBuffer]);
     }
   }
 
@@ -296,4 +304,11 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
       await Promise.all(ends);
     },
   };
+}
+
+/** The tensor in memory that may be transferred; the spare one's where there is one. All tensors of a pool are of one size. */
+function copyInto(spare: Tensor | undefined, tensor: Tensor): Tensor {
+  if (spare === undefined) return { ...tensor, data: tensor.data.slice() };
+  spare.data.set(tensor.data);
+  return spare;
 }

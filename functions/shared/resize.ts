@@ -83,18 +83,21 @@ export function planFilter({ source, resized, offset, crop }: Axis, kernel: Kern
   const starts = new Int32Array(crop);
   const counts = new Int32Array(crop);
   const weights = new Int32Array(crop * stride);
+  const shares = new Float64Array(stride);
   for (let i = 0; i < crop; i++) {
     const center = (offset + i + 0.5) * scale;
     const start = Math.max(0, Math.trunc(center - reach + 0.5));
     const end = Math.min(source, Math.trunc(center + reach + 0.5));
-    const shares = Array.from({ length: end - start }, (_, k) =>
-      curve.share(Math.abs(start + k - center + 0.5) / unit),
-    );
-    const sum = shares.reduce((total, share) => total + share, 0);
-    weights.set(
-      shares.map((share) => Math.trunc((share / sum) * one + Math.sign(share) / 2)),
-      i * stride,
-    );
+    let sum = 0;
+    for (let k = 0; k < end - start; k++) {
+      const share = curve.share(Math.abs(start + k - center + 0.5) / unit);
+      shares[k] = share;
+      sum += share;
+    }
+    for (let k = 0; k < end - start; k++) {
+      const share = shares[k] as number;
+      weights[i * stride + k] = Math.trunc((share / sum) * one + Math.sign(share) / 2);
+    }
     starts[i] = start;
     counts[i] = end - start;
   }

@@ -49,12 +49,16 @@ export function toTensor(pixels: TensorPixels, recipe: TensorRecipe): Tensor {
 
 /** What each of the 256 values of each channel becomes; one channel after the other. */
 function valueTable({ elementType, mean, std, lookup }: TensorRecipe): Float64Array {
-  return Float64Array.from({ length: channels * 256 }, (_, i) => {
+  const table = new Float64Array(channels * 256);
+  for (let i = 0; i < table.length; i++) {
     const channel = i >> 8;
     const value = i & 255;
-    if (elementType === 'uint8') return lookup?.[channel]?.[value] ?? value;
-    return (value / 255 - (mean?.[channel] ?? 0)) / (std?.[channel] ?? 1);
-  });
+    table[i] =
+      elementType === 'uint8'
+        ? (lookup?.[channel]?.[value] ?? value)
+        : (value / 255 - (mean?.[channel] ?? 0)) / (std?.[channel] ?? 1);
+  }
+  return table;
 }
 
 /** The generated image of a model card's golden case: `side` x `side`, byte i is (167 i + 59 floor(i / 64)) mod 256. */

@@ -14,11 +14,14 @@ export interface Prediction {
 /** The `count` best predictions by falling score; of equal scores the lower index comes first. */
 export function topPredictions(logits: Float32Array, labels: readonly Label[], count: number): readonly Prediction[] {
   const highest = logits.reduce((max, logit) => Math.max(max, logit), Number.NEGATIVE_INFINITY);
-  const weights = Array.from(logits, (logit) => Math.exp(logit - highest));
-  const sum = weights.reduce((total, weight) => total + weight, 0);
+  const weights = new Float64Array(logits.length);
+  let sum = 0;
+  for (const index of weights.keys()) {
+    const weight = Math.exp((logits[index] as number) - highest);
+    weights[index] = weight;
+    sum += weight;
+  }
   const score = (index: number) => (weights[index] as number) / sum;
-  return [...weights.keys()]
-    .sort((one, other) => score(other) - score(one) || one - other)
-    .slice(0, count)
-    .map((index) => ({ index, ...(labels[index] as Label), score: score(index) }));
+  const indices = [...weights.keys()].sort((one, other) => score(other) - score(one) || one - other).slice(0, count);
+  return indices.map((index) => ({ index, ...(labels[index] as Label), score: score(index) }));
 }

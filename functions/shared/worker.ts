@@ -30,9 +30,11 @@ function serve(model: Model, modelMs: number): void {
     }
     const startedMs = performance.now();
     try {
-      const logits = await model.run(message.tensor);
+      const { tensor } = message;
+      const logits = await model.run(tensor);
       const modelMs = performance.now() - startedMs;
-      send({ type: 'done', logits, modelMs }, [logits.buffer as ArrayBuffer]);
+      const buffers = [logits.buffer as ArrayBuffer, tensor.data.buffer as ArrayBuffer];
+      send({ type: 'done', logits, modelMs, tensor }, buffers);
     } catch (fault) {
       send({ type: 'raised', error: String(fault) });
     }

@@ -21,7 +21,7 @@ if (workerData.path === 'refuse') {
       return;
     }
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, command);
-    parentPort.postMessage({ type: 'done', logits: Float32Array.of(command), modelMs: command });
+    parentPort.postMessage({ type: 'done', logits: Float32Array.of(command), modelMs: command, tensor });
   });
   parentPort.postMessage({ type: 'ready', modelMs: 7 });
 }
