@@ -5,12 +5,12 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { functionCommand, memoryVariables } from '../functions/launch.ts';
 import { ensureNginx, NginxError } from './install.ts';
 import { localSettings, renderIngress, templatePath } from './render.ts';
 import { type Program, type Supervised, supervise } from './supervise.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const serve = fileURLToPath(new URL('../functions/serve.js', import.meta.url));
 
 // Loading a model takes under a second; who is not ready by then, on a slow disk, never will be.
 const readyWithinMs = 60_000;
@@ -90,8 +90,12 @@ async function startStack(): Promise<void> {
 }
 
 function functionProgram(name: 'primary' | 'fallback', port: number): Program {
-  const env = { MODELS_DIR: join(root, 'models'), ...process.env, FUNCTION_TARGET: name, PORT: String(port) };
-  return { name, command: [process.execPath, serve], env };
+  const defaults = { MODELS_DIR: join(root, 'models'), ...memoryVariables };
+  return {
+    name,
+    command: functionCommand(name),
+    env: { ...defaults, ...process.env, FUNCTION_TARGET: name, PORT: String(port) },
+  };
 }
 
 // nginx first: what it has accepted is answered, so the functions stay until it is done.

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
+import { functionCommand, memoryVariables } from '../functions/launch.ts';
 import { freePort } from './port.ts';
 import { residentMib } from './proc.ts';
 import { machine, print, table } from './report.ts';
@@ -24,7 +24,6 @@ const [width, height] = [7300, 5479];
 
 type Image = Uint8Array<ArrayBuffer>;
 
-const serve = fileURLToPath(new URL('../functions/serve.js', import.meta.url));
 const photos = [1, 2, 3].map((n) => readFileSync(`tests/images/test_image_${n}.jpg`));
 
 /** One picture of 40 megapixels in every form that costs a decoder memory and fits an upload. */
@@ -80,8 +79,9 @@ async function measure(target: 'primary' | 'fallback', largest: readonly Image[]
     WORKERS: String(workersOf[target]),
     LOG_LEVEL: 'silent',
   };
-  const child = spawn(process.execPath, [serve], {
-    env: { ...process.env, ...variables },
+  const [program, ...args] = functionCommand(target);
+  const child = spawn(program, args, {
+    env: { ...memoryVariables, ...process.env, ...variables },
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   const pid = child.pid as number;

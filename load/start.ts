@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { functionCommand, memoryVariables } from '../functions/launch.ts';
 import { freePort } from './port.ts';
 import { machine, median, print, table } from './report.ts';
 
@@ -12,7 +12,6 @@ const runs = 11;
 /** How often a client knocks: what a measured time may be too long by. */
 const pollMs = 5;
 
-const serve = fileURLToPath(new URL('../functions/serve.js', import.meta.url));
 const photo = readFileSync('tests/images/test_image_1.jpg');
 const headers = { 'content-type': 'image/jpeg' };
 
@@ -26,11 +25,13 @@ interface Start {
 }
 
 /** Starts a function as its container does and asks until it answers, as a request that waits in front of it does. */
-async function start(target: string): Promise<Start> {
+async function start(target: 'primary' | 'fallback'): Promise<Start> {
   const port = await freePort();
-  const env = { ...process.env, FUNCTION_TARGET: target, PORT: String(port), LOG_LEVEL: 'silent' };
+  const variables = { FUNCTION_TARGET: target, PORT: String(port), LOG_LEVEL: 'silent' };
+  const env = { ...memoryVariables, ...process.env, ...variables };
+  const [program, ...args] = functionCommand(target);
   const startedMs = performance.now();
-  const child = spawn(process.execPath, [serve], { env, stdio: ['ignore', 'inherit', 'inherit'] });
+  const child = spawn(program, args, { env, stdio: ['ignore', 'inherit', 'inherit'] });
   const sinceMs = () => performance.now() - startedMs;
   let listeningMs: number | undefined;
   let answer: { model: string } | undefined;
@@ -54,7 +55,7 @@ async function start(target: string): Promise<Start> {
 print(machine());
 const starts: Record<string, Start[]> = { fallback: [], primary: [] };
 for (let run = -1; run < runs; run += 1) {
-  for (const target of ['fallback', 'primary']) {
+  for (const target of ['fallback', 'primary'] as const) {
     const measured = await start(target);
     if (run >= 0) starts[target]?.push(measured); // the first brings the files into memory
   }

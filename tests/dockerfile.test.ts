@@ -16,6 +16,7 @@ import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { functionCommand, memoryVariables } from '../functions/launch.ts';
 import { embeddedModels, loadBoot } from '../functions/shared/config.ts';
 
 const compiled = fileURLToPath(new URL('..', import.meta.url));
@@ -174,7 +175,7 @@ describe.each(images)('the image %s', (name, instructions) => {
   });
 });
 
-describe.each(['primary', 'fallback'])('the image %s', (target) => {
+describe.each(['primary', 'fallback'] as const)('the image %s', (target) => {
   const instructions = imageOf(functions, target);
   const env = envOf(instructions);
   const copies = valuesOf(instructions, 'COPY').map((rest) => rest.split(' ').at(-1) as string);
@@ -200,10 +201,19 @@ describe.each(['primary', 'fallback'])('the image %s', (target) => {
   });
 
   it('starts a file that the compiler makes', () => {
-    const [, script] = JSON.parse(String(valuesOf(instructions, 'ENTRYPOINT')[0]));
+    const script = JSON.parse(String(valuesOf(instructions, 'ENTRYPOINT')[0])).at(-1);
 
     expect(copies).toContain(dirname(script));
     expect(existsSync(script.replace('dist/', compiled))).toBe(true);
+  });
+
+  it('starts it as everyone does who starts a function, and fills its compile cache with the same flags', () => {
+    const [, ...args] = functionCommand(target).map((arg) => arg.replace(compiled, 'dist/'));
+    const [made = ''] = valuesOf(imageOf(functions, `${target}-warm`), 'RUN');
+
+    expect(JSON.parse(String(valuesOf(instructions, 'ENTRYPOINT')[0]))).toEqual(['node', ...args]);
+    expect(JSON.parse(made).slice(0, args.length)).toEqual(['node', ...args.slice(0, -1)]);
+    expect(env).toMatchObject(memoryVariables);
   });
 
   it('finds node where distroless has it, and where the official images have it', () => {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { functionCommand, memoryVariables } from '../functions/launch.ts';
 import { freePort } from '../load/port.ts';
 
 jest.setTimeout(60_000);
@@ -168,6 +169,11 @@ describe('npm start', () => {
     await says(/"answers":"200"/);
 
     const [primary, fallback] = programs(running, 'serve.js');
+    expect(readProc(`${primary}`, 'cmdline').split('\0')).toEqual([...functionCommand('primary'), '']);
+    expect(readProc(`${fallback}`, 'cmdline').split('\0')).toEqual([...functionCommand('fallback'), '']);
+    expect(readProc(`${primary}`, 'environ').split('\0')).toEqual(
+      expect.arrayContaining(Object.entries(memoryVariables).map(([name, value]) => `${name}=${value}`)),
+    );
     process.kill(primary as number, 'SIGKILL');
     expect(await classify(port)).toMatch(/primary|fallback/);
     await says(/primary ended \(SIGKILL\), starts again in 250 ms/);

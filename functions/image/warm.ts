@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-// A step of the image's build: node warm.js PHOTO CACHE
-// Starts the function of the environment, waits until all of its models have passed their golden case, lets it classify the
-// photo, and stops it. A chosen model whose folder is not there may be missing, one that is refused may not. What V8 has compiled on the way lies in CACHE then, for anyone to read and nobody to write.
+// A step of the image's build: node [FLAGS] warm.js PHOTO CACHE
+// Starts the function of the environment with the same flags, which a cache must agree with, waits until all of its models have
+// passed their golden case, lets it classify the photo, and stops it. A chosen model whose folder is not there may be missing, one
+// that is refused may not. What V8 has compiled on the way lies in CACHE then, for anyone to read and nobody to write.
 
 // V8 leaves these two out of what a cache must agree with; with them two builds give the same bytes.
 const reproducible = ['--predictable', '--random-seed=1'];
@@ -16,7 +17,7 @@ const readyWithinMs = 120_000;
 
 const [photo, cache] = process.argv.slice(2) as [string, string];
 mkdirSync(cache);
-const served = spawn(process.execPath, [...reproducible, 'dist/functions/serve.js'], {
+const served = spawn(process.execPath, [...process.execArgv, ...reproducible, 'dist/functions/serve.js'], {
   env: { ...process.env, PORT: '0', WORKERS: '1', NODE_COMPILE_CACHE: cache },
   stdio: ['ignore', 'pipe', 'inherit'],
 });

@@ -1,9 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-
-const serve = fileURLToPath(new URL('../../functions/serve.js', import.meta.url));
+import { functionCommand, memoryVariables } from '../../functions/launch.ts';
 
 export interface RunningFunction {
   readonly url: string;
@@ -26,9 +24,9 @@ export async function startFunction(
   env: NodeJS.ProcessEnv = {},
   through: readonly string[] = [],
 ): Promise<RunningFunction> {
-  const [program = '', ...args] = [...through, process.execPath, serve];
+  const [program = '', ...args] = [...through, ...functionCommand(target)];
   const child = spawn(program, args, {
-    env: { PATH: process.env.PATH, FUNCTION_TARGET: target, PORT: '0', LOG_LEVEL: 'debug', ...env },
+    env: { ...memoryVariables, PATH: process.env.PATH, FUNCTION_TARGET: target, PORT: '0', LOG_LEVEL: 'debug', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const ended = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | string);
