@@ -173,9 +173,14 @@ class Optimize:
 class Compare:
     """When `models compare` lets a challenger be released."""
 
+    least_images: int = _whole(1, 1_000_000)
     least_images_per_class: int = _whole(1, 100_000)
     most_accuracy_loss_points: float = _number(0, 100)
     confidence: float = _number(0.5, 0.999)
+    least_share_of_added: float = _number(0, 1)
+    """Top-1 on classes that only the challenger knows, as a share of its top-1 on the others."""
+    most_latency_ratio: float = _number(1, 100)
+    """The challenger's median run by the champion's."""
 
 
 @dataclass(frozen=True, kw_only=True)

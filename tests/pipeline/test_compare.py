@@ -7,6 +7,7 @@ import json
 import tempfile
 import unittest
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -19,12 +20,12 @@ from pipeline.__main__ import main
 from pipeline.compare import Answers, ClassChange, Confusion, Model
 from pipeline.faults import Fault
 from pipeline.intervals import paired
-from pipeline.recipe import Compare
+from pipeline.recipe import read_recipe
 from pipeline.restore import golden_input
 
 RED, GREEN, BLUE = "n00000001", "n00000002", "n00000003"
 LABELS = {RED: "red", GREEN: "green", BLUE: "blue & more"}
-RULES = Compare(least_images_per_class=5, most_accuracy_loss_points=0.5, confidence=0.95)
+RULES = read_recipe(compare.DEFAULT_RECIPE).compare
 INPUT = {
     "name": "image",
     "elementType": "float32",
@@ -97,6 +98,14 @@ class ReportTest(unittest.TestCase):
                 self.assertEqual(found.released, released)
                 self.assertEqual([rule.name for rule in found.rules if not rule.passed], [] if released else ["added"])
 
+    def test_how_well_a_new_class_must_be_known_is_the_recipes_to_say(self) -> None:
+        old = model("1", {RED: "red", GREEN: "green"})
+        rows = {RED: [(RED, RED)] * 100, BLUE: [(RED, BLUE)] * 5 + [(RED, RED)] * 5}
+        for share, released in ((0.49, True), (0.5, True), (0.51, False)):
+            rules = replace(RULES, least_share_of_added=share)
+            with self.subTest(share=share):
+                self.assertEqual(compare.report(old, model("2"), answers(rows), (1, 1), rules).released, released)
+
     def test_a_new_class_of_too_few_images_is_not_judged(self) -> None:
         old = model("1", {RED: "red", GREEN: "green"})
         for images, judged in ((4, False), (5, True), (6, True)):
@@ -116,11 +125,11 @@ class RulesTest(unittest.TestCase):
     def judged(self, **changes: object) -> list[str]:
         """Names of the rules that are not met, all others at their limits."""
         given = {
-            "images": compare.LEAST_IMAGES,
+            "images": RULES.least_images,
             "difference": paired(0, 1, 200),
             "classes": [],
             "dropped": [],
-            "latency_ratio": compare.MOST_LATENCY_RATIO,
+            "latency_ratio": RULES.most_latency_ratio,
             **changes,
         }
         return [rule.name for rule in compare.judge(**given, rules=RULES) if not rule.passed]
@@ -129,8 +138,8 @@ class RulesTest(unittest.TestCase):
         self.assertEqual(self.judged(), [])
 
     def test_one_image_too_few_and_one_more(self) -> None:
-        self.assertEqual(self.judged(images=compare.LEAST_IMAGES - 1), ["images"])
-        self.assertEqual(self.judged(images=compare.LEAST_IMAGES + 1), [])
+        self.assertEqual(self.judged(images=RULES.least_images - 1), ["images"])
+        self.assertEqual(self.judged(images=RULES.least_images + 1), [])
 
     def test_a_loss_above_the_allowed_points_fails_and_one_below_passes(self) -> None:
         self.assertEqual(self.judged(difference=paired(0, 1, 199)), ["accuracy"])
@@ -140,7 +149,7 @@ class RulesTest(unittest.TestCase):
         self.assertEqual(self.judged(difference=paired(50, 0, 200)), [])
 
     def test_a_run_that_takes_longer_than_allowed_fails(self) -> None:
-        self.assertEqual(self.judged(latency_ratio=compare.MOST_LATENCY_RATIO + 0.01), ["latency"])
+        self.assertEqual(self.judged(latency_ratio=RULES.most_latency_ratio + 0.01), ["latency"])
 
     def test_a_class_that_was_dropped_fails(self) -> None:
         self.assertEqual(self.judged(dropped=[RED]), ["dropped"])
@@ -158,7 +167,7 @@ class RulesTest(unittest.TestCase):
         self.assertEqual(self.judged(classes=[changed(7), changed(0)]), ["classes"])
 
     def test_a_class_of_too_few_images_is_not_judged(self) -> None:
-        rules = Compare(least_images_per_class=10, most_accuracy_loss_points=0.5, confidence=0.95)
+        rules = replace(RULES, least_images_per_class=10)
         for images, failed in ((9, []), (10, ["classes"]), (11, ["classes"])):
             rows = {RED: [(RED, BLUE)] * images}
             classes = compare.class_changes(answers(rows), LABELS)
@@ -268,11 +277,14 @@ class CommandTest(unittest.TestCase):
 
     def run_command(self, *words: object) -> tuple[int, str, str]:
         out, err = io.StringIO(), io.StringIO()
+        rules_of = compare.rules_of
         # Here the speed is that of the machine that tests, with whatever else it does.
         with (
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
-            mock.patch.object(compare, "MOST_LATENCY_RATIO", 1e9),
+            mock.patch.object(
+                compare, "rules_of", lambda *given: replace(rules_of(*given), most_latency_ratio=1e9)
+            ),
         ):
             status = main(["compare", *map(str, words)])
         return status, out.getvalue(), err.getvalue()
