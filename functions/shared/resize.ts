@@ -31,7 +31,7 @@ export interface Filter {
 
 /**
  * Weights are whole numbers in units of 2^-22, as Pillow's are: 255 times the sum of their amounts, at most 1.3 where some are below
- * zero, stays below 2^31.
+ * zero, stays below 2^31. Sums therefore are `Math.imul` and `| 0`, for which V8 does not look whether they overflow.
  */
 const weightBits = 22;
 const one = 2 ** weightBits;
@@ -128,9 +128,9 @@ function resizeAcross(region: Uint8Array, columns: Filter, height: number): Uint
       const end = x * stride + (counts[x] as number);
       for (let tap = x * stride; tap < end; tap++) {
         const weight = weights[tap] as number;
-        red += weight * (region[from] as number);
-        green += weight * (region[from + 1] as number);
-        blue += weight * (region[from + 2] as number);
+        red = (red + Math.imul(weight, region[from] as number)) | 0;
+        green = (green + Math.imul(weight, region[from + 1] as number)) | 0;
+        blue = (blue + Math.imul(weight, region[from + 2] as number)) | 0;
         from += 3;
       }
       resized[to] = red >> weightBits;
@@ -152,7 +152,7 @@ function resizeDown(region: Uint8Array, rowBytes: number, rows: Filter): Uint8Ar
     for (let k = 0; k < (counts[y] as number); k++) {
       const weight = weights[y * stride + k] as number;
       const from = ((starts[y] as number) + k) * rowBytes;
-      for (let i = 0; i < rowBytes; i++) sums[i] = (sums[i] as number) + weight * (region[from + i] as number);
+      for (let i = 0; i < rowBytes; i++) sums[i] = (sums[i] as number) + Math.imul(weight, region[from + i] as number);
     }
     for (let i = 0; i < rowBytes; i++) resized[y * rowBytes + i] = (sums[i] as number) >> weightBits;
   }
