@@ -27,7 +27,7 @@ const right = {
 const rightHeaders = { 'content-type': 'application/json', 'x-model': 'wide-resnet', 'x-tier': 'primary' };
 
 /** What the driver makes of a server that answers rightly but for the second request. */
-async function drive(second: RequestListener): Promise<readonly Outcome[]> {
+async function drive(second: RequestListener, deadlineMs?: number): Promise<readonly Outcome[]> {
   const server = createServer((request, response) => {
     request.resume().once('end', () => {
       const requestId = String(request.headers['x-request-id']);
@@ -44,7 +44,7 @@ async function drive(second: RequestListener): Promise<readonly Outcome[]> {
     patienceMs: 1500,
   });
   const fromMs = performance.now();
-  driver.send(() => ({ name: 'a photo', bytes: Buffer.from('a photo') }));
+  driver.send(() => ({ name: 'a photo', bytes: Buffer.from('a photo'), ...(deadlineMs && { deadlineMs }) }));
   await sleep(300);
   const outcomes = await driver.outcomes(fromMs - 1000, performance.now());
   driver.stop();
@@ -65,6 +65,16 @@ describe('startDriver', () => {
 
     expect(outcomes.length).toBeGreaterThan(5);
     expect(outcomes.map(({ kind }) => kind)).toEqual(outcomes.map(() => 'answer'));
+  });
+
+  it.each([undefined, 1000])('says what deadline a client has: %s', async (deadlineMs) => {
+    const told: unknown[] = [];
+    await drive((request, response) => {
+      told.push(request.headers['x-deadline-ms']);
+      answerWith({})(request, response);
+    }, deadlineMs);
+
+    expect(told).toEqual([deadlineMs?.toString()]);
   });
 
   const [best, next, ...others] = right.predictions;

@@ -83,14 +83,14 @@ function pidOf(part: string): number {
   return Number(pid);
 }
 
-function post(): Promise<Outcome> {
+function post(headers: Readonly<Record<string, string>> = {}): Promise<Outcome> {
   const startedMs = performance.now();
   const patience = AbortSignal.timeout(45_000); // above all that nginx grants both tiers, 39 s
   const lost = new Promise<never>((_, reject) => {
     patience.addEventListener('abort', () => reject(new Error('no answer')));
   });
   return Promise.race([
-    send(`http://127.0.0.1:${port}`, { headers: { 'content-type': 'image/jpeg' }, body: photo }),
+    send(`http://127.0.0.1:${port}`, { headers: { 'content-type': 'image/jpeg', ...headers }, body: photo }),
     lost,
   ])
     .then(({ status, headers }) => ({
@@ -103,9 +103,12 @@ function post(): Promise<Outcome> {
 }
 
 /** Posts ten times a second while `happening` takes its course; every outcome, once all are known. */
-async function drive(happening: () => Promise<void>): Promise<readonly Outcome[]> {
+async function drive(
+  happening: () => Promise<void>,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<readonly Outcome[]> {
   const outcomes: Promise<Outcome>[] = [];
-  const timer = setInterval(() => outcomes.push(post()), intervalMs);
+  const timer = setInterval(() => outcomes.push(post(headers)), intervalMs);
   try {
     await happening();
   } finally {
@@ -159,6 +162,25 @@ describe('the stack under 10 requests a second', () => {
     expect(outcomes.map(({ tier }) => tier)).toEqual(expect.arrayContaining(['primary', 'fallback']));
     expect(outcomes.at(-1)?.model).toBe('wide-resnet');
     expect(pidOf('FUNCTION_TARGET=primary')).toBe(primary);
+  });
+
+  it('answers clients that wait 2 s within these when the primary hangs', async () => {
+    const primary = pidOf('FUNCTION_TARGET=primary');
+
+    const outcomes = await drive(
+      async () => {
+        await sleep(500);
+        process.kill(primary, 'SIGSTOP');
+        await sleep(3000).finally(() => process.kill(primary, 'SIGCONT'));
+        await sleep(500);
+      },
+      { 'x-deadline-ms': '2000' },
+    );
+
+    report('SIGSTOP of the primary for 3 s, clients that wait 2 s', outcomes);
+    expect(failures(outcomes)).toEqual([]);
+    expect(outcomes.filter(({ ms }) => ms > 2000)).toEqual([]);
+    expect(outcomes.filter(({ tier }) => tier === 'fallback').length).toBeGreaterThan(20);
   });
 
   it('answers nothing but 200 when the fallback is killed', async () => {

@@ -537,6 +537,49 @@ describe('the breaker', () => {
   });
 });
 
+describe('a client with a deadline, before a primary that says nothing', () => {
+  beforeAll(async () => {
+    await start({ shorten: { 'fail_timeout=5s': 'fail_timeout=1s' } });
+  });
+  afterAll(stop);
+
+  const ask = (deadlineMs: number, body = photo): Promise<Answer> =>
+    send(nginx.origin, { body, headers: { 'x-deadline-ms': String(deadlineMs), 'x-request-id': `in-${deadlineMs}` } });
+
+  it.each([
+    [500, 450],
+    [999, 450],
+    [1000, 900],
+    [2999, 900],
+    [3000, 2500],
+  ])('of %i ms is moved to the fallback after %i', async (deadlineMs, movedMs) => {
+    primary.behave({ kind: 'silent' });
+
+    const answered = await ask(deadlineMs);
+
+    expect(answered).toMatchObject({ status: 200, headers: { 'x-tier': 'fallback' } });
+    const line = await nginx.accessLine(`in-${deadlineMs}`);
+    expect(line).toMatchObject({ answers: '404, 200' });
+    const [spent] = String(line.times).split(',').map(Number);
+    expect(spent).toBeGreaterThanOrEqual(movedMs / 1000 - 0.002);
+    expect(spent).toBeLessThan(deadlineMs / 1000);
+  });
+
+  it('does not open the breaker for everybody else', async () => {
+    primary.behave({ kind: 'silent' });
+    await Promise.all(Array.from({ length: 5 }, () => ask(600)));
+    primary.behave(answer(200));
+
+    expect((await send(nginx.origin, { body: photo })).headers['x-tier']).toBe('primary');
+  });
+
+  it('is moved in time with the largest upload, too, of which the primary reads nothing', async () => {
+    primary.behave({ kind: 'unread' });
+
+    expect((await ask(1000, randomBytes(10 * megabyte))).headers['x-tier']).toBe('fallback');
+  });
+});
+
 describe("the ingress' own answers", () => {
   beforeAll(async () => {
     await start({ shorten: hasty });
@@ -699,15 +742,35 @@ describe('what the tiers are told', () => {
   });
 
   it.each([
-    [undefined, '29000'],
-    ['4000', '4000'],
-  ])('the client whose X-Deadline-Ms is %s waits %s ms in all, as the fallback is told', async (named, told) => {
+    [undefined, undefined, '29000'],
+    ['0', '0', '0'],
+    ['499', '499', '499'],
+    ['500', '400', '500'],
+    ['999', '400', '999'],
+    ['1000', '850', '1000'],
+    ['2999', '850', '2999'],
+    ['3000', '2400', '3000'],
+    ['9999', '2400', '9999'],
+    ['10000', '7500', '10000'],
+    ['30000', '7500', '30000'],
+    ['30001', '30001', '30001'],
+    ['1e3', '1e3', '1e3'],
+    ['../1000 x', '../1000 x', '../1000 x'],
+  ])('of a deadline of %s: the primary may spend %s, the fallback what is left of %s', async (named, share, whole) => {
     primary.behave(deadline); // moves on without a word to the breaker
+    const headers: Record<string, string> = named === undefined ? {} : { 'x-deadline-ms': named };
 
-    await send(nginx.origin, { body: photo, headers: named === undefined ? {} : { 'x-deadline-ms': named } });
+    await send(nginx.origin, { path: '/classify?top=3', body: photo, headers });
 
-    expect(primary.received[0]?.headers['x-deadline-ms']).toBe(named);
-    expect(fallback.received[0]?.headers['x-deadline-ms']).toBe(told);
+    expect(primary.received).toMatchObject([{ url: '/classify?top=3' }]);
+    expect(primary.received[0]?.headers['x-deadline-ms']).toBe(share);
+    expect(fallback.received).toMatchObject([{ url: '/classify?top=3', headers: { 'x-deadline-ms': whole } }]);
+  });
+
+  it('the whole deadline, where no other tier stands by', async () => {
+    await send(nginx.origin, { body: photo, headers: { prefer: 'handling=strict', 'x-deadline-ms': '1000' } });
+
+    expect(primary.received).toMatchObject([{ url: '/classify', headers: { 'x-deadline-ms': '1000' } }]);
   });
 
   it('who the client is, whatever it claims', async () => {

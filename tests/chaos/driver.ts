@@ -75,7 +75,7 @@ export function startDriver({ origin, perSecond, versions, patienceMs = 45_000 }
     const patience = new AbortController();
     const timer = setTimeout(() => patience.abort(), patienceMs);
     open.add(patience);
-    const verdict = await ask(origin, photo.bytes, requestId, patience.signal).then(
+    const verdict = await ask(origin, photo, requestId, patience.signal).then(
       (heard) => judge(photo, requestId, heard),
       (fault: NodeJS.ErrnoException) => ({ ...nothing, ...lossOf(fault, patience.signal) }),
     );
@@ -140,9 +140,15 @@ interface Heard {
 }
 
 /** One upload on a connection of its own: a kept one may be closed by the other side at any moment, which is no fault. */
-function ask(origin: string, body: Buffer, requestId: string, signal: AbortSignal): Promise<Heard> {
+function ask(origin: string, photo: Photo, requestId: string, signal: AbortSignal): Promise<Heard> {
   return new Promise((resolve, reject) => {
-    const headers = { 'content-type': 'image/jpeg', 'content-length': body.length, 'x-request-id': requestId };
+    const { bytes, deadlineMs } = photo;
+    const headers = {
+      'content-type': 'image/jpeg',
+      'content-length': bytes.length,
+      'x-request-id': requestId,
+      ...(deadlineMs !== undefined && { 'x-deadline-ms': deadlineMs }),
+    };
     const outgoing = request(`${origin}/classify`, { method: 'POST', agent: false, headers, signal });
     outgoing.once('error', reject);
     outgoing.once('response', (response) => {
@@ -153,7 +159,7 @@ function ask(origin: string, body: Buffer, requestId: string, signal: AbortSigna
       response.once('error', reject);
       response.once('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, text }));
     });
-    outgoing.end(body);
+    outgoing.end(bytes);
   });
 }
 

@@ -34,10 +34,14 @@ export async function pause({ signal }: Stage, ms: number): Promise<void> {
 }
 
 /** Sends the usual: different photos, one of forty so large that nginx writes it to its disk. */
-export function sendUsual({ driver, photos }: Pick<Stage, 'driver' | 'photos'>, largeEvery = 40): void {
+export function sendUsual(
+  { driver, photos }: Pick<Stage, 'driver' | 'photos'>,
+  { largeEvery = 40, deadlineMs }: { readonly largeEvery?: number; readonly deadlineMs?: number } = {},
+): void {
   driver.send((n) => {
     const calm = photos.calm[n % photos.calm.length] as (typeof photos.calm)[number];
-    return n % largeEvery === largeEvery - 1 ? photos.large : calm;
+    const photo = n % largeEvery === largeEvery - 1 ? photos.large : calm;
+    return deadlineMs === undefined ? photo : { ...photo, deadlineMs };
   });
 }
 

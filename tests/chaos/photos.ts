@@ -8,6 +8,8 @@ const sharp: typeof SharpModule = createRequire(import.meta.url)('sharp');
 export interface Photo {
   readonly name: string;
   readonly bytes: Buffer;
+  /** What its client says in X-Deadline-Ms. */
+  readonly deadlineMs?: number;
 }
 
 /**

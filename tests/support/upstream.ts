@@ -14,6 +14,8 @@ export type Behavior =
   /** Answers before the body is read; then reads on, or closes with the rest unread. */
   | { readonly kind: 'early'; readonly status: number; readonly after: 'reads on' | 'closes' }
   | { readonly kind: 'silent' }
+  /** Reads the headers and nothing of the body, as a process that has stopped. */
+  | { readonly kind: 'unread' }
   /** Ends the connection with RST: on the request's headers, or when its body is there. */
   | { readonly kind: 'reset'; readonly when: 'before body' | 'after body' }
   /** Sends half of an answer, then ends the connection. */
@@ -57,6 +59,7 @@ export async function startUpstream(name: string): Promise<Upstream> {
   const server = createServer((request, response) => {
     const now = behavior;
     if (now.kind === 'early') return answerEarly(request, response, now);
+    if (now.kind === 'unread') return void received.push(record(request, []));
     if (now.kind === 'reset' && now.when === 'before body') {
       received.push(record(request, []));
       return void request.socket.resetAndDestroy();

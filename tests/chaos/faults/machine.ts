@@ -129,7 +129,7 @@ const diskFull: Fault = {
   async strike(stage) {
     const uncover = coverWithTinyDisk(join(stage.stack.runDir, 'body'));
     try {
-      sendUsual(stage, 4);
+      sendUsual(stage, { largeEvery: 4 });
       await pause(stage, limitedMs);
     } finally {
       sendUsual(stage);

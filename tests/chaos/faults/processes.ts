@@ -1,4 +1,4 @@
-import { evaluate, type Fault, hang, pause, type Stage, untilReady, untilReplaced } from '../fault.ts';
+import { evaluate, type Fault, hang, pause, type Stage, sendUsual, untilReady, untilReplaced } from '../fault.ts';
 import type { FunctionName, ProgramName } from '../stack.ts';
 import { signalProcess } from '../stack.ts';
 
@@ -29,6 +29,20 @@ function hung(names: readonly FunctionName[], ms: number, allows: Fault['allows'
     strike: (stage) => hang(stage, names, ms),
   };
 }
+
+const hungBeforeHurried: Fault = {
+  name: 'primary hangs 9 s, clients wait 1 s',
+  does: 'SIGSTOP, 9 s later SIGCONT, while every request says X-Deadline-Ms: 1000',
+  allows: 'none',
+  async strike(stage) {
+    sendUsual(stage, { deadlineMs: 1000 });
+    try {
+      await hang(stage, ['primary'], 9000);
+    } finally {
+      sendUsual(stage);
+    }
+  },
+};
 
 /** SIGTERM, and wait until its successor can answer, as a rollout does. */
 async function replace(stage: Stage, name: FunctionName): Promise<void> {
@@ -193,6 +207,7 @@ export const processFaults = {
   primaryHung5: hung(['primary'], 5000),
   primaryHung9: hung(['primary'], 9000),
   primaryHung20: hung(['primary'], 20_000),
+  hungBeforeHurried,
   stutters,
   fallbackKilled: killed('fallback'),
   fallbackHung2: hung(['fallback'], 2000),
