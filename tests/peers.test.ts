@@ -137,7 +137,7 @@ describe('drawChart', () => {
   it('ends every line at its name and escapes it', () => {
     const svg = drawChart({
       title: 'a < b',
-      subtitle: '',
+      subtitle: ['first line', 'second line'],
       xTitle: '',
       xTicks: [0, 1],
       yTicks: [
@@ -149,6 +149,7 @@ describe('drawChart', () => {
     });
 
     expect(svg).toContain('a &lt; b');
+    expect(svg).toMatch(/y="60"[^>]*>first line<.*\n.*y="78"[^>]*>second line</);
     expect(svg).toContain('>R &amp; D</text>');
     expect(svg).not.toContain('NaN');
   });
@@ -159,12 +160,24 @@ describe('npm run peers', () => {
     [['--bogus'], /^Unknown option '--bogus'/],
     [['--seconds', '0'], /^Expected a number above 0 for --seconds but received 0\n$/],
     [['--repeats', 'many'], /^Expected a number above 0 for --repeats but received many\n$/],
+    [['--points', '3,4'], /^Expected one of 1, 2, 8, .*, 3 for --points but received 4\n$/],
     [['--only', 'nobody'], /^Expected one of understudy, .* for --only but received nobody\n$/],
   ])('ends with one sentence for %p', (options, message) => {
     const { status, stdout, stderr } = runProgram(run, ...options);
 
     expect(stderr).toMatch(message);
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+  });
+
+  it.each([
+    [['closed,open', '1,3'], 2 * 3], // a point of each, three runs
+    [['closed', '8'], 3],
+    [['open,stop', '0.9'], 2 * 3],
+  ])('measures only the points that are asked for: %p', ([scenario = '', points = ''], count) => {
+    const chosen = ['--only', 'fastapi', '--scenario', scenario, '--points', points];
+    const { stdout } = runProgram(run, '--plan', '--results', '/nowhere', ...chosen);
+
+    expect(stdout).toContain(`${count} of ${count} measurements`);
   });
 
   it('tells its options', () => {

@@ -14,7 +14,8 @@ export interface Panel {
 /** What a chart shows: panels side by side with the same axes. */
 export interface Chart {
   readonly title: string;
-  readonly subtitle: string;
+  /** Lines of at most 80 characters: a picture may be one panel wide. */
+  readonly subtitle: readonly string[];
   readonly xTitle: string;
   readonly xTicks: readonly number[];
   readonly yTicks: readonly { readonly at: number; readonly text: string }[];
@@ -43,7 +44,7 @@ export function drawChart(chart: Chart): string {
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="${escapeXml(chart.title)}" font-family="system-ui, 'Segoe UI', Helvetica, Arial, 'DejaVu Sans', sans-serif">
 <rect width="100%" height="100%" fill="#ffffff"/>
 ${text(20, 38, chart.title, { size: 22, weight: 600 })}
-${text(20, 62, chart.subtitle, { size: 14, color: faintColor })}
+${chart.subtitle.map((line, index) => text(20, 60 + index * lineHeight, line, { size: 14, color: faintColor })).join('\n')}
 ${panels.join('\n')}
 </svg>
 `;
@@ -67,7 +68,7 @@ function drawPanel(chart: Chart, { title, lines }: Panel, left: number): string 
   const marked = chart.level
     ? [
         `<path d="M${left} ${num(y(chart.level.at))}h${plotWidth}" stroke="${faintColor}" stroke-dasharray="3 4"/>`,
-        text(left + 6, y(chart.level.at) - 6, chart.level.text, { color: faintColor, size: 12 }),
+        `<g paint-order="stroke" stroke="#ffffff" stroke-width="4">${text(left + 6, y(chart.level.at) - 6, chart.level.text, { color: faintColor, size: 12 })}</g>`,
       ]
     : [];
   const ends = lines.flatMap((line) => {
@@ -96,8 +97,8 @@ function drawPanel(chart: Chart, { title, lines }: Panel, left: number): string 
     ...grid,
     ...ticks,
     text(left + plotWidth / 2, bottom + 42, chart.xTitle, { anchor: 'middle', color: faintColor }),
-    ...marked,
     ...curves,
+    ...marked,
     ...names,
   ].join('\n');
 }

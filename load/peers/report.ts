@@ -53,8 +53,10 @@ writeFileSync(
   drawChart({
     ...axes,
     title: 'Photos classified within one second',
-    subtitle:
-      'a second, open loop on two cores; medians; what the Wide ResNet cannot take, ours answers with MobileNet',
+    subtitle: [
+      'a second, open loop on two cores; medians;',
+      'what the Wide ResNet cannot take, ours answers with MobileNet',
+    ],
     yTicks: goodTicks.map((at) => ({ at, text: String(at) })),
     isLogarithmic: false,
     ...(capacity === undefined
@@ -68,7 +70,7 @@ writeFileSync(
   drawChart({
     ...axes,
     title: 'How long the slowest answers take',
-    subtitle: '99th percentile of the answers; a client gives up after 10 s; refusals are not answers; medians',
+    subtitle: ['99th percentile of the answers; medians;', 'a client gives up after 10 s; refusals are not answers'],
     yTicks: [
       { at: 30, text: '30 ms' },
       { at: 100, text: '0.1 s' },

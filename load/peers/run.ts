@@ -33,7 +33,18 @@ import {
 } from './client.ts';
 import { badInputs } from './inputs.ts';
 import { drawPhoto, photoSizes } from './photos.ts';
-import { cores, fileOf, type Job, planJobs, type Scenario, type System, scenarios, systems } from './plan.ts';
+import {
+  clientCounts,
+  cores,
+  fileOf,
+  type Job,
+  loadFactors,
+  planJobs,
+  type Scenario,
+  type System,
+  scenarios,
+  systems,
+} from './plan.ts';
 import { cpuSecondsOf, type ProcessTree, startTree } from './processes.ts';
 import type { Faults, Kept, Load, Outcome, Shutdown } from './results.ts';
 
@@ -66,6 +77,7 @@ const help = `npm run peers -- [options]
   --quick             one run of 10 s a point, to see whether everything works here
   --only NAME,...     of ${systems.map(({ name }) => name).join(', ')}
   --scenario NAME,... of ${scenarios.join(', ')}
+  --points N,...      of closed and open: only these numbers of clients and load factors
   --repeats N         3 otherwise
   --seconds N         of an open loop, 60 otherwise
   --capacity N        photos a second, instead of measuring it once
@@ -91,11 +103,12 @@ const chosen = choose(
   systems.map(({ name }) => name),
   args.only,
 );
+const points = choose('--points', [...new Set([...clientCounts, ...loadFactors])].map(String), args.points);
 const jobs = planJobs(
   systems.filter(({ name }) => chosen.includes(name)),
   choose('--scenario', scenarios, args.scenario),
   repeats,
-);
+).filter(({ point }) => point === undefined || points.includes(String(point)));
 const missing = jobs.filter((job) => !existsSync(join(results, fileOf(job))));
 const secondsOf: Readonly<Record<Scenario, number>> = {
   parity: 10,
@@ -161,6 +174,7 @@ function readArguments() {
         quick: { type: 'boolean', default: false },
         only: { type: 'string', multiple: true },
         scenario: { type: 'string', multiple: true },
+        points: { type: 'string', multiple: true },
         repeats: { type: 'string' },
         seconds: { type: 'string' },
         capacity: { type: 'string' },
