@@ -22,8 +22,8 @@ ORIENTATION = 0x0112  # the EXIF tag
 KERNELS = {"linear": InterpolationMode.BILINEAR, "cubic": InterpolationMode.BICUBIC}
 # Shrunk, turned, reduced before, enlarged in both directions or in one, from a single pixel or line.
 BY_BOTH = {
-    "landscape.jpg", "odd.jpg", "wide.jpg", "large.jpg", "large-portrait.webp", "same.png", "small.png", "small-narrow.png",
-    "pixel.png", "line-upright.png", "alpha.png", "orientation-6.jpg",
+    "landscape.jpg", "odd.jpg", "wide.jpg", "medium.jpg", "medium-portrait.webp", "large.jpg", "large-portrait.webp", "same.png",
+    "small.png", "small-narrow.png", "pixel.png", "line-upright.png", "alpha.png", "orientation-6.jpg",
 }  # fmt: skip
 
 
@@ -77,9 +77,12 @@ def pictures():
     yield "odd.jpg", scene(301, 411, 3), photo, 64, 64
     # 171 - 64 = 107: 53.5, rounded to 54; and a crop smaller than the resized image in both directions.
     yield "wide.jpg", scene(320, 120, 4), photo, 64, 48
-    # Over 200,000 pixels in the crop: libvips reduces them first. This one also has to be turned.
-    yield "large.jpg", scene(1000, 760, 5, noise=3.0), {"quality": 70, "exif": turned(6)}, 64, 64
-    yield "large-portrait.webp", scene(700, 900, 6, noise=3.0), {"quality": 70}, 64, 64
+    # This one also has to be turned.
+    yield "medium.jpg", scene(1000, 760, 5, noise=3.0), {"quality": 70, "exif": turned(6)}, 64, 64
+    yield "medium-portrait.webp", scene(700, 900, 6, noise=3.0), {"quality": 70}, 64, 64
+    # Over 1,000,000 pixels in the crop: libvips reduces them first. One and a half as wide and high as that, and a little wider.
+    yield "large.jpg", scene(2000, 1500, 23, noise=1.0), {"quality": 50, "exif": turned(6)}, 64, 64
+    yield "large-portrait.webp", scene(1050, 1400, 24, noise=1.0), {"quality": 60}, 64, 64
     yield "same.png", scene(64, 64, 7), {}, 64, 64
     yield "same-height.png", scene(97, 64, 8), {}, 64, 64
     yield "small.png", scene(40, 30, 9), {}, 64, 64
