@@ -1,0 +1,49 @@
+/** What a JPEG says of itself before its first scan. */
+export interface JpegHeader {
+  /** Whether the end marker follows the first scan. */
+  readonly isComplete: boolean;
+  /** Pixels, where they can be told without a decoder: gray or three channels of 8 bits, and no EXIF, which might turn the image. */
+  readonly size?: { readonly width: number; readonly height: number };
+}
+
+/** Second byte of markers, ITU-T T.81 table B.1; the first one is 0xff, which may be repeated to fill space. */
+const marker = { fill: 0xff, startOfScan: 0xda, app1: 0xe1 };
+/** Baseline, extended and progressive frames; libvips decodes no others but arithmetic ones. */
+const startsOfFrame = [0xc0, 0xc1, 0xc2];
+const endOfImage = Buffer.of(0xff, 0xd9);
+
+/** A marker may begin with any number of fill bytes; ten megabytes of them would hold the event loop for 20 ms. */
+const maxFillers = 1000;
+
+/**
+ * Reads the markers of a JPEG. That it ends is looked for, because rows below the crop are not decoded, so that libvips would not
+ * notice that they are missing. Thumbnails before the scan and films behind do not count.
+ */
+export function readJpegHeader(content: Buffer): JpegHeader {
+  let size: JpegHeader['size'];
+  let mayBeTurned = false;
+  let fillers = 0;
+  let at = 2;
+  while (content[at] === 0xff && at + 4 <= content.length && fillers <= maxFillers) {
+    const code = content[at + 1] as number;
+    if (code === marker.startOfScan) {
+      const isComplete = content.includes(endOfImage, at);
+      return size === undefined || mayBeTurned ? { isComplete } : { isComplete, size };
+    }
+    if (code === marker.app1) mayBeTurned = true;
+    if (startsOfFrame.includes(code)) size ??= readFrameSize(content.subarray(at + 4));
+    if (code === marker.fill) fillers += 1;
+    at += code === marker.fill ? 1 : 2 + content.readUInt16BE(at + 2);
+  }
+  return { isComplete: false };
+}
+
+/** Of a frame header (T.81 B.2.2): bits a channel, height, width, channels. */
+function readFrameSize(frame: Buffer): JpegHeader['size'] {
+  if (frame.length < 6) return undefined;
+  const height = frame.readUInt16BE(1);
+  const width = frame.readUInt16BE(3);
+  // A height of 0 is told after the scan; four channels are ink, which may be inverted.
+  const isPlain = frame[0] === 8 && width > 0 && height > 0 && (frame[5] === 1 || frame[5] === 3);
+  return isPlain ? { width, height } : undefined;
+}

@@ -1,0 +1,86 @@
+import { describe, expect, it } from '@jest/globals';
+import { readJpegHeader } from '../functions/shared/jpeg.ts';
+import { fixture, orientedJpeg } from './support/fixtures.ts';
+
+const start = [0xff, 0xd8];
+const scanAndEnd = [0xff, 0xda, 0, 2, 0x11, 0x22, 0xff, 0xd9];
+
+/** A marker with its payload, whose length counts its own two bytes. */
+function segment(code: number, payload: readonly number[]): readonly number[] {
+  return [0xff, code, 0, payload.length + 2, ...payload];
+}
+
+/** A frame header of 20 x 10 pixels. */
+function frame({ code = 0xc0, bits = 8, height = 10, width = 20, channels = 3 } = {}): readonly number[] {
+  return segment(code, [bits, height >> 8, height & 255, width >> 8, width & 255, channels, 1, 0x11, 0]);
+}
+
+function headerOf(...parts: readonly (readonly number[])[]) {
+  return readJpegHeader(Buffer.from([start, ...parts, scanAndEnd].flat()));
+}
+
+const sizeTold = { isComplete: true, size: { width: 20, height: 10 } };
+const sizeUntold = { isComplete: true };
+
+describe('readJpegHeader', () => {
+  it.each([
+    ['a baseline frame', frame()],
+    ['an extended frame', frame({ code: 0xc1 })],
+    ['a progressive frame', frame({ code: 0xc2 })],
+    ['a gray frame', frame({ channels: 1 })],
+  ])('tells the size of %s', (_what, bytes) => {
+    expect(headerOf(segment(0xe0, [1, 2]), bytes)).toEqual(sizeTold);
+  });
+
+  it.each([
+    ['whose frame is lossless', frame({ code: 0xc3 })],
+    ['whose frame is coded arithmetically', frame({ code: 0xc9 })],
+    ['of 12 bits', frame({ bits: 12 })],
+    ['of four channels', frame({ channels: 4 })],
+    ['of two channels', frame({ channels: 2 })],
+    ['whose height comes later', frame({ height: 0 })],
+    ['of no width', frame({ width: 0 })],
+    ['without a frame', []],
+    ['with Huffman tables only', frame({ code: 0xc4 })],
+    ['with EXIF before the frame', [...segment(0xe1, [69, 120]), ...frame()]],
+    ['with EXIF behind the frame', [...frame(), ...segment(0xe1, [69, 120])]],
+  ])('leaves the size of one %s to the decoder', (_what, bytes) => {
+    expect(headerOf(bytes)).toEqual(sizeUntold);
+  });
+
+  it('takes the largest size', () => {
+    const size = { width: 65_535, height: 65_535 };
+
+    expect(headerOf(frame(size))).toEqual({ isComplete: true, size });
+  });
+
+  it.each([
+    [999, sizeTold],
+    [1000, sizeTold],
+    [1001, { isComplete: false }],
+  ])('reads past %i fill bytes or gives up', (fillers, expected) => {
+    expect(headerOf(new Array<number>(fillers).fill(0xff), frame())).toEqual(expected);
+  });
+
+  it.each([
+    ['nothing', []],
+    ['its start', start],
+    ['half a marker', [...start, 0xff]],
+    ['a marker without its length', [...start, 0xff, 0xc0, 0]],
+    ['a frame cut short', [...start, 0xff, 0xc0, 0, 11, 8, 0, 10]],
+    ['a frame and no scan', [...start, ...frame()]],
+    ['a scan without an end', [...start, ...frame(), 0xff, 0xda, 0, 2, 1, 2, 0xff]],
+    ['a segment that is longer than the rest', [...start, 0xff, 0xe0, 255, 255, 1, ...frame(), ...scanAndEnd]],
+    ['no marker where one must be', [...start, 0x12, 0x34, 0x56, 0x78, ...scanAndEnd]],
+  ])('finds %s incomplete', (_what, bytes) => {
+    expect(readJpegHeader(Buffer.from(bytes)).isComplete).toBe(false);
+  });
+
+  it('agrees with libvips on real files', async () => {
+    expect(readJpegHeader(await fixture('jpeg'))).toEqual({ isComplete: true, size: { width: 96, height: 80 } });
+    expect(readJpegHeader(await fixture('progressiveJpeg')).size).toEqual({ width: 96, height: 80 });
+    expect(readJpegHeader(await fixture('grayJpeg')).size).toEqual({ width: 40, height: 30 });
+    expect(readJpegHeader(await fixture('cmykJpeg'))).toEqual(sizeUntold);
+    expect(readJpegHeader(await orientedJpeg(6))).toEqual(sizeUntold);
+  });
+});
