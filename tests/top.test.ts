@@ -19,6 +19,16 @@ describe('topPredictions', () => {
     expect(first?.score).toBeCloseTo(1, 6);
   });
 
+  it.each([1, 5, 19, 20])('gives the %i best of a thousand, as sorting all of them would', (count) => {
+    const logits = Float32Array.from({ length: 1000 }, (_, i) => (Math.imul(i + 1, 2_654_435_761) >>> 24) / 32); // 256 values: many are equal
+    const many = Array.from(logits, (_, i) => ({ class: `n${i}`, label: `${i}` }));
+    const sorted = [...logits.keys()].sort((a, b) => (logits[b] as number) - (logits[a] as number) || a - b);
+
+    const predictions = topPredictions(logits, many, count);
+
+    expect(predictions.map(({ index }) => index)).toEqual(sorted.slice(0, count));
+  });
+
   it('gives all labels when asked for more', () => {
     expect(topPredictions(new Float32Array(4), labels, 20).map(({ index }) => index)).toEqual([0, 1, 2, 3]);
   });
