@@ -5,7 +5,7 @@ import { listCandidates, verifyFiles } from '../functions/shared/catalog.ts';
 import { disableTelemetry } from '../functions/shared/config.ts';
 import { allowedInstructions } from '../functions/shared/instructions.ts';
 import type { FromWorker, Load, ToWorker } from '../functions/shared/pool.ts';
-import { goldenPixels, toTensor } from '../functions/shared/tensor.ts';
+import { goldenPixels } from '../functions/shared/tensor.ts';
 import { runTool } from './tool.ts';
 
 const usage = `Usage: node dist/models/memory.js --model NAME [options]
@@ -33,11 +33,11 @@ async function measure({ modelsDir, model, variant, workers }: Options): Promise
   }
   verifyFiles(spec);
   const { path, input, output, optimizedBy } = spec;
-  const tensor = toTensor(goldenPixels(input.crop), input);
-  const load: Load = { path, input, output, optimizedBy, golden: { ...spec.golden, tensor }, niceness: 0 };
+  const pixels = goldenPixels(input.crop);
+  const load: Load = { path, input, output, optimizedBy, golden: { ...spec.golden, pixels }, niceness: 0 };
   const started = Array.from({ length: workers }, () => new Worker(workerScript, { workerData: load }));
   try {
-    await Promise.all(started.map((worker) => runRepeatedly(worker, tensor)));
+    await Promise.all(started.map((worker) => runRepeatedly(worker, pixels)));
     const { residentMb, onceMb } = readMemory();
     const who = `${model} ${spec.variant}, ${workers} ${workers === 1 ? 'worker' : 'workers'}`;
     process.stdout.write(`${who}: ${residentMb} MB resident, ${onceMb} MB with each mapped page once\n`);
@@ -48,10 +48,10 @@ async function measure({ modelsDir, model, variant, workers }: Options): Promise
 }
 
 /** Resolves once the worker has loaded its file, proven it and run it `runs` times. */
-function runRepeatedly(worker: Worker, tensor: Load['golden']['tensor']): Promise<void> {
+function runRepeatedly(worker: Worker, pixels: Load['golden']['pixels']): Promise<void> {
   return new Promise((resolve, reject) => {
     let left = runs;
-    const run: ToWorker = { type: 'run', tensor };
+    const run: ToWorker = { type: 'run', pixels };
     worker.on('error', reject);
     worker.on('message', (message: FromWorker) => {
       if (message.type === 'refused' || message.type === 'raised') reject(new Error(message.error));

@@ -3,8 +3,8 @@ import { describe, expect, it } from '@jest/globals';
 import { createBreaker } from '../functions/shared/breaker.ts';
 import type { ModelSpec } from '../functions/shared/catalog.ts';
 import { type Classification, classify, type ModelChain, type Trace } from '../functions/shared/classify.ts';
+import type { Pixels } from '../functions/shared/image.ts';
 import type { Pool, Run } from '../functions/shared/pool.ts';
-import type { Tensor } from '../functions/shared/tensor.ts';
 
 const labels = ['cat', 'dog'].map((label) => ({ class: `n-${label}`, label }));
 const never = new AbortController().signal;
@@ -41,7 +41,7 @@ function chainOf(
     takesMs = 0,
   } = {},
 ) {
-  const runs: { model: string; tensor: Tensor; timeoutMs: number }[] = [];
+  const runs: { model: string; pixels: Pixels; timeoutMs: number }[] = [];
   let decodes = 0;
   const models = ends.map((given, rank) => {
     const {
@@ -53,8 +53,8 @@ function chainOf(
       failures = 0,
     } = 'end' in given ? given : ({ end: given } as Lane);
     const spec = specOf(['wide-resnet', 'mobilenet'][rank] as string, resizes[rank], kernels[rank]);
-    const run = async (tensor: Tensor, timeoutMs: number) => {
-      runs.push({ model: spec.name, tensor, timeoutMs });
+    const run = async (pixels: Pixels, timeoutMs: number) => {
+      runs.push({ model: spec.name, pixels, timeoutMs });
       return end;
     };
     const isReady = () => end.status === 'done' || end.status === 'overload' || end.status === 'timeout';
@@ -115,7 +115,7 @@ describe('classify', () => {
   });
 
   it.each(['error', 'timeout', 'overload', 'warming'] as const)(
-    'answers with the model that stands by, from the same tensor, when the leading one says %s',
+    'answers with the model that stands by, from the same pixels, when the leading one says %s',
     async (status) => {
       const { chain, runs, decodes } = chainOf([{ status, cause: 'told so' }, done]);
       const trace: Trace = { misses: [] };
@@ -124,7 +124,7 @@ describe('classify', () => {
 
       expect(answer).toMatchObject({ model: 'mobilenet', tier: 'primary', degraded: true, reason: status });
       expect(decodes()).toBe(1);
-      expect(runs[0]?.tensor).toBe(runs[1]?.tensor);
+      expect(runs[0]?.pixels).toBe(runs[1]?.pixels);
       expect(trace.misses).toEqual([{ model: 'wide-resnet', status, cause: 'told so' }]);
     },
   );
@@ -140,15 +140,14 @@ describe('classify', () => {
     expect(decodes()).toBe(2);
   });
 
-  it('keeps the tensor for a model that takes the same image, and has none for one that does not', async () => {
+  it('keeps the pixels for a model that takes the same image, and has none for one that does not', async () => {
     const { chain, runs } = chainOf([done, done]);
     const trace: Trace = { misses: [] };
 
     await ask(chain, {}, trace);
 
-    expect(trace.tensorFor?.(specOf('mobilenet'))).toBe(runs[0]?.tensor);
-    expect(trace.tensorFor?.({ ...specOf('mobilenet'), inputKey: 'other' })).toEqual(runs[0]?.tensor);
-    expect(trace.tensorFor?.(specOf('mobilenet', 5))).toBeUndefined();
+    expect(trace.pixelsFor?.(specOf('mobilenet'))).toBe(runs[0]?.pixels);
+    expect(trace.pixelsFor?.(specOf('mobilenet', 5))).toBeUndefined();
   });
 
   it('asks the models that it began with, whatever takes their place meanwhile', async () => {

@@ -5,15 +5,15 @@ import { createPool, type Pool } from '../functions/shared/pool.ts';
 
 const open: Pool[] = [];
 const script = new URL('../../tests/support/fake-worker.js', import.meta.url);
-const blocks = (ms: number) => ({ elementType: 'float32' as const, data: Float32Array.of(ms), dims: [1] });
+const blocks = (ms: number) => ({ data: new Uint8Array(Int32Array.of(ms).buffer), width: 1, height: 1 });
 const raises = blocks(-1);
 const kills = blocks(-2);
 
 function makePool({ path = 'serve', workers = 1, maxQueued = 4, estimate = createEstimate() } = {}): Pool {
-  const golden = { tensor: blocks(0), logits: [0], tolerance: 1 };
+  const golden = { pixels: blocks(0), logits: [0], tolerance: 1 };
   const load = {
     path,
-    input: { name: 'image' },
+    input: { name: 'image', elementType: 'uint8', layout: 'NHWC' } as const,
     output: { name: 'logits' },
     optimizedBy: null,
     golden,
@@ -50,17 +50,17 @@ describe('createPool', () => {
     expect(run).toEqual({ status: 'done', logits: Float32Array.of(5), queueMs: expect.any(Number), modelMs: 5 });
   });
 
-  it('leaves the tensor usable, so that another model can take it', async () => {
+  it('leaves the pixels usable, so that another model can take it', async () => {
     const pool = makePool();
     await pool.start();
-    const tensor = blocks(0);
+    const pixels = blocks(0);
 
-    await pool.run(tensor, 1000);
+    await pool.run(pixels, 1000);
 
-    expect(tensor.data).toHaveLength(1);
+    expect(pixels.data).toHaveLength(4);
   });
 
-  it('gives each run its own tensor, in the memory of the one before', async () => {
+  it('gives each run its own pixels, in the memory of the one before', async () => {
     const pool = makePool();
     await pool.start();
     const values: unknown[] = [];

@@ -49,6 +49,16 @@ describe('toTensor', () => {
     expect(tensor.data).toEqual(Uint8Array.from(expected));
   });
 
+  it('writes into the memory of a former tensor', () => {
+    const recipe = { elementType: 'float32', layout: 'NCHW', mean, std } as const;
+    const former = toTensor({ ...twoPixels, data: new Uint8Array(6) }, recipe);
+
+    const tensor = toTensor(twoPixels, recipe, former);
+
+    expect(tensor.data).toBe(former.data);
+    expect(tensor).toEqual(toTensor(twoPixels, recipe));
+  });
+
   it.each(['float32', 'uint8'] as const)(
     'gives %s data that is neither the pixels nor a part of a longer buffer',
     (elementType) => {

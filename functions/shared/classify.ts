@@ -1,9 +1,8 @@
 import type { Breaker } from './breaker.ts';
 import type { ModelSpec } from './catalog.ts';
-import type { Image } from './image.ts';
+import type { Image, Pixels } from './image.ts';
 import type { Pool, Run } from './pool.ts';
 import { internalDetail, Problem } from './problem.ts';
-import { type Tensor, toTensor } from './tensor.ts';
 import { type Prediction, topPredictions } from './top.ts';
 
 export type Tier = 'primary' | 'fallback';
@@ -72,8 +71,8 @@ export interface Trace {
   decodeMs?: number;
   queueMs?: number;
   modelMs?: number;
-  /** The decoded image as another model's tensor; undefined for one whose image would have to be decoded anew. */
-  tensorFor?: (spec: ModelSpec) => Tensor | undefined;
+  /** The decoded image for another model; undefined for one whose image would have to be decoded anew. */
+  pixelsFor?: (spec: ModelSpec) => Pixels | undefined;
   /** Why models did not answer, for the log. */
   readonly misses: { readonly model: string; readonly status: string; readonly cause: string }[];
 }
@@ -84,9 +83,9 @@ const reserveMs = 250;
 const reserveShare = 0.25;
 
 /**
- * upload → image → tensor → model → top predictions. The image is decoded once, the tensor shared by models that take the
- * same input. A model that would answer too late is not asked; when one raises, overstays or is still loading, the next one
- * answers in its place.
+ * upload → image → tensor → model → top predictions. The image is decoded once for models that take the same; each model's worker
+ * makes its tensor of it. A model that would answer too late is not asked; when one raises, overstays or is still loading, the
+ * next one answers in its place.
  *
  * @throws Problem IMAGE_* | PRIMARY_REQUIRED | STARTING | BUSY | DEADLINE_EXCEEDED | INTERNAL
  */
@@ -103,12 +102,12 @@ export async function classify(
   const misses: Miss[] = [];
 
   for (const [rank, model] of candidates.entries()) {
-    const tensor = await prepare(model.spec);
+    const pixels = await prepare(model.spec);
     const understudy = candidates.slice(rank + 1).find(({ pool }) => pool.isReady());
     const leftMs = deadlineMs - performance.now();
     const spentMs = performance.now() - startedMs;
     const budgetMs = understudy && budgetFor(model, understudy, chain.primaryBudgetMs, spentMs);
-    const run = await runInTime(model, tensor, { leftMs, budgetMs }, strict, signal);
+    const run = await runInTime(model, pixels, { leftMs, budgetMs }, strict, signal);
     if (run.status === 'done') {
       trace.queueMs = (trace.queueMs ?? 0) + run.queueMs;
       trace.modelMs = run.modelMs;
@@ -173,12 +172,12 @@ function budgetFor(model: ServedModel, understudy: ServedModel, budgetMs: number
 /** Runs the model, unless it is taken out or its answer is predicted to come too late. */
 async function runInTime(
   { pool, breaker }: ServedModel,
-  tensor: Tensor,
+  pixels: Pixels,
   { leftMs, budgetMs }: Time,
   strict: boolean,
   signal: AbortSignal,
 ): Promise<Run> {
-  if (!pool.isReady()) return pool.run(tensor, leftMs, signal); // it says why not
+  if (!pool.isReady()) return pool.run(pixels, leftMs, signal); // it says why not
   const hasUnderstudy = budgetMs !== undefined;
   const deadlineMs = hasUnderstudy ? leftMs - Math.min(reserveMs, leftMs * reserveShare) : leftMs;
   const predictedMs = pool.predictMs();
@@ -196,7 +195,7 @@ async function runInTime(
     return { status: 'error', cause: 'taken out after repeated failures' };
   }
   const timeoutMs = hasUnderstudy ? Math.min(deadlineMs, budgetMs) : deadlineMs;
-  const run = await pool.run(tensor, timeoutMs, signal);
+  const run = await pool.run(pixels, timeoutMs, signal);
   breaker.record(verdictOn(run, timeoutMs < deadlineMs));
   return run;
 }
@@ -207,34 +206,28 @@ function verdictOn(run: Run, hadBudget: boolean): 'success' | 'failure' | 'unkno
   return run.status === 'error' || (run.status === 'timeout' && run.overstayed && hadBudget) ? 'failure' : 'unknown';
 }
 
-/** The tensor for a model's input, from an image decoded once for each geometry and converted once for each recipe. */
+/** The pixels for a model's input, decoded once for each geometry. */
 function createPreparation(
   bytes: Uint8Array,
   chain: ModelChain,
   signal: AbortSignal,
   trace: Trace,
-): (spec: ModelSpec) => Promise<Tensor> {
-  const images = new Map<string, DecodedImage>();
-  const tensors = new Map<string, Tensor>();
+): (spec: ModelSpec) => Promise<Pixels> {
+  const known = new Map<string, Pixels>();
   const geometryOf = ({ resize, crop, kernel }: ModelSpec['input']) => `${resize}/${crop}/${kernel}`;
-  trace.tensorFor = ({ input, inputKey }) => {
-    const decoded = images.get(geometryOf(input));
-    return tensors.get(inputKey) ?? (decoded && toTensor(decoded.image.pixels, input));
-  };
-  return async ({ input, inputKey }) => {
-    const known = tensors.get(inputKey);
-    if (known) return known;
-    const startedMs = performance.now();
+  trace.pixelsFor = ({ input }) => known.get(geometryOf(input));
+  return async ({ input }) => {
     const geometry = geometryOf(input);
-    const { image, waitedMs } = images.get(geometry) ?? (await chain.decoder.decode(bytes, input, signal));
-    const tensor = toTensor(image.pixels, input);
-    images.set(geometry, { image, waitedMs: 0 });
-    tensors.set(inputKey, tensor);
+    const already = known.get(geometry);
+    if (already) return already;
+    const startedMs = performance.now();
+    const { image, waitedMs } = await chain.decoder.decode(bytes, input, signal);
+    known.set(geometry, image.pixels);
     trace.queueMs = (trace.queueMs ?? 0) + waitedMs;
     trace.decodeMs = (trace.decodeMs ?? 0) + performance.now() - startedMs - waitedMs;
     trace.sourceWidth = image.sourceWidth;
     trace.sourceHeight = image.sourceHeight;
-    return tensor;
+    return image.pixels;
   };
 }
 

@@ -1,25 +1,25 @@
 import { Worker } from 'node:worker_threads';
 import type { Estimate } from './estimate.ts';
-import type { Tensor } from './tensor.ts';
+import type { TensorPixels, TensorRecipe } from './tensor.ts';
 
 /** What a worker loads, and the golden case that it must pass before it serves. */
 export interface Load {
   readonly path: string;
-  readonly input: { readonly name: string };
+  readonly input: TensorRecipe & { readonly name: string };
   readonly output: { readonly name: string };
   readonly optimizedBy: string | null;
-  readonly golden: { readonly tensor: Tensor; readonly logits: readonly number[]; readonly tolerance: number };
+  readonly golden: { readonly pixels: TensorPixels; readonly logits: readonly number[]; readonly tolerance: number };
   /** By how much the scheduler prefers everyone else on a crowded core, 0 to 19. */
   readonly niceness: number;
 }
 
-export type ToWorker = { readonly type: 'run'; readonly tensor: Tensor } | { readonly type: 'quit' };
+export type ToWorker = { readonly type: 'run'; readonly pixels: TensorPixels } | { readonly type: 'quit' };
 
 export type FromWorker =
   | { readonly type: 'ready'; readonly modelMs: number }
   | { readonly type: 'refused'; readonly error: string; readonly isFinal: boolean }
-  /** With the tensor that was run, to be filled anew. */
-  | { readonly type: 'done'; readonly logits: Float32Array; readonly modelMs: number; readonly tensor: Tensor }
+  /** With the pixels that it was given, to be filled anew. */
+  | { readonly type: 'done'; readonly logits: Float32Array; readonly modelMs: number; readonly pixels: TensorPixels }
   | { readonly type: 'raised'; readonly error: string };
 
 /** How a run ended: with logits, or with the reason why another model must answer. */
@@ -59,10 +59,10 @@ export interface Pool {
   /** Starts the workers, once; settles when the first of them can serve or is lost. */
   start(): Promise<void>;
   /**
-   * Runs the tensor within `timeoutMs`, waiting included; a signal that is aborted ends the wait, too. Never rejects. The
-   * tensor is copied, not taken.
+   * Runs the pixels within `timeoutMs`, waiting included; a signal that is aborted ends the wait, too. Never rejects. The
+   * pixels are copied, not taken.
    */
-  run(tensor: Tensor, timeoutMs: number, signal?: AbortSignal): Promise<Run>;
+  run(pixels: TensorPixels, timeoutMs: number, signal?: AbortSignal): Promise<Run>;
   /** Why the file was refused for good, so that no new worker is started; undefined where it was not. */
   refusal(): string | undefined;
   counts(): PoolCounts;
@@ -85,7 +85,7 @@ export interface PoolOptions {
 }
 
 interface Job {
-  readonly tensor: Tensor;
+  readonly pixels: TensorPixels;
   readonly enteredMs: number;
   startedMs: number;
   settle: ((run: Run) => void) | undefined;
@@ -96,8 +96,8 @@ interface Slot {
   readonly worker: Worker;
   ready: boolean;
   job: Job | undefined;
-  /** What the last run left, to carry the next tensor: a new one each time would lie in the worker until it collects garbage. */
-  spare: Tensor | undefined;
+  /** What the last run left, to carry the next pixels: new memory each time would lie in the worker until it collects garbage. */
+  spare: TensorPixels | undefined;
 }
 
 const firstDelayMs = 50; // a worker that dies once is back before most clients notice
@@ -151,7 +151,7 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
       slot.job = undefined;
       if (message.type === 'done') {
         deaths = 0;
-        slot.spare = message.tensor;
+        slot.spare = message.pixels;
       }
       if (job) {
         const ranMs = performance.now() - job.startedMs;
@@ -207,9 +207,9 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
       if (!job) return;
       job.startedMs = performance.now();
       slot.job = job;
-      const tensor = copyInto(slot.spare, job.tensor);
+      const pixels = copyInto(slot.spare, job.pixels);
       slot.spare = undefined;
-      slot.worker.postMessage({ type: 'run', tensor } satisfies ToWorker, [tensor.data.buffer as ArrayBuffer]);
+      slot.worker.postMessage({ type: 'run', pixels } satisfies ToWorker, [pixels.data.buffer as ArrayBuffer]);
     }
   }
 
@@ -261,7 +261,7 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
       begun = true;
       return started;
     },
-    run(tensor, timeoutMs, signal) {
+    run(pixels, timeoutMs, signal) {
       if (!isReady()) {
         const cause = fault ?? 'the model is still loading';
         return Promise.resolve({ status: fault === undefined ? 'warming' : 'error', cause });
@@ -271,7 +271,7 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
         return Promise.resolve({ status: 'overload', cause: `${maxQueued} runs wait already` });
       }
       return new Promise((resolve) => {
-        const job: Job = { tensor, enteredMs: performance.now(), startedMs: 0, settle: resolve, timer: undefined };
+        const job: Job = { pixels, enteredMs: performance.now(), startedMs: 0, settle: resolve, timer: undefined };
         const leave = (cause: string) => {
           const place = queue.indexOf(job);
           if (place !== -1) queue.splice(place, 1);
@@ -306,9 +306,9 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
   };
 }
 
-/** The tensor in memory that may be transferred; the spare one's where there is one. All tensors of a pool are of one size. */
-function copyInto(spare: Tensor | undefined, tensor: Tensor): Tensor {
-  if (spare === undefined) return { ...tensor, data: tensor.data.slice() };
-  spare.data.set(tensor.data);
+/** The pixels in memory that may be transferred; the spare ones' where there are such. All images of a pool are of one size. */
+function copyInto(spare: TensorPixels | undefined, pixels: TensorPixels): TensorPixels {
+  if (spare === undefined) return { ...pixels, data: pixels.data.slice() };
+  spare.data.set(pixels.data);
   return spare;
 }

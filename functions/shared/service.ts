@@ -9,7 +9,7 @@ import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { createPool, type Pool } from './pool.ts';
 import type { ShadowMiss } from './shadow.ts';
-import { goldenPixels, toTensor } from './tensor.ts';
+import { goldenPixels } from './tensor.ts';
 import { topPredictions } from './top.ts';
 
 /** A function's models with their workers, from start to drain. */
@@ -174,10 +174,10 @@ export function createService(options: ServiceOptions): Service {
       script: workerScript,
       load: {
         path,
-        input: { name: input.name },
+        input,
         output,
         optimizedBy,
-        golden: { ...golden, tensor: toTensor(goldenPixels(input.crop), input) },
+        golden: { ...golden, pixels: goldenPixels(input.crop) },
         niceness: rank === 0 && lanes.length > 1 ? leadingNiceness : 0,
       },
       workers,
@@ -224,13 +224,13 @@ export function createService(options: ServiceOptions): Service {
       const isAtWork = ({ pool }: ServedModel) => pool.counts().busy + pool.counts().queued > 0;
       return !draining && gate.isEmpty() && !models.some(isAtWork);
     },
-    async askUnderstudy({ tensorFor }) {
+    async askUnderstudy({ pixelsFor }) {
       const [, understudy] = models;
       if (!understudy?.pool.isReady()) return 'failed';
       const { spec, pool } = understudy;
-      const tensor = tensorFor?.(spec);
-      if (!tensor) return 'unlike';
-      const run = await pool.run(tensor, shadowTimeoutMs);
+      const pixels = pixelsFor?.(spec);
+      if (!pixels) return 'unlike';
+      const run = await pool.run(pixels, shadowTimeoutMs);
       if (run.status !== 'done') return 'failed';
       return topPredictions(run.logits, spec.labels, 1)[0] ?? 'failed';
     },

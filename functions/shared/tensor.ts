@@ -9,14 +9,14 @@ export interface TensorRecipe {
   readonly lookup?: readonly (readonly number[])[];
 }
 
-/** RGB, 8 bits a channel, row by row. */
+/** RGB, 8 bits a channel, row by row; an image's pixels are such. */
 export interface TensorPixels {
   readonly data: Uint8Array;
   readonly width: number;
   readonly height: number;
 }
 
-/** A batch of one; `data` owns its whole ArrayBuffer, so that it can be transferred. */
+/** A batch of one. */
 export interface Tensor {
   readonly elementType: 'float32' | 'uint8';
   readonly data: Float32Array | Uint8Array;
@@ -25,12 +25,15 @@ export interface Tensor {
 
 const channels = 3;
 
-/** The model's input: float32 is (value / 255 - mean) / std, uint8 the value itself or what the lookup makes of it. */
-export function toTensor(pixels: TensorPixels, recipe: TensorRecipe): Tensor {
+/**
+ * The model's input: float32 is (value / 255 - mean) / std, uint8 the value itself or what the lookup makes of it. Written into
+ * `former`, where there is one: a tensor of the same recipe and size that nobody needs any more.
+ */
+export function toTensor(pixels: TensorPixels, recipe: TensorRecipe, former?: Tensor): Tensor {
   const { width, height } = pixels;
   const { elementType, layout } = recipe;
   const size = width * height * channels;
-  const data = elementType === 'float32' ? new Float32Array(size) : new Uint8Array(size);
+  const data = former?.data ?? (elementType === 'float32' ? new Float32Array(size) : new Uint8Array(size));
   const table = valueTable(recipe);
   const [pixelStep, channelStep] = layout === 'NCHW' ? [1, width * height] : [channels, 1];
   for (let channel = 0; channel < channels; channel++) {

@@ -3,9 +3,10 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { readThreadId } from './files.ts';
 import { loadModel, type Model, proveModel } from './model.ts';
 import type { FromWorker, Load, ToWorker } from './pool.ts';
+import { type Tensor, toTensor } from './tensor.ts';
 
 const load = workerData as Load;
-const { path, golden, niceness } = load;
+const { path, input, golden, niceness } = load;
 const port = parentPort as NonNullable<typeof parentPort>;
 
 /** What may be otherwise at the next start, the file being the same: memory and file handles. Everything else is the file's fault. */
@@ -21,7 +22,8 @@ function yieldCores(): void {
   if (thread !== undefined) setPriority(thread, niceness);
 }
 
-function serve(model: Model, modelMs: number): void {
+/** Each run's tensor is written over the one before: new memory each time would have to be mapped, page by page. */
+function serve(model: Model, former: Tensor, modelMs: number): void {
   port.on('message', async (message: ToWorker) => {
     if (message.type === 'quit') {
       await model.release();
@@ -30,11 +32,11 @@ function serve(model: Model, modelMs: number): void {
     }
     const startedMs = performance.now();
     try {
-      const { tensor } = message;
-      const logits = await model.run(tensor);
+      const { pixels } = message;
+      const logits = await model.run(toTensor(pixels, input, former));
       const modelMs = performance.now() - startedMs;
-      const buffers = [logits.buffer as ArrayBuffer, tensor.data.buffer as ArrayBuffer];
-      send({ type: 'done', logits, modelMs, tensor }, buffers);
+      const buffers = [logits.buffer as ArrayBuffer, pixels.data.buffer as ArrayBuffer];
+      send({ type: 'done', logits, modelMs, pixels }, buffers);
     } catch (fault) {
       send({ type: 'raised', error: String(fault) });
     }
@@ -52,8 +54,9 @@ try {
   yieldCores();
   const model = await loadModel(load);
   const startedMs = performance.now();
-  await proveModel(model, golden);
-  serve(model, performance.now() - startedMs);
+  const tensor = toTensor(golden.pixels, input);
+  await proveModel(model, { ...golden, tensor });
+  serve(model, tensor, performance.now() - startedMs);
 } catch (fault) {
   refuse(String(fault));
 }

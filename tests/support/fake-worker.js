@@ -1,27 +1,27 @@
 import { parentPort, workerData } from 'node:worker_threads';
 
 /**
- * Speaks the pool's protocol without a model. `workerData.path` says how it starts (refuse, die), the first value of a tensor
- * what a run does: n >= 0 blocks for n milliseconds and answers [n]; -1 raises; -2 kills the thread.
+ * Speaks the pool's protocol without a model. `workerData.path` says how it starts (refuse, die), the pixels, an Int32, what a
+ * run does: n >= 0 blocks for n milliseconds and answers [n]; -1 raises; -2 kills the thread.
  */
 if (workerData.path === 'refuse') {
   parentPort.postMessage({ type: 'refused', error: 'golden case failed', isFinal: true });
 } else if (workerData.path === 'die') {
   throw new Error('cannot start');
 } else {
-  parentPort.on('message', ({ type, tensor }) => {
+  parentPort.on('message', ({ type, pixels }) => {
     if (type === 'quit') {
       parentPort.close();
       return;
     }
-    const [command] = tensor.data;
+    const [command] = new Int32Array(pixels.data.buffer);
     if (command === -2) process.exit(3);
     if (command === -1) {
       parentPort.postMessage({ type: 'raised', error: 'told to raise' });
       return;
     }
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, command);
-    parentPort.postMessage({ type: 'done', logits: Float32Array.of(command), modelMs: command, tensor });
+    parentPort.postMessage({ type: 'done', logits: Float32Array.of(command), modelMs: command, pixels });
   });
   parentPort.postMessage({ type: 'ready', modelMs: 7 });
 }
