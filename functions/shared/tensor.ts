@@ -33,15 +33,14 @@ export function toTensor(pixels: TensorPixels, recipe: TensorRecipe, former?: Te
   const { width, height } = pixels;
   const { elementType, layout } = recipe;
   const size = width * height * channels;
-  const data = former?.data ?? (elementType === 'float32' ? new Float32Array(size) : new Uint8Array(size));
-  const table = valueTable(recipe);
+  const data = former?.data ?? createData(elementType, size);
   const [pixelStep, channelStep] = layout === 'NCHW' ? [1, width * height] : [channels, 1];
-  for (let channel = 0; channel < channels; channel++) {
-    let to = channel * channelStep;
-    for (let from = channel; from < size; from += channels) {
-      data[to] = table[channel * 256 + (pixels.data[from] as number)] as number;
-      to += pixelStep;
-    }
+  const [reds, greens, blues] = [0, 1, 2].map((channel) => tabulate(recipe, channel)) as [Data, Data, Data];
+  // All three at once: a channel after the other takes two and a half times as long.
+  for (let from = 0, to = 0; from < size; from += channels, to += pixelStep) {
+    data[to] = reds[pixels.data[from] as number] as number;
+    data[to + channelStep] = greens[pixels.data[from + 1] as number] as number;
+    data[to + 2 * channelStep] = blues[pixels.data[from + 2] as number] as number;
   }
   return {
     elementType,
@@ -50,13 +49,17 @@ export function toTensor(pixels: TensorPixels, recipe: TensorRecipe, former?: Te
   };
 }
 
-/** What each of the 256 values of each channel becomes; one channel after the other. */
-function valueTable({ elementType, mean, std, lookup }: TensorRecipe): Float64Array {
-  const table = new Float64Array(channels * 256);
-  for (let i = 0; i < table.length; i++) {
-    const channel = i >> 8;
-    const value = i & 255;
-    table[i] =
+type Data = Tensor['data'];
+
+function createData(elementType: Tensor['elementType'], length: number): Data {
+  return elementType === 'float32' ? new Float32Array(length) : new Uint8Array(length);
+}
+
+/** What each of the 256 values of a channel becomes. */
+function tabulate({ elementType, mean, std, lookup }: TensorRecipe, channel: number): Data {
+  const table = createData(elementType, 256);
+  for (let value = 0; value < table.length; value++) {
+    table[value] =
       elementType === 'uint8'
         ? (lookup?.[channel]?.[value] ?? value)
         : (value / 255 - (mean?.[channel] ?? 0)) / (std?.[channel] ?? 1);

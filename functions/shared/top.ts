@@ -14,7 +14,7 @@ export interface Prediction {
 /** The `count` best predictions by falling score; of equal scores the lower index comes first. */
 export function topPredictions(logits: Float32Array, labels: readonly Label[], count: number): readonly Prediction[] {
   const highest = logits.reduce((max, logit) => Math.max(max, logit), Number.NEGATIVE_INFINITY);
-  const weights = Float64Array.from(logits, (logit) => Math.exp(logit - highest));
+  const weights = new Float64Array(logits).map((logit) => Math.exp(logit - highest));
   const sum = weights.reduce((total, weight) => total + weight, 0);
   const scores = weights.map((weight) => weight / sum);
   return indicesOfHighest(scores, count).map((index) => {
