@@ -15,11 +15,22 @@ export function functionCommand(target: 'primary' | 'fallback'): readonly [progr
   return [process.execPath, flags[target], script];
 }
 
-/** What glibc reads when a function's process starts; the images' ENV has the same. Elsewhere nothing comes of it. */
-export const memoryVariables = {
-  // Not eight a core: what one thread has freed is of use to the others.
-  MALLOC_ARENA_MAX: '2',
-  // Bytes. glibc would raise this by itself, and weights and pixels that are freed would stay with the process, as gaps. Tensors and
-  // activations of the embedded models lie below, so that their pages stay.
-  MALLOC_MMAP_THRESHOLD_: '524288',
+// Not eight a core: what one thread has freed is of use to the others.
+const arenas = { MALLOC_ARENA_MAX: '2' };
+// Asks Linux for huge pages where it gives them on request: weights, activations and pixels then cost fewer page faults and look-ups.
+// A run of Wide ResNet-50-2 takes 0.3 to 0.7 % less; resident memory stays as it is. glibc 2.35.
+const hugePages = { GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1' };
+
+const memory = {
+  // Bytes. Above the 3 MB of the largest region that is resized here, and so much free is kept: decoding a photo of 1024x768 into
+  // pages that are mapped anew each time takes 5.3 ms in place of 4.1. It is 12 MiB more for a primary that nobody asks.
+  primary: { ...arenas, ...hugePages, MALLOC_MMAP_THRESHOLD_: '4194304', MALLOC_TRIM_THRESHOLD_: '16777216' },
+  // Bytes. glibc would raise this by itself, and weights and pixels that are freed would stay with the process, as gaps: 15 MiB, for
+  // which the fallback has no room. Tensors and activations of the embedded model lie below, so that their pages stay.
+  fallback: { ...arenas, ...hugePages, MALLOC_MMAP_THRESHOLD_: '524288' },
 } as const;
+
+/** What glibc reads when a function's process starts; the images' ENV has the same. Elsewhere nothing comes of it. */
+export function memoryVariables(target: 'primary' | 'fallback'): Readonly<Record<string, string>> {
+  return memory[target];
+}

@@ -90,7 +90,7 @@ async function startStack(): Promise<void> {
 }
 
 function functionProgram(name: 'primary' | 'fallback', port: number): Program {
-  const defaults = { MODELS_DIR: join(root, 'models'), ...memoryVariables };
+  const defaults = { MODELS_DIR: join(root, 'models'), ...memoryVariables(name) };
   return {
     name,
     command: functionCommand(name),

@@ -81,7 +81,7 @@ async function measure(target: 'primary' | 'fallback', largest: readonly Image[]
   };
   const [program, ...args] = functionCommand(target);
   const child = spawn(program, args, {
-    env: { ...memoryVariables, ...process.env, ...variables },
+    env: { ...memoryVariables(target), ...process.env, ...variables },
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   const pid = child.pid as number;

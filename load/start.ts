@@ -28,7 +28,7 @@ interface Start {
 async function start(target: 'primary' | 'fallback'): Promise<Start> {
   const port = await freePort();
   const variables = { FUNCTION_TARGET: target, PORT: String(port), LOG_LEVEL: 'silent' };
-  const env = { ...memoryVariables, ...process.env, ...variables };
+  const env = { ...memoryVariables(target), ...process.env, ...variables };
   const [program, ...args] = functionCommand(target);
   const startedMs = performance.now();
   const child = spawn(program, args, { env, stdio: ['ignore', 'inherit', 'inherit'] });

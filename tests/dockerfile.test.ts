@@ -74,7 +74,7 @@ function valuesOf(instructions: readonly Instruction[], keyword: string): string
 /** The environment that a target's image sets. */
 function envOf(instructions: readonly Instruction[]): Record<string, string> {
   return Object.fromEntries(
-    valuesOf(instructions, 'ENV').flatMap((rest) => rest.split(' ').map((pair) => pair.split('='))),
+    valuesOf(instructions, 'ENV').flatMap((rest) => rest.split(' ').map((pair) => pair.split(/=(.*)/, 2))),
   );
 }
 
@@ -213,7 +213,9 @@ describe.each(['primary', 'fallback'] as const)('the image %s', (target) => {
 
     expect(JSON.parse(String(valuesOf(instructions, 'ENTRYPOINT')[0]))).toEqual(['node', ...args]);
     expect(JSON.parse(made).slice(0, args.length)).toEqual(['node', ...args.slice(0, -1)]);
-    expect(env).toMatchObject(memoryVariables);
+    expect(Object.fromEntries(Object.entries(env).filter(([name]) => /^(MALLOC|GLIBC)_/.test(name)))).toEqual(
+      memoryVariables(target),
+    );
   });
 
   it('finds node where distroless has it, and where the official images have it', () => {

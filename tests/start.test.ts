@@ -171,9 +171,10 @@ describe('npm start', () => {
     const [primary, fallback] = programs(running, 'serve.js');
     expect(readProc(`${primary}`, 'cmdline').split('\0')).toEqual([...functionCommand('primary'), '']);
     expect(readProc(`${fallback}`, 'cmdline').split('\0')).toEqual([...functionCommand('fallback'), '']);
-    expect(readProc(`${primary}`, 'environ').split('\0')).toEqual(
-      expect.arrayContaining(Object.entries(memoryVariables).map(([name, value]) => `${name}=${value}`)),
-    );
+    const variablesOf = (target: 'primary' | 'fallback') =>
+      expect.arrayContaining(Object.entries(memoryVariables(target)).map(([name, value]) => `${name}=${value}`));
+    expect(readProc(`${primary}`, 'environ').split('\0')).toEqual(variablesOf('primary'));
+    expect(readProc(`${fallback}`, 'environ').split('\0')).toEqual(variablesOf('fallback'));
     process.kill(primary as number, 'SIGKILL');
     expect(await classify(port)).toMatch(/primary|fallback/);
     await says(/primary ended \(SIGKILL\), starts again in 250 ms/);

@@ -26,7 +26,14 @@ export async function startFunction(
 ): Promise<RunningFunction> {
   const [program = '', ...args] = [...through, ...functionCommand(target)];
   const child = spawn(program, args, {
-    env: { ...memoryVariables, PATH: process.env.PATH, FUNCTION_TARGET: target, PORT: '0', LOG_LEVEL: 'debug', ...env },
+    env: {
+      ...memoryVariables(target),
+      PATH: process.env.PATH,
+      FUNCTION_TARGET: target,
+      PORT: '0',
+      LOG_LEVEL: 'debug',
+      ...env,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const ended = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | string);
