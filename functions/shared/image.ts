@@ -54,16 +54,16 @@ export async function decodeImage(bytes: Uint8Array, recipe: ImageRecipe, maxPix
 
   const pipeline = sharp(bytes, { autoOrient: true, ignoreIcc: true, failOn: 'warning', limitInputPixels: maxPixels });
   let [across, down] = planAxes(width, height, recipe);
-  const reduction = reductionFor(planFilter(across, kernel).length * planFilter(down, kernel).length, recipe.crop);
+  let [columns, rows] = [planFilter(across, kernel), planFilter(down, kernel)];
+  const reduction = reductionFor(columns.length * rows.length, recipe.crop);
   if (reduction > 1) {
     across = { ...across, source: Math.round(width / reduction) };
     down = { ...down, source: Math.round(height / reduction) };
+    [columns, rows] = [planFilter(across, kernel), planFilter(down, kernel)];
     // Cubic, because the triangle that follows blurs enough: against Pillow it is half as far off as linear.
     pipeline.resize(across.source, down.source, { fit: 'fill', kernel: 'cubic' });
   }
 
-  const columns = planFilter(across, kernel);
-  const rows = planFilter(down, kernel);
   pipeline.extract({ left: columns.first, top: rows.first, width: columns.length, height: rows.length });
   const region = await readRegion(pipeline, header);
   const data = resizeRegion(region, columns, rows);
