@@ -161,10 +161,13 @@ interface Time {
   readonly budgetMs: number | undefined;
 }
 
+/** What an answer takes beside decoding and its run: receiving the upload, a crowded event loop, the way back through the ingress. */
+const hopsMs = 15;
+
 /** What is left of the budget for the model after what was spent on decoding, and after what its understudy would need. */
 function budgetFor(model: ServedModel, understudy: ServedModel, budgetMs: number, spentMs: number): number {
-  // Twice: it has to be asked and answered, too, and nobody stands by for it.
-  const reservedMs = Math.min(2 * understudy.pool.predictMs(), budgetMs * reserveShare);
+  // Twice: nobody stands by for it.
+  const reservedMs = Math.min(2 * understudy.pool.predictMs() + hopsMs, budgetMs * reserveShare);
   // Leaving a worker idle because decoding took long would make nobody's answer come sooner.
   return budgetMs - reservedMs - (model.pool.isIdle() ? 0 : spentMs);
 }
