@@ -11,6 +11,8 @@ export interface LoopReport {
   readonly function: string;
   /** Longest time between two looks. */
   readonly longestStallMs: number;
+  /** How many stalls were longer than 20 ms, within which a probe is to be answered. */
+  readonly longStalls: number;
   /** Most that the main thread ran between two looks; no single callback can have taken longer. */
   readonly longestWorkMs: number;
   /** Most that it waited for a core between two looks. */
@@ -20,6 +22,7 @@ export interface LoopReport {
 
 /** Often enough that what lies between two looks is a few callbacks; a look takes 0.04 ms. */
 const intervalMs = 5;
+const longStallMs = 20;
 /** Loading the modules is one long turn, and nobody is answered meanwhile. */
 const startMs = 5000;
 
@@ -31,11 +34,13 @@ function readTimes(): { readonly workMs: number; readonly waitMs: number } {
 
 function watch(name: string): void {
   let last = { ...readTimes(), atMs: performance.now() };
-  const longest = { longestStallMs: 0, longestWorkMs: 0, longestWaitMs: 0, looks: 0 };
+  const longest = { longestStallMs: 0, longStalls: 0, longestWorkMs: 0, longestWaitMs: 0, looks: 0 };
   const timer = setInterval(() => {
     const now = { ...readTimes(), atMs: performance.now() };
     if (now.atMs > startMs) {
-      longest.longestStallMs = Math.max(longest.longestStallMs, now.atMs - last.atMs - intervalMs);
+      const stallMs = now.atMs - last.atMs - intervalMs;
+      longest.longestStallMs = Math.max(longest.longestStallMs, stallMs);
+      if (stallMs > longStallMs) longest.longStalls += 1;
       longest.longestWorkMs = Math.max(longest.longestWorkMs, now.workMs - last.workMs);
       longest.longestWaitMs = Math.max(longest.longestWaitMs, now.waitMs - last.waitMs);
       longest.looks += 1;

@@ -39,7 +39,15 @@ export function print(text: string): void {
 export function loopTable(loops: readonly LoopReport[]): string {
   const rows = loops.map((loop) => {
     const figures = [loop.longestStallMs, loop.longestWorkMs, loop.longestWaitMs].map((ms) => ms.toFixed(1));
-    return [loop.function, String(loop.looks), ...figures];
+    return [loop.function, String(loop.looks), String(loop.longStalls), ...figures];
   });
-  return table(['event loop of', 'looks', 'longest stall, ms', 'its own work, ms', 'waiting for a core, ms'], rows);
+  const head = [
+    'event loop of',
+    'looks',
+    'stalls over 20 ms',
+    'longest stall, ms',
+    'its own work, ms',
+    'waiting for a core, ms',
+  ];
+  return table(head, rows);
 }
