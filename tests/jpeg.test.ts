@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
+import sharp from 'sharp';
 import { readJpegHeader } from '../functions/shared/jpeg.ts';
-import { fixture, orientedJpeg } from './support/fixtures.ts';
+import { type FixtureName, fixture, orientedJpeg } from './support/fixtures.ts';
 
 const start = [0xff, 0xd8];
 const scanAndEnd = [0xff, 0xda, 0, 2, 0x11, 0x22, 0xff, 0xd9];
@@ -43,6 +45,8 @@ describe('readJpegHeader', () => {
     ['without a frame', []],
     ['with Huffman tables only', frame({ code: 0xc4 })],
     ['with EXIF before the frame', [...segment(0xe1, [69, 120]), ...frame()]],
+    ['with EXIF behind markers that have no length', [0xff, 0x01, 0xff, 0xd3, ...segment(0xe1, [69, 120]), ...frame()]],
+    ['whose second frame alone would do', [...frame({ bits: 12 }), ...frame()]],
     ['with EXIF behind the frame', [...frame(), ...segment(0xe1, [69, 120])]],
   ])('leaves the size of one %s to the decoder', (_what, bytes) => {
     expect(headerOf(bytes)).toEqual(sizeUntold);
@@ -63,6 +67,16 @@ describe('readJpegHeader', () => {
   });
 
   it.each([
+    [999, sizeTold],
+    [1000, sizeTold],
+    [1001, { isComplete: false }],
+  ])('reads %i segments, the frame among them, or gives up', (segments, expected) => {
+    const others = Array.from({ length: segments - 1 }, () => segment(0xe0, []));
+
+    expect(headerOf(...others, frame())).toEqual(expected);
+  });
+
+  it.each([
     ['nothing', []],
     ['its start', start],
     ['half a marker', [...start, 0xff]],
@@ -76,10 +90,22 @@ describe('readJpegHeader', () => {
     expect(readJpegHeader(Buffer.from(bytes)).isComplete).toBe(false);
   });
 
-  it('agrees with libvips on real files', async () => {
-    expect(readJpegHeader(await fixture('jpeg'))).toEqual({ isComplete: true, size: { width: 96, height: 80 } });
-    expect(readJpegHeader(await fixture('progressiveJpeg')).size).toEqual({ width: 96, height: 80 });
-    expect(readJpegHeader(await fixture('grayJpeg')).size).toEqual({ width: 40, height: 30 });
+  it.each<[FixtureName]>([['jpeg'], ['progressiveJpeg'], ['jpegWithTail'], ['grayJpeg']])(
+    'tells of %s what libvips tells',
+    async (name) => {
+      const bytes = await fixture(name);
+
+      expect(readJpegHeader(bytes)).toEqual({ isComplete: true, size: (await sharp(bytes).metadata()).autoOrient });
+    },
+  );
+
+  it.each([1, 2, 3])('tells of tests/images/test_image_%i.jpg what libvips tells', async (n) => {
+    const bytes = readFileSync(`tests/images/test_image_${n}.jpg`);
+
+    expect(readJpegHeader(bytes)).toEqual({ isComplete: true, size: (await sharp(bytes).metadata()).autoOrient });
+  });
+
+  it('leaves inks and turned images to libvips', async () => {
     expect(readJpegHeader(await fixture('cmykJpeg'))).toEqual(sizeUntold);
     expect(readJpegHeader(await orientedJpeg(6))).toEqual(sizeUntold);
   });

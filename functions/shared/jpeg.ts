@@ -10,30 +10,40 @@ export interface JpegHeader {
 const marker = { fill: 0xff, startOfScan: 0xda, app1: 0xe1 };
 /** Baseline, extended and progressive frames; libvips decodes no others but arithmetic ones. */
 const startsOfFrame = [0xc0, 0xc1, 0xc2];
+/** Markers without a length: TEM and RST0 to RST7. Nobody writes them here, but decoders pass over them. */
+const isAlone = (code: number) => code === 0x01 || (code >= 0xd0 && code <= 0xd7);
 const endOfImage = Buffer.of(0xff, 0xd9);
 
-/** A marker may begin with any number of fill bytes; ten megabytes of them would hold the event loop for 20 ms. */
+/** Ten megabytes of fill bytes, or of segments without content, would hold the event loop for 20 ms; the largest color profile has 255. */
 const maxFillers = 1000;
+const maxSegments = 1000;
 
 /**
  * Reads the markers of a JPEG. That it ends is looked for, because rows below the crop are not decoded, so that libvips would not
  * notice that they are missing. Thumbnails before the scan and films behind do not count.
  */
 export function readJpegHeader(content: Buffer): JpegHeader {
-  let size: JpegHeader['size'];
+  let frameAt: number | undefined;
   let mayBeTurned = false;
   let fillers = 0;
+  let segments = 0;
   let at = 2;
-  while (content[at] === 0xff && at + 4 <= content.length && fillers <= maxFillers) {
+  while (content[at] === 0xff && at + 4 <= content.length && fillers <= maxFillers && segments <= maxSegments) {
     const code = content[at + 1] as number;
     if (code === marker.startOfScan) {
       const isComplete = content.includes(endOfImage, at);
-      return size === undefined || mayBeTurned ? { isComplete } : { isComplete, size };
+      const size = frameAt === undefined || mayBeTurned ? undefined : readFrameSize(content.subarray(frameAt));
+      return size ? { isComplete, size } : { isComplete };
     }
     if (code === marker.app1) mayBeTurned = true;
-    if (startsOfFrame.includes(code)) size ??= readFrameSize(content.subarray(at + 4));
-    if (code === marker.fill) fillers += 1;
-    at += code === marker.fill ? 1 : 2 + content.readUInt16BE(at + 2);
+    if (startsOfFrame.includes(code)) frameAt ??= at + 4; // of two, decoders refuse the second
+    if (code === marker.fill) {
+      fillers += 1;
+      at += 1;
+    } else {
+      segments += 1;
+      at += 2 + (isAlone(code) ? 0 : content.readUInt16BE(at + 2));
+    }
   }
   return { isComplete: false };
 }
