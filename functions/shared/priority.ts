@@ -1,9 +1,9 @@
-import { setPriority } from 'node:os';
+import { getPriority, setPriority } from 'node:os';
 import { readPoolThreadIds, readThreadId } from './files.ts';
 
 /**
- * By how much a thread lets others go first on a crowded core, 0 to 19. The event loop has 0: with as many others as a core has, the
- * share that it gets of it decides how long a probe or a 503 waits.
+ * By how much a thread lets the event loop go first on a crowded core, in steps of niceness: the share that the loop gets of it decides
+ * how long a probe or a 503 waits.
  */
 export const niceness = {
   /** Decoders, and a model that stands by or is alone: a third of the event loop's share each. */
@@ -26,7 +26,7 @@ export async function letDecodersGiveWay(amount: number): Promise<void> {
 function lower(thread: number | undefined, amount: number): void {
   if (thread === undefined) return;
   try {
-    setPriority(thread, amount);
+    setPriority(thread, Math.min(19, getPriority(process.pid) + amount)); // the process may have been started with a niceness of its own
   } catch {
     // A sandbox may forbid it: the function is slower to answer where it is crowded, and right all the same.
   }
