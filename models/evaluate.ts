@@ -183,14 +183,14 @@ async function toTensors(
   maxPixels: number,
 ): Promise<readonly Tensor[]> {
   const decoded = new Map<string, Pixels>();
-  const tensors = new Map<string, Tensor>();
-  for (const { input, inputKey } of specs) {
+  const tensors: Tensor[] = [];
+  for (const { input } of specs) {
     const geometry = `${input.resize}/${input.crop}/${input.kernel}`;
     const pixels = decoded.get(geometry) ?? (await decodeImage(bytes, input, maxPixels)).pixels;
     decoded.set(geometry, pixels);
-    tensors.set(inputKey, tensors.get(inputKey) ?? toTensor(pixels, input));
+    tensors.push(toTensor(pixels, input));
   }
-  return specs.map(({ inputKey }) => tensors.get(inputKey) as Tensor);
+  return tensors;
 }
 
 async function judge(image: LabeledImage, tensors: readonly Tensor[], loaded: readonly Loaded[]): Promise<Row> {

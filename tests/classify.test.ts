@@ -15,7 +15,7 @@ function specOf(name: string, resize = 4, kernel: 'linear' | 'cubic' = 'linear')
   const golden = { logits: [0, 0], tolerance: 1 };
   const file = { variant: 'portable', path: '', files: [], optimizedBy: null };
   const rest = { folder: name, version: '1', family: 'test', output: { name: 'logits' }, labels, golden };
-  return { name, input, inputKey: `${resize} ${kernel}`, ...file, ...rest };
+  return { name, input, ...file, ...rest };
 }
 
 interface Lane {

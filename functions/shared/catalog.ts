@@ -41,8 +41,6 @@ export interface ModelSpec {
   /** Version of ONNX Runtime whose optimizer wrote the file and which alone may load it; null for a plain graph. */
   readonly optimizedBy: string | null;
   readonly input: ModelInput;
-  /** Models with the same key take the same tensor. */
-  readonly inputKey: string;
   readonly output: { readonly name: string };
   readonly labels: readonly Label[];
   /** The logits that the generated golden image must give, each within `tolerance`. */
@@ -125,7 +123,6 @@ export function listCandidates(
       })),
       optimizedBy: (entry.optimizedBy ?? null) as string | null,
       input,
-      inputKey: keyOf(input),
       output: entry.output as ModelSpec['output'],
       labels,
       golden: entry.golden as ModelSpec['golden'],
@@ -243,12 +240,6 @@ function judgeFields(object: Json, fields: readonly string[], where: string, exp
   for (const field of Object.keys(object)) {
     expect(fields.includes(field), `one of ${fields.join(', ')}`, `a field of the card`, `${where}${field}`);
   }
-}
-
-/** The same for inputs that differ in nothing but the name that their graph gives them. */
-function keyOf(input: ModelInput): string {
-  const recipe = Object.entries(input).filter(([field]) => field !== 'name');
-  return JSON.stringify(recipe.sort());
 }
 
 /** What is found in place of a file's SHA-256, in words. */
