@@ -50,7 +50,7 @@ describe('createPool', () => {
     expect(run).toEqual({ status: 'done', logits: Float32Array.of(5), queueMs: expect.any(Number), modelMs: 5 });
   });
 
-  it('leaves the pixels usable, so that another model can take it', async () => {
+  it('leaves the pixels usable, so that another model can take them', async () => {
     const pool = makePool();
     await pool.start();
     const pixels = blocks(0);
@@ -60,7 +60,7 @@ describe('createPool', () => {
     expect(pixels.data).toHaveLength(4);
   });
 
-  it('gives each run its own pixels, in the memory of the one before', async () => {
+  it('gives each run its own pixels', async () => {
     const pool = makePool();
     await pool.start();
     const values: unknown[] = [];
