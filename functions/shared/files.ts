@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, readFileSync, readlinkSync, readSync } from 'node:fs';
-import { readlink } from 'node:fs/promises';
 
 /** What a file holds, short of its bytes. */
 export interface Digest {
@@ -58,32 +57,11 @@ function unlessAbsent<T>(read: () => T): T | undefined {
   }
 }
 
-/** Names the thread that reads it. */
-const threadLink = '/proc/thread-self';
-
 /** The kernel's id of the calling thread, or undefined where there is no Linux /proc. */
 export function readThreadId(): number | undefined {
   try {
-    return threadIdIn(readlinkSync(threadLink));
+    return Number(readlinkSync('/proc/thread-self').split('/').at(-1));
   } catch {
     return undefined;
   }
-}
-
-/** libuv has four threads unless told otherwise; idle ones take turns, so that each of them gets one of so many reads. 3 ms in all. */
-const poolReads = 64;
-
-/** The kernel's ids of libuv's threads, on which files are read and images decoded; none where there is no Linux /proc. */
-export async function readPoolThreadIds(): Promise<readonly number[]> {
-  try {
-    const ids = new Set<number>();
-    for (let read = 0; read < poolReads; read += 1) ids.add(threadIdIn(await readlink(threadLink)));
-    return [...ids];
-  } catch {
-    return [];
-  }
-}
-
-function threadIdIn(link: string): number {
-  return Number(link.split('/').at(-1));
 }

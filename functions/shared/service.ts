@@ -8,7 +8,6 @@ import { decodeImage } from './image.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { createPool, type Pool } from './pool.ts';
-import { letDecodersGiveWay, niceness } from './priority.ts';
 import type { ShadowMiss } from './shadow.ts';
 import { goldenPixels } from './tensor.ts';
 import { topPredictions } from './top.ts';
@@ -61,6 +60,9 @@ const queuedPerWorker = 64;
 const breakerFailures = 3;
 /** Half of the ten seconds within which a model that is well again should lead again. */
 const breakerOpenMs = 5000;
+
+/** The leading model gives way to the event loop, decoders and models that stand by wherever a core is short. */
+const leadingNiceness = 10;
 
 /** Longest run of the model standing by for the sake of a comparison; a pool is not held up by one that hangs. */
 const shadowTimeoutMs = 1000;
@@ -119,7 +121,6 @@ export function createService(options: ServiceOptions): Service {
   const leads = () => models[0].spec.folder === choices[0]?.folder;
   if (!leads()) onLost();
   const lost = startAll();
-  letDecodersGiveWay(niceness.standby);
   metrics.watchModels(() =>
     models.map(({ spec: { name, version, variant }, pool, breaker }) => {
       return { model: name, version, variant, ...pool.counts(), isTakenOut: !breaker.isClosed() };
@@ -177,7 +178,7 @@ export function createService(options: ServiceOptions): Service {
         output,
         optimizedBy,
         golden: { ...golden, pixels: goldenPixels(input.crop) },
-        niceness: rank === 0 && lanes.length > 1 ? niceness.leading : niceness.standby,
+        niceness: rank === 0 && lanes.length > 1 ? leadingNiceness : 0,
       },
       workers,
       maxQueued: workers * queuedPerWorker,

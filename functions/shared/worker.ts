@@ -1,7 +1,8 @@
+import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
+import { readThreadId } from './files.ts';
 import { loadModel, type Model, proveModel } from './model.ts';
 import type { FromWorker, Load, ToWorker } from './pool.ts';
-import { giveWay } from './priority.ts';
 import { type Tensor, toTensor } from './tensor.ts';
 
 const load = workerData as Load;
@@ -13,6 +14,12 @@ const transient = /alloc|memory|too many open files|no space/i;
 
 function send(message: FromWorker, transfer: ArrayBuffer[] = []): void {
   port.postMessage(message, transfer);
+}
+
+/** Linux schedules threads one by one, so this thread alone gives way; elsewhere there is no id and all stay equal. */
+function yieldCores(): void {
+  const thread = niceness > 0 ? readThreadId() : undefined;
+  if (thread !== undefined) setPriority(thread, niceness);
 }
 
 /** Each run's tensor is written over the one before: new memory each time would have to be mapped, page by page. */
@@ -44,7 +51,7 @@ function refuse(fault: string): void {
 }
 
 try {
-  giveWay(niceness);
+  yieldCores();
   const model = await loadModel(load);
   const startedMs = performance.now();
   const tensor = toTensor(golden.pixels, input);
