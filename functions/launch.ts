@@ -22,8 +22,9 @@ const arenas = { MALLOC_ARENA_MAX: '2' };
 const hugePages = { GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1' };
 
 const memory = {
-  // Bytes. Above the 3 MB of the largest region that is resized for a crop of 500 pixels or less, and so much free is kept: decoding a photo of 1024x768 into
-  // pages that are mapped anew each time takes 5.3 ms in place of 4.1. It is 12 MiB more for a primary that nobody asks.
+  // Bytes. Above the 3 MB of the largest region that is resized for a crop of 500 pixels or less, and so much free is kept: decoding
+  // a photo of 1024x768 into pages that are mapped anew each time takes 5.3 ms in place of 4.1. It is 12 MiB more for a primary that
+  // nobody asks.
   primary: { ...arenas, ...hugePages, MALLOC_MMAP_THRESHOLD_: '4194304', MALLOC_TRIM_THRESHOLD_: '16777216' },
   // Bytes. glibc would raise this by itself, and weights and pixels that are freed would stay with the process, as gaps: 15 MiB, for
   // which the fallback has no room. Tensors and activations of the embedded model lie below, so that their pages stay.

@@ -7,6 +7,7 @@ import { decodeImage, type Pixels } from '../functions/shared/image.ts';
 import { allowedInstructions } from '../functions/shared/instructions.ts';
 import { loadModel, type Model, proveModel } from '../functions/shared/model.ts';
 import { Problem } from '../functions/shared/problem.ts';
+import { geometryOf } from '../functions/shared/resize.ts';
 import { goldenPixels, type Tensor, toTensor } from '../functions/shared/tensor.ts';
 import { topPredictions } from '../functions/shared/top.ts';
 import { prepareAhead } from './ahead.ts';
@@ -185,7 +186,7 @@ async function toTensors(
   const decoded = new Map<string, Pixels>();
   const tensors: Tensor[] = [];
   for (const { input } of specs) {
-    const geometry = `${input.resize}/${input.crop}/${input.kernel}`;
+    const geometry = geometryOf(input);
     const pixels = decoded.get(geometry) ?? (await decodeImage(bytes, input, maxPixels)).pixels;
     decoded.set(geometry, pixels);
     tensors.push(toTensor(pixels, input));

@@ -5,7 +5,7 @@ import { assemblePasses } from './support/assemble.ts';
 
 const weightBits = 22;
 
-/** One pass as Pillow's source has it: `values` and `step` name the pixels of a line by their first byte. */
+/** One pixel of a pass as Pillow's source has it; `value` tells the byte of a tap, counted along the line. */
 function passSlowly(
   value: (tap: number) => number,
   { starts, counts, weights, stride }: Filter,

@@ -3,6 +3,7 @@ import type { ModelSpec } from './catalog.ts';
 import type { Image, Pixels } from './image.ts';
 import type { Pool, Run } from './pool.ts';
 import { internalDetail, Problem } from './problem.ts';
+import { geometryOf } from './resize.ts';
 import { type Prediction, topPredictions } from './top.ts';
 
 export type Tier = 'primary' | 'fallback';
@@ -220,7 +221,6 @@ function createPreparation(
   trace: Trace,
 ): (spec: ModelSpec) => Promise<Pixels> {
   const known = new Map<string, Pixels>();
-  const geometryOf = ({ resize, crop, kernel }: ModelSpec['input']) => `${resize}/${crop}/${kernel}`;
   trace.pixelsFor = ({ input }) => known.get(geometryOf(input));
   return async ({ input }) => {
     const geometry = geometryOf(input);

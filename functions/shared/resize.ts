@@ -10,6 +10,11 @@ export interface ImageRecipe {
 
 export type Kernel = 'linear' | 'cubic';
 
+/** The same for recipes that make the same pixels of an image. */
+export function geometryOf({ resize, crop, kernel = 'linear' }: ImageRecipe): string {
+  return `${resize}/${crop}/${kernel}`;
+}
+
 /** One side of the image on its way: `source` pixels become `resized`, of which the crop keeps `crop` from `offset` on. */
 export interface Axis {
   readonly source: number;
