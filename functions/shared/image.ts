@@ -3,7 +3,7 @@ import type { Sharp, default as SharpModule } from 'sharp';
 import { hasMoreFrames } from './frames.ts';
 import { readJpegHeader } from './jpeg.ts';
 import { Problem } from './problem.ts';
-import { type ImageRecipe, planAxes, planFilter, resizeRegion } from './resize.ts';
+import { type ImageRecipe, planAxes, planFilter, planSpan, resizeRegion } from './resize.ts';
 
 // As CommonJS: sharp's ES module has import attributes, which Node.js 20.9 does not read.
 const sharp: typeof SharpModule = createRequire(import.meta.url)('sharp');
@@ -55,19 +55,20 @@ export async function decodeImage(bytes: Uint8Array, recipe: ImageRecipe, maxPix
 
   const pipeline = sharp(bytes, { autoOrient: true, ignoreIcc: true, failOn: 'warning', limitInputPixels: maxPixels });
   let [across, down] = planAxes(width, height, recipe);
-  let [columns, rows] = [planFilter(across, kernel), planFilter(down, kernel)];
+  let [columns, rows] = [planSpan(across, kernel), planSpan(down, kernel)];
   const reduction = reductionFor(columns.length * rows.length, recipe.crop);
   if (reduction > 1) {
     across = { ...across, source: Math.round(width / reduction) };
     down = { ...down, source: Math.round(height / reduction) };
-    [columns, rows] = [planFilter(across, kernel), planFilter(down, kernel)];
+    [columns, rows] = [planSpan(across, kernel), planSpan(down, kernel)];
     // Cubic, because the triangle that follows blurs enough: against Pillow it is half as far off as linear.
     pipeline.resize(across.source, down.source, { fit: 'fill', kernel: 'cubic' });
   }
 
   pipeline.extract({ left: columns.first, top: rows.first, width: columns.length, height: rows.length });
-  const region = await readRegion(pipeline, header);
-  const data = resizeRegion(region, columns, rows);
+  const reading = readRegion(pipeline, header);
+  const filters = [planFilter(across, kernel), planFilter(down, kernel)] as const; // while libvips decodes
+  const data = resizeRegion(await reading, ...filters);
   return { pixels: { data, width: recipe.crop, height: recipe.crop }, sourceWidth: width, sourceHeight: height };
 }
 

@@ -23,11 +23,14 @@ export interface Axis {
   readonly crop: number;
 }
 
-/** A filter for one axis: pixel i of the crop is a weighted sum of `counts[i]` source pixels. */
-export interface Filter {
-  /** The crop needs `length` source pixels from `first` on. */
+/** The crop needs `length` source pixels of an axis from `first` on. */
+export interface Span {
   readonly first: number;
   readonly length: number;
+}
+
+/** A filter for one axis: pixel i of the crop is a weighted sum of `counts[i]` source pixels. */
+export interface Filter extends Span {
   /** For each pixel of the crop, where its source pixels begin, counted from `first`. */
   readonly starts: Int32Array;
   readonly counts: Int32Array;
@@ -76,39 +79,57 @@ function roundHalfToEven(value: number): number {
 }
 
 /**
- * The weights for the crop's part of an axis. Where the axis shrinks, the curve is measured in resized pixels (antialiasing); where
- * it grows, in source pixels (interpolation).
+ * Which source pixels the filter of each pixel of the crop covers. Where the axis shrinks, the curve is measured in resized pixels
+ * (antialiasing); where it grows, in source pixels (interpolation).
  */
-export function planFilter({ source, resized, offset, crop }: Axis, kernel: Kernel = 'linear'): Filter {
-  const curve = curves[kernel];
+function placeFilter({ source, resized, offset }: Axis, { reach }: Curve) {
   const scale = source / resized;
   const unit = Math.max(scale, 1);
-  const reach = curve.reach * unit;
-  const stride = Math.ceil(reach) * 2 + 1;
+  const centerOf = (i: number) => (offset + i + 0.5) * scale;
+  return {
+    unit,
+    centerOf,
+    startOf: (i: number) => Math.max(0, Math.trunc(centerOf(i) - reach * unit + 0.5)),
+    endOf: (i: number) => Math.min(source, Math.trunc(centerOf(i) + reach * unit + 0.5)),
+  };
+}
+
+/** The source pixels for the crop's part of an axis: known before their weights are. */
+export function planSpan(axis: Axis, kernel: Kernel = 'linear'): Span {
+  const { startOf, endOf } = placeFilter(axis, curves[kernel]);
+  const first = startOf(0);
+  return { first, length: endOf(axis.crop - 1) - first };
+}
+
+/** The weights for the crop's part of an axis. */
+export function planFilter(axis: Axis, kernel: Kernel = 'linear'): Filter {
+  const { crop } = axis;
+  const curve = curves[kernel];
+  const { unit, centerOf, startOf, endOf } = placeFilter(axis, curve);
+  const { first, length } = planSpan(axis, kernel);
+  const stride = Math.ceil(curve.reach * unit) * 2 + 1;
   const starts = new Int32Array(crop);
   const counts = new Int32Array(crop);
   const weights = new Int32Array(crop * stride);
   const shares = new Float64Array(stride);
   for (let i = 0; i < crop; i++) {
-    const center = (offset + i + 0.5) * scale;
-    const start = Math.max(0, Math.trunc(center - reach + 0.5));
-    const end = Math.min(source, Math.trunc(center + reach + 0.5));
+    const center = centerOf(i);
+    const start = startOf(i);
+    const count = endOf(i) - start;
     let sum = 0;
-    for (let k = 0; k < end - start; k++) {
+    for (let k = 0; k < count; k++) {
       const share = curve.share(Math.abs(start + k - center + 0.5) / unit);
       shares[k] = share;
       sum += share;
     }
-    for (let k = 0; k < end - start; k++) {
+    for (let k = 0; k < count; k++) {
       const share = shares[k] as number;
       weights[i * stride + k] = Math.trunc((share / sum) * one + Math.sign(share) / 2);
     }
-    starts[i] = start;
-    counts[i] = end - start;
+    starts[i] = start - first;
+    counts[i] = count;
   }
-  const first = starts[0] as number;
-  const length = (starts[crop - 1] as number) + (counts[crop - 1] as number) - first;
-  return { first, length, starts: starts.map((start) => start - first), counts, weights, stride };
+  return { first, length, starts, counts, weights, stride };
 }
 
 /** `passes.wat`: both passes read and write this module's own memory. */

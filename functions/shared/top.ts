@@ -11,23 +11,24 @@ export interface Prediction {
   readonly score: number;
 }
 
-/** The `count` best predictions by falling score; of equal scores the lower index comes first. */
+/** The `count` best predictions by falling score; of equal logits the lower index comes first. */
 export function topPredictions(logits: Float32Array, labels: readonly Label[], count: number): readonly Prediction[] {
-  const highest = logits.reduce((max, logit) => Math.max(max, logit), Number.NEGATIVE_INFINITY);
-  const weights = new Float64Array(logits).map((logit) => Math.exp(logit - highest));
-  const sum = weights.reduce((total, weight) => total + weight, 0);
-  const scores = weights.map((weight) => weight / sum);
-  return indicesOfHighest(scores, count).map((index) => {
-    return { index, ...(labels[index] as Label), score: scores[index] as number };
+  const best = indicesOfHighest(logits, count);
+  const highest = logits[best[0] as number] as number;
+  const weightOf = (logit: number) => Math.exp(logit - highest);
+  let sum = 0;
+  for (const logit of logits) sum += weightOf(logit);
+  return best.map((index) => {
+    return { index, ...(labels[index] as Label), score: weightOf(logits[index] as number) / sum };
   });
 }
 
-/** Not by sorting all of them: of a thousand scores five are asked for. */
-function indicesOfHighest(scores: Float64Array, count: number): readonly number[] {
+/** Not by sorting all of them: of a thousand logits five are asked for. */
+function indicesOfHighest(logits: Float32Array, count: number): readonly number[] {
   const best: number[] = [];
-  for (const [index, score] of scores.entries()) {
-    const isHigher = (other: number) => score > (scores[other] as number);
-    if (best.length === count && !isHigher(best.at(-1) as number)) continue;
+  for (let index = 0; index < logits.length; index += 1) {
+    const isHigher = (other: number) => (logits[index] as number) > (logits[other] as number);
+    if (best.length === count && !isHigher(best[count - 1] as number)) continue;
     const place = best.findIndex(isHigher);
     best.splice(place === -1 ? best.length : place, 0, index);
     best.length = Math.min(best.length, count);
