@@ -14,6 +14,8 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 
 // Loading a model takes under a second; who is not ready by then, on a slow disk, never will be.
 const readyWithinMs = 60_000;
+// The primary's first model takes as long as the fallback's; who could be answered by now does not wait any longer.
+const primaryHeadStartMs = 1_000;
 // Beyond the longest drain of a function, which then ends itself.
 const drainMarginMs = 2_000;
 // npm hands a Ctrl-C on that the terminal has already sent to everyone: that is one Ctrl-C, not two.
@@ -26,10 +28,11 @@ class StartError extends Error {
 
 const say = (text: string): void => void process.stderr.write(`understudy: ${text}\n`);
 
-const programs: Supervised[] = [];
+const programs = new Map<string, Supervised>();
+let isStopping = false;
 let runDir: string | undefined;
 process.once('exit', () => {
-  for (const program of programs) program.kill();
+  for (const program of programs.values()) program.kill();
   if (runDir !== undefined) rmSync(runDir, { recursive: true, force: true });
 });
 
@@ -64,26 +67,29 @@ async function startStack(): Promise<void> {
   writeFileSync(config, renderIngress(readFileSync(templatePath, 'utf8'), settings));
 
   const sockets = ['primary', 'strict', 'fallback', 'wake'].map((name) => join(settings.runDir, `${name}.sock`));
-  const start = (program: Program): Supervised => {
+  const start = (program: Program): void => {
     const started = supervise(program, say, (text) => {
       say(text);
       process.exit(1);
     });
-    programs.push(started);
-    return started;
+    programs.set(program.name, started);
   };
   stopOnSignal(drainMs);
+  start(functionProgram('primary', primaryPort));
+  start(functionProgram('fallback', fallbackPort));
+  const primary = untilReady('primary', `http://127.0.0.1:${primaryPort}/readyz`);
+  const fallback = untilReady('fallback', `http://127.0.0.1:${fallbackPort}/readyz`);
+  // nginx' breaker would take a primary that refuses connections or says STARTING for a broken one, and skip it for 5 s.
+  await Promise.race([primary, fallback.then(() => sleep(primaryHeadStartMs))]);
+  if (isStopping) return;
   start({
     name: 'nginx',
     command: [nginx, '-p', runDir, '-c', config, '-e', 'stderr'],
     env: process.env,
     prepare: () => sockets.forEach((path) => void rmSync(path, { force: true })), // nginx does not start over left ones
   });
-  start(functionProgram('primary', primaryPort));
-  start(functionProgram('fallback', fallbackPort));
-
-  await Promise.all([untilReady('primary', primaryPort), untilReady('fallback', fallbackPort)]);
-  for (const program of programs) program.trust();
+  await Promise.all([primary, fallback, untilReady('nginx', `http://127.0.0.1:${port}/healthz`)]);
+  for (const program of programs.values()) program.trust();
   say(
     `ready, ends with Ctrl-C. Try:\n\n  curl -F image=@tests/images/test_image_1.jpg http://localhost:${port}/classify\n`,
   );
@@ -107,10 +113,11 @@ function stopOnSignal(drainMs: number): void {
       return;
     }
     firstAt = Date.now();
+    isStopping = true;
     say('stops; once more to stop at once');
-    const [nginx, ...functions] = programs;
-    await nginx?.stop('SIGQUIT', drainMs);
-    await Promise.all(functions.map((one) => one.stop('SIGTERM', drainMs + drainMarginMs)));
+    await programs.get('nginx')?.stop('SIGQUIT', drainMs);
+    const functions = ['primary', 'fallback'].map((name) => programs.get(name));
+    await Promise.all(functions.map((one) => one?.stop('SIGTERM', drainMs + drainMarginMs)));
     process.exit(0);
   }
   // SIGHUP: the terminal is gone, and the programs would not notice.
@@ -164,9 +171,9 @@ function accessLogPipe(folder: string): string {
   return path;
 }
 
-async function untilReady(name: string, port: number): Promise<void> {
-  for (const end = Date.now() + readyWithinMs; Date.now() < end; await sleep(50)) {
-    const isReady = await fetch(`http://127.0.0.1:${port}/readyz`).then(
+async function untilReady(name: string, url: string): Promise<void> {
+  for (const end = Date.now() + readyWithinMs; Date.now() < end; await sleep(20)) {
+    const isReady = await fetch(url).then(
       (response) => response.ok,
       () => false,
     );

@@ -159,6 +159,26 @@ describe('npm start', () => {
     expect(await health(port)).toBe(0);
   });
 
+  it('lets nobody in before the primary can answer, so that its breaker does not skip it at first', async () => {
+    const { port, output } = await start();
+
+    while ((await health(port)) !== 200) await sleep(5);
+
+    expect(await classify(port)).toBe('primary');
+    expect(output()).not.toMatch(/connect\(\) failed|no live upstreams/);
+  });
+
+  it('stops before it is ready', async () => {
+    const { child, exited, output, says } = await start();
+    await says(/fallback is process/);
+
+    child.kill('SIGTERM');
+
+    expect(await exited).toEqual([0, null]);
+    expect(output()).not.toMatch(/nginx is process/);
+    expect(runDirs()).toEqual([]);
+  });
+
   it('answers, starts what dies again, and stops without a trace', async () => {
     const running = await start();
     const { port, says } = running;
