@@ -13,6 +13,9 @@ export interface Frame {
 /** Longest wait for the Wide ResNet after a fault: restarts that came ever later, load and breaker take less than half. */
 const returnWithinMs = 45_000;
 
+/** Longest time for a fault to happen, a few times what the longest takes: one that never ends fails its row, not the run. */
+const strikeWithinMs = 120_000;
+
 /** An access line comes through a pipe, just after its answer. */
 const lineMs = 200;
 
@@ -22,7 +25,7 @@ export async function perform(fault: Fault, stage: Stage, { quietMs, shortestMs 
   const fromMs = performance.now();
   await pause(stage, quietMs);
   let mishap: string | undefined;
-  await fault.strike(stage).catch((reason: Error) => {
+  await strikeInTime(fault, stage).catch((reason: Error) => {
     signal.throwIfAborted();
     mishap = `Expected the fault to happen but received ${reason.message}`;
   });
@@ -51,4 +54,13 @@ export async function perform(fault: Fault, stage: Stage, { quietMs, shortestMs 
   const row = summarize(fault, outcomes, stack.lines, { fromMs, endedMs, readyMs, recoveredMs, toMs });
   for (const { requestId } of outcomes) stack.lines.delete(requestId);
   return mishap === undefined ? row : { ...row, faults: [mishap, ...row.faults] };
+}
+
+/** @throws Error when the fault does not happen, or not in time; what it waits for is given up then */
+async function strikeInTime(fault: Fault, stage: Stage): Promise<void> {
+  const limit = AbortSignal.timeout(strikeWithinMs);
+  const late = new Promise<never>((_, reject) => {
+    limit.addEventListener('abort', () => reject(new Error(`no end of it within ${strikeWithinMs / 1000} s`)));
+  });
+  await Promise.race([fault.strike({ ...stage, signal: AbortSignal.any([stage.signal, limit]) }), late]);
 }
