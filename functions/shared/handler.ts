@@ -11,7 +11,7 @@ import { describeState } from './state.ts';
 import { judgeUploadHeaders, maxBodyBytes, readUpload } from './upload.ts';
 import type { Wake } from './wake.ts';
 
-/** A request as the framework hands it over; `rawBody` is its whole body. */
+/** A request as the framework and our server hand it over; `rawBody` is its whole body. */
 export type FunctionRequest = IncomingMessage & { rawBody?: Buffer };
 
 export interface Handler {
