@@ -277,4 +277,12 @@ describe('the stack under faults', () => {
     rows.push(row);
     expect(row.faults.length === 0 ? [] : [...row.faults, stage.stack.lastWords()]).toEqual([]);
   });
+
+  it('does not pass a row whose fault never ends', async () => {
+    const endless: Fault = { ...fault, strike: ({ signal }) => sleep(60_000, undefined, { signal }) };
+
+    const row = await perform(endless, stage, { quietMs: 0, shortestMs: 0, strikeWithinMs: 200 });
+
+    expect(row.faults).toEqual(['Expected the fault to happen but received no end of it within 0.2 s']);
+  });
 });

@@ -19,9 +19,10 @@ interface Message {
   readonly error?: object;
 }
 
-/** Connects to the address that a process prints after SIGUSR1, `ws://127.0.0.1:PORT/ID`. */
-export async function connectInspector(address: string): Promise<Inspector> {
-  const socket = await openWebSocket(address);
+/** Connects to the address that a process prints after SIGUSR1, `ws://127.0.0.1:PORT/ID`; a signal that is aborted closes it. */
+export async function connectInspector(address: string, signal: AbortSignal): Promise<Inspector> {
+  const socket = await openWebSocket(address, signal);
+  signal.addEventListener('abort', () => socket.destroy(), { once: true });
   const waiting = new Map<string, (message: Message | undefined) => void>();
   const sessions: string[] = [];
   let lastId = 0;
@@ -86,13 +87,13 @@ export async function connectInspector(address: string): Promise<Inspector> {
   };
 }
 
-async function openWebSocket(address: string): Promise<Duplex> {
+async function openWebSocket(address: string, signal: AbortSignal): Promise<Duplex> {
   const key = Buffer.alloc(16, 'understudy').toString('base64');
   const outgoing = request(address.replace('ws:', 'http:'), {
     headers: { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': key },
   });
   outgoing.end();
-  const [, socket] = (await once(outgoing, 'upgrade')) as [unknown, Duplex];
+  const [, socket] = (await once(outgoing, 'upgrade', { signal })) as [unknown, Duplex];
   socket.on('error', () => {}); // 'close' follows
   return socket;
 }

@@ -11,7 +11,7 @@ import type { Row } from './row.ts';
 import { closeStage, openStage } from './stage.ts';
 import { type Skipped, toMarkdown } from './table.ts';
 
-/** Two cores carry the stack, the driver and a fault at this rate with room to spare; 70 faults of 18 s make 50,000 requests. */
+/** Two cores carry the stack, the driver and a fault at this rate with room to spare; 69 faults of 18 s make 50,000 requests. */
 const defaultRate = '45';
 const defaultSeconds = '18';
 

@@ -29,7 +29,7 @@ export interface Stack {
   functionPort(name: FunctionName): number;
   /** Whether all models of a function can answer, by its own word. */
   isReady(name: FunctionName): Promise<boolean>;
-  /** Opens the inspector of a function. The caller closes the connection. */
+  /** Opens the inspector of a function. The caller closes the connection, or aborts the signal. */
   inspect(name: FunctionName, signal: AbortSignal): Promise<Inspector>;
   /** What functions that start from now on take for MODELS_DIR; undefined for the shipped models. */
   serveModels(dir?: string): void;
@@ -159,7 +159,7 @@ export async function startStack(): Promise<Stack> {
         await until(() => inspectorAddress !== undefined, signal, child);
         inspectors.set(pid, inspectorAddress as unknown as string);
       }
-      return connectInspector(inspectors.get(pid) as string);
+      return connectInspector(inspectors.get(pid) as string, signal);
     },
     serveModels,
     lines,
