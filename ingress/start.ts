@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, constants, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { createServer, Socket } from 'node:net';
+import { type AddressInfo, createServer, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,7 +14,9 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 
 // Loading a model takes under a second; who is not ready by then, on a slow disk, never will be.
 const readyWithinMs = 60_000;
-// The primary's first model takes as long as the fallback's; who could be answered by now does not wait any longer.
+// A process that is stopped accepts connections and says nothing.
+const probeMs = 1_000;
+// How long nginx waits for the primary once the fallback is ready; as a rule both first models are loaded at the same time.
 const primaryHeadStartMs = 1_000;
 // Beyond the longest drain of a function, which then ends itself.
 const drainMarginMs = 2_000;
@@ -54,8 +56,8 @@ async function startStack(): Promise<void> {
     connections: whole('INGRESS_CONNECTIONS', defaults.connections, 65_535),
   };
   const nginx = await ensureNginx();
-  await reserve(port);
-  const [primaryPort, fallbackPort] = await Promise.all([reserve(0), reserve(0)]);
+  const front = await reserve(port);
+  const [primaryPort, fallbackPort] = await Promise.all([freePort(), freePort()]);
 
   runDir = makeRunDir();
   const config = join(runDir, 'nginx.conf');
@@ -81,6 +83,7 @@ async function startStack(): Promise<void> {
   const fallback = untilReady('fallback', `http://127.0.0.1:${fallbackPort}/readyz`);
   // nginx' breaker would take a primary that refuses connections or says STARTING for a broken one, and skip it for 5 s.
   await Promise.race([primary, fallback.then(() => sleep(primaryHeadStartMs))]);
+  await front.release();
   if (isStopping) return;
   start({
     name: 'nginx',
@@ -89,6 +92,7 @@ async function startStack(): Promise<void> {
     prepare: () => sockets.forEach((path) => void rmSync(path, { force: true })), // nginx does not start over left ones
   });
   await Promise.all([primary, fallback, untilReady('nginx', `http://127.0.0.1:${port}/healthz`)]);
+  if (isStopping) return;
   for (const program of programs.values()) program.trust();
   say(
     `ready, ends with Ctrl-C. Try:\n\n  curl -F image=@tests/images/test_image_1.jpg http://localhost:${port}/classify\n`,
@@ -132,19 +136,32 @@ function whole(name: string, fallback: number, max: number): number {
   throw new StartError(`Expected a whole number from 1 to ${max} for ${name} but received ${JSON.stringify(text)}`);
 }
 
-// The port, or a free one for 0. Free now, that is: whoever takes it in the next second makes its program fail at start.
-function reserve(port: number): Promise<number> {
+interface Reserved {
+  readonly port: number;
+  /** Lets the port go, for who is to listen there. */
+  release(): Promise<void>;
+}
+
+// The port, or a free one for 0. Nobody else gets it before it is released.
+function reserve(port: number): Promise<Reserved> {
   return new Promise((resolve, reject) => {
-    const server = createServer();
+    const server = createServer((socket) => socket.destroy());
     server.once('error', (fault: NodeJS.ErrnoException) => {
       const why = fault.code === 'EADDRINUSE' ? 'another program listens there' : fault.message;
       reject(new StartError(`Expected a free port for PORT but received ${port}: ${why}`));
     });
     server.listen(port, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : port));
+      const release = () => new Promise<void>((released) => server.close(() => released()));
+      resolve({ port: (server.address() as AddressInfo).port, release });
     });
   });
+}
+
+// Free now, that is: whoever takes it in the next second makes its program fail at start.
+async function freePort(): Promise<number> {
+  const { port, release } = await reserve(0);
+  await release();
+  return port;
 }
 
 // 0700, so that nobody else reaches the private sockets; but root's nginx works as another user, who has to pass through.
@@ -171,13 +188,12 @@ function accessLogPipe(folder: string): string {
   return path;
 }
 
+// Settles never once everything stops: the process ends then.
 async function untilReady(name: string, url: string): Promise<void> {
-  for (const end = Date.now() + readyWithinMs; Date.now() < end; await sleep(20)) {
-    const isReady = await fetch(url).then(
-      (response) => response.ok,
-      () => false,
-    );
-    if (isReady) return;
+  for (const end = Date.now() + readyWithinMs; Date.now() < end || isStopping; await sleep(20)) {
+    const answer = await fetch(url, { signal: AbortSignal.timeout(probeMs) }).catch(() => undefined);
+    await answer?.body?.cancel();
+    if (answer?.ok && !isStopping) return;
   }
   throw new StartError(`Expected ${name} to be ready within ${readyWithinMs / 1000} s but received no answer`);
 }

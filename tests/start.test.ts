@@ -102,6 +102,15 @@ async function health(port: number): Promise<number> {
   );
 }
 
+/** Stops the primary before it can answer; its process id, once the fallback has begun. */
+async function stopPrimary({ output, says }: Pick<Stack, 'output' | 'says'>): Promise<number> {
+  await says(/primary is process \d+/);
+  const pid = Number(/primary is process (\d+)/.exec(output())?.[1]);
+  process.kill(pid, 'SIGSTOP');
+  await says(/fallback is process \d+/);
+  return pid;
+}
+
 /** Tier of the answer to a picture of one pixel. */
 async function classify(port: number): Promise<string | null> {
   const pixel = Buffer.from('R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7', 'base64'); // GIF
@@ -160,19 +169,36 @@ describe('npm start', () => {
   });
 
   it('lets nobody in before the primary can answer, so that its breaker does not skip it at first', async () => {
-    const { port, output } = await start();
+    const { port, says } = await start();
+
+    while ((await health(port)) !== 200) await sleep(5);
+    await classify(port);
+
+    await says(/"answers":"200","times":"[^"]*","model":"[^"]*","tier":"primary"/);
+  });
+
+  it('lets the fallback answer when the primary takes longer', async () => {
+    const { port, output, says } = await start();
+    const primary = await stopPrimary({ output, says });
 
     while ((await health(port)) !== 200) await sleep(5);
 
-    expect(await classify(port)).toBe('primary');
-    expect(output()).not.toMatch(/connect\(\) failed|no live upstreams/);
+    expect(await classify(port)).toBe('fallback');
+    expect(output()).not.toMatch(/ready, ends with Ctrl-C/);
+    process.kill(primary, 'SIGCONT');
+    await says(/ready, ends with Ctrl-C/);
   });
 
-  it('stops before it is ready', async () => {
-    const { child, exited, output, says } = await start();
-    await says(/fallback is process/);
+  it('stops before it is ready, and holds its port until then', async () => {
+    const { child, exited, output, port, says } = await start({ DRAIN_MS: '1000' });
+    const primary = await stopPrimary({ output, says });
+    const other = createServer().listen(port, '127.0.0.1');
+    expect((await once(other, 'error'))[0]).toMatchObject({ code: 'EADDRINUSE' });
 
     child.kill('SIGTERM');
+    await says(/stops; once more/);
+    await sleep(1500);
+    process.kill(primary, 'SIGCONT');
 
     expect(await exited).toEqual([0, null]);
     expect(output()).not.toMatch(/nginx is process/);
