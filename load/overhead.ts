@@ -1,13 +1,17 @@
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import sharp from 'sharp';
+import { functionCommand, memoryVariables } from '../functions/launch.ts';
 import { type Ask, loadBare, type Sample, through } from './ask.ts';
+import { freePort } from './port.ts';
 import type { Probing } from './probe.ts';
 import { loopTable, machine, median, print, quantile, table } from './report.ts';
-import { type Stack, startStack } from './stack.ts';
+import { loopWatch, type Stack, startStack } from './stack.ts';
 
-/** The bare loop and the two ways through the service take turns, so that what else the machine does falls on all three. */
+/** The bare loop and the three ways through the service take turns, so that what else the machine does falls on all four. */
 const rounds = 7;
 const requestsPerRound = 100;
 
@@ -36,9 +40,34 @@ function drawPhoto(width: number, height: number): Promise<Buffer> {
     .toBuffer();
 }
 
-async function measureOverhead(stack: Stack, name: string, photo: Buffer): Promise<void> {
+/** What `npx functions-framework` starts. */
+const frameworkScript = 'node_modules/@google-cloud/functions-framework/build/src/main.js';
+
+interface Hosted {
+  readonly origin: string;
+  readonly process: ChildProcess;
+}
+
+/** The primary under the framework's own server, otherwise as in the stack. */
+async function startUnderFramework(): Promise<Hosted> {
+  const port = await freePort();
+  const [program, ...args] = functionCommand('primary');
+  const target = ['--target=primary', '--source=dist/functions/primary.js', `--port=${port}`];
+  const env = { ...memoryVariables('primary'), ...process.env, NODE_OPTIONS: loopWatch };
+  const hosted = spawn(program, [...args.slice(0, -1), frameworkScript, ...target], { env, stdio: 'ignore' });
+  const origin = `http://127.0.0.1:${port}`;
+  for (let status = ''; status !== 'ready'; await sleep(50)) {
+    if (hosted.exitCode !== null) throw new Error(`Expected the framework's server to start but it ended`);
+    const answer = await fetch(`${origin}/readyz`).catch(() => undefined);
+    status = answer === undefined ? '' : ((await answer.json()) as { status: string }).status;
+  }
+  return { origin, process: hosted };
+}
+
+async function measureOverhead(stack: Stack, hosted: Hosted, name: string, photo: Buffer): Promise<void> {
   const ways: Readonly<Record<string, Ask>> = {
     'bare loop': bare.ask,
+    "primary, under the framework's server": through(hosted.origin, stallClients),
     'primary, without nginx': through(stack.primaryOrigin, stallClients),
     'through nginx': through(stack.origin, stallClients),
   };
@@ -106,8 +135,14 @@ process.once('SIGTERM', () => stopping.abort());
 const stack = await startStack(process.env, stopping.signal);
 stopping.signal.addEventListener('abort', stack.interrupt);
 try {
-  await measureOverhead(stack, 'Photo of 500x375', await drawPhoto(500, 375));
-  await measureOverhead(stack, 'tests/images/test_image_1.jpg', readFileSync('tests/images/test_image_1.jpg'));
+  const hosted = await startUnderFramework();
+  try {
+    await measureOverhead(stack, hosted, 'Photo of 500x375', await drawPhoto(500, 375));
+    const name = 'tests/images/test_image_1.jpg';
+    await measureOverhead(stack, hosted, name, readFileSync(name));
+  } finally {
+    hosted.process.kill('SIGKILL'); // it ends at once anyway
+  }
   await measureStalls(stack);
 } finally {
   const loops = await stack.stop();

@@ -26,7 +26,8 @@ export interface Stack {
 // One client sends more here than the ingress grants to a stranger.
 const limits = { INGRESS_RATE: '100000', INGRESS_BURST: '100000', INGRESS_CONNECTIONS: '10000' };
 const script = fileURLToPath(new URL('../ingress/start.js', import.meta.url));
-const preload = `--import=${new URL('./loop.js', import.meta.url)}`;
+/** For NODE_OPTIONS: has a function report what its event loop did. */
+export const loopWatch = `--import=${new URL('./loop.js', import.meta.url)}`;
 const photo = fileURLToPath(new URL('../../tests/images/test_image_1.jpg', import.meta.url));
 
 /** Loading the primary model takes seconds; who has not by then never will. */
@@ -51,7 +52,7 @@ export async function startStack(
       ...env,
       ...limits,
       PORT: String(port),
-      NODE_OPTIONS: `${env.NODE_OPTIONS ?? ''} ${watchesLoops ? preload : ''}`,
+      NODE_OPTIONS: `${env.NODE_OPTIONS ?? ''} ${watchesLoops ? loopWatch : ''}`,
     },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true, // a Ctrl-C reaches only us: k6 ends first, then the stack

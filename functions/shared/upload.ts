@@ -86,7 +86,7 @@ function readFile(headers: IncomingHttpHeaders, body: Buffer, maxUploadBytes: nu
       if (chunks === undefined) reject(empty('no file'));
       else resolve(first === undefined ? Buffer.alloc(0) : rest.length === 0 ? first : Buffer.concat(chunks));
     });
-    feed(parser, body);
+    feed(parser, body).catch(malformed);
   });
 }
 
