@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { print } from '../report.ts';
@@ -89,7 +89,7 @@ const when = measured.map(({ kept }) => kept.measuredAt).sort();
 const lines = [
   '# Side by side: results',
   '',
-  `Written by \`node dist/load/peers/report.js\` from ${measured.length} measurements, ${when[0]} to ${when.at(-1)}; how they were made: [README.md](README.md).`,
+  `Written by \`node dist/load/peers/report.js\` from ${measured.length} measurements, ${when[0]} to ${when.at(-1)}; how they were made: [README.md](${join(relative(out, here), 'README.md')}).`,
   '',
   Object.entries(machine)
     .map(([name, value]) => `${name} ${value}`)

@@ -161,7 +161,8 @@ function basisOf(all: readonly Measured[], scenario: 'open' | 'closed', factor?:
     runs.set(`${system} ${point}`, (runs.get(`${system} ${point}`) ?? 0) + 1);
   }
   const seconds = loads.map(({ kept }) => Math.round((kept.outcome as OutcomeOf<'open' | 'closed'>).seconds));
-  return `Medians of ${span([...runs.values()])} runs of ${span(seconds)} s.`;
+  const count = span([...runs.values()]);
+  return `${count === '1' ? 'One run' : `Medians of ${count} runs`} of ${span(seconds)} s.`;
 }
 
 function span(values: readonly number[]): string {
