@@ -103,6 +103,10 @@ describe('allTables', () => {
     expect(text).toContain('Medians of 1 to 2 runs of 10 s.');
   });
 
+  it('does not call one run a median', () => {
+    expect(allTables([measured('fastapi', 1, {})], undefined)).toContain('One run of 10 s.');
+  });
+
   it('leaves out what nobody measured', () => {
     const text = allTables([measured('fastapi', 1, {})], undefined);
 
