@@ -31,7 +31,7 @@ class StartError extends Error {
 const say = (text: string): void => void process.stderr.write(`understudy: ${text}\n`);
 
 const programs = new Map<string, Supervised>();
-let isStopping = false;
+let stoppingSince: number | undefined; // on the clock of Date.now()
 let runDir: string | undefined;
 process.once('exit', () => {
   for (const program of programs.values()) program.kill();
@@ -84,7 +84,7 @@ async function startStack(): Promise<void> {
   // nginx' breaker would take a primary that refuses connections or says STARTING for a broken one, and skip it for 5 s.
   await Promise.race([primary, fallback.then(() => sleep(primaryHeadStartMs))]);
   await front.release();
-  if (isStopping) return;
+  if (stoppingSince !== undefined) return;
   start({
     name: 'nginx',
     command: [nginx, '-p', runDir, '-c', config, '-e', 'stderr'],
@@ -92,7 +92,6 @@ async function startStack(): Promise<void> {
     prepare: () => sockets.forEach((path) => void rmSync(path, { force: true })), // nginx does not start over left ones
   });
   await Promise.all([primary, fallback, untilReady('nginx', `http://127.0.0.1:${port}/healthz`)]);
-  if (isStopping) return;
   for (const program of programs.values()) program.trust();
   say(
     `ready, ends with Ctrl-C. Try:\n\n  curl -F image=@tests/images/test_image_1.jpg http://localhost:${port}/classify\n`,
@@ -110,14 +109,12 @@ function functionProgram(name: 'primary' | 'fallback', port: number): Program {
 
 // nginx first: what it has accepted is answered, so the functions stay until it is done.
 function stopOnSignal(drainMs: number): void {
-  let firstAt: number | undefined;
   async function stop(): Promise<void> {
-    if (firstAt !== undefined) {
-      if (Date.now() - firstAt > sameSignalMs) process.exit(130);
+    if (stoppingSince !== undefined) {
+      if (Date.now() - stoppingSince > sameSignalMs) process.exit(130);
       return;
     }
-    firstAt = Date.now();
-    isStopping = true;
+    stoppingSince = Date.now();
     say('stops; once more to stop at once');
     await programs.get('nginx')?.stop('SIGQUIT', drainMs);
     const functions = ['primary', 'fallback'].map((name) => programs.get(name));
@@ -190,10 +187,10 @@ function accessLogPipe(folder: string): string {
 
 // Settles never once everything stops: the process ends then.
 async function untilReady(name: string, url: string): Promise<void> {
-  for (const end = Date.now() + readyWithinMs; Date.now() < end || isStopping; await sleep(20)) {
+  for (const end = Date.now() + readyWithinMs; Date.now() < end || stoppingSince !== undefined; await sleep(20)) {
     const answer = await fetch(url, { signal: AbortSignal.timeout(probeMs) }).catch(() => undefined);
     await answer?.body?.cancel();
-    if (answer?.ok && !isStopping) return;
+    if (answer?.ok && stoppingSince === undefined) return;
   }
   throw new StartError(`Expected ${name} to be ready within ${readyWithinMs / 1000} s but received no answer`);
 }
