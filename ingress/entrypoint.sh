@@ -4,6 +4,7 @@
 # once, with exit code 1. Besides the template's variables, all required, it reads
 #   RESOLVER         address of a name server, or "auto" for the first one of RESOLV_CONF; may be empty
 #   TRUSTED_PROXIES  networks, separated by commas or blanks, for REAL_IP; may be empty
+#   UNLIMITED        networks, the same way, to whose addresses the limits per client do not apply; may be empty
 #   TEMPLATE         default: nginx.conf beside this file
 #   RESOLV_CONF      default: /etc/resolv.conf
 set -euf
@@ -80,6 +81,16 @@ real_ip_lines() {
   if [ -n "$REAL_IP" ]; then REAL_IP="${REAL_IP}real_ip_header X-Forwarded-For; real_ip_recursive on;"; fi
 }
 
+unlimited_lines() {
+  UNLIMITED=
+  IFS=', '
+  for network in $1; do
+    word UNLIMITED "$network"
+    UNLIMITED="${UNLIMITED:+$UNLIMITED }$network 0;"
+  done
+  unset IFS
+}
+
 stop_at_faults() {
   if [ -z "$faults" ]; then return; fi
   printf '%s' "$faults" >&2
@@ -90,6 +101,7 @@ word RUN_DIR "${RUN_DIR-}"
 word LISTEN "${LISTEN-}"
 word WAKE_LISTEN "${WAKE_LISTEN-}"
 word WORKERS "${WORKERS-}"
+count WORKER_CONNECTIONS "${WORKER_CONNECTIONS-}"
 access_log "${ACCESS_LOG-}"
 resolver_line "${RESOLVER-}"
 real_ip_lines "${TRUSTED_PROXIES-}"
@@ -98,14 +110,16 @@ word PRIMARY_HOST "${PRIMARY_HOST-}"
 count PRIMARY_MAX_CONNS "${PRIMARY_MAX_CONNS-}"
 address FALLBACK_ADDRESS "${FALLBACK_ADDRESS-}"
 word FALLBACK_HOST "${FALLBACK_HOST-}"
+count FALLBACK_MAX_CONNS "${FALLBACK_MAX_CONNS-}"
+unlimited_lines "${UNLIMITED-}"
 count RATE "${RATE-}"
 count BURST "${BURST-}"
 count CONNECTIONS "${CONNECTIONS-}"
 if [ ! -r "$template" ]; then fault "Expected a readable file for TEMPLATE but received $(quote "$template")"; fi
 stop_at_faults
 
-names='RUN_DIR LISTEN WAKE_LISTEN WORKERS ACCESS_LOG RESOLVER REAL_IP PRIMARY_ADDRESS PRIMARY_HOST PRIMARY_MAX_CONNS
-FALLBACK_ADDRESS FALLBACK_HOST RATE BURST CONNECTIONS'
+names='RUN_DIR LISTEN WAKE_LISTEN WORKERS WORKER_CONNECTIONS ACCESS_LOG RESOLVER REAL_IP PRIMARY_ADDRESS PRIMARY_HOST
+PRIMARY_MAX_CONNS FALLBACK_ADDRESS FALLBACK_HOST FALLBACK_MAX_CONNS UNLIMITED RATE BURST CONNECTIONS'
 script=
 for name in $names; do
   eval "value=\$$name"

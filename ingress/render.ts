@@ -17,6 +17,8 @@ export interface IngressSettings {
   /** The same, for a primary that asks for the fallback to be woken; only pods of the primary should reach it. */
   readonly wakeListen: string;
   readonly workers: number | 'auto';
+  /** Connections a worker: four a request, one an idle client. */
+  readonly workerConnections: number;
   /** A path, or `off`. */
   readonly accessLog: string;
   /** Name server for addresses with `resolve`; empty where there are none. */
@@ -27,8 +29,13 @@ export interface IngressSettings {
     /** Requests in flight at the primary beyond which the next one goes to the fallback. */
     readonly maxConnections: number;
   };
-  readonly fallback: TierSettings;
-  /** Per client address. */
+  readonly fallback: TierSettings & {
+    /** Requests in flight at the fallback beyond which the next one is refused. */
+    readonly maxConnections: number;
+  };
+  /** Networks to whose addresses the limits do not apply. */
+  readonly unlimited: readonly string[];
+  /** Per client: an IPv4 address or an IPv6 network of 64 bits. */
   readonly limits: { readonly requestsPerSecond: number; readonly burst: number; readonly connections: number };
 }
 
@@ -49,15 +56,21 @@ export function localSettings(place: {
     listen: `127.0.0.1:${place.port}`,
     wakeListen: `unix:${place.runDir}/wake.sock`, // asked by nobody: the fallback here never sleeps
     workers: 2, // the second accepts while the first copies a large upload
+    workerConnections: 8192, // ten times what all limits of nginx.conf let in, so that probes and idle clients find room
     accessLog: '/dev/stdout',
     resolver: '',
     trustedProxies: [],
     primary: {
       address: `127.0.0.1:${place.primaryPort}`,
       host: 'classify-primary.local',
-      maxConnections: 32, // about a second of work for one primary
+      maxConnections: 64, // half a second of work of both tiers' MobileNets, which share the cores
     },
-    fallback: { address: `127.0.0.1:${place.fallbackPort}`, host: 'classify-fallback.local' },
+    fallback: {
+      address: `127.0.0.1:${place.fallbackPort}`,
+      host: 'classify-fallback.local',
+      maxConnections: 16, // a quarter: on the same cores it adds little
+    },
+    unlimited: ['127.0.0.0/8', '::1'], // the first thing that a user does is to point a load tool at it
     limits: { requestsPerSecond: 50, burst: 100, connections: 50 }, // what one page of photos may send at once
   };
 }
@@ -91,6 +104,10 @@ export function renderIngress(template: string, settings: IngressSettings): stri
     return String(value);
   }
 
+  function exempt(networks: readonly string[]): string {
+    return networks.map((network) => `${word('unlimited', network)} 0;`).join(' ');
+  }
+
   function realIp(networks: readonly string[]): string {
     if (networks.length === 0) return '';
     const trusted = networks.map((network) => `set_real_ip_from ${word('trustedProxies', network)};`);
@@ -102,6 +119,7 @@ export function renderIngress(template: string, settings: IngressSettings): stri
     LISTEN: word('listen', settings.listen),
     WAKE_LISTEN: word('wakeListen', settings.wakeListen),
     WORKERS: word('workers', String(settings.workers)),
+    WORKER_CONNECTIONS: count('workerConnections', settings.workerConnections),
     ACCESS_LOG: accessLog(settings.accessLog),
     RESOLVER: settings.resolver && `resolver ${word('resolver', settings.resolver)} valid=10s;`,
     REAL_IP: realIp(settings.trustedProxies),
@@ -110,6 +128,8 @@ export function renderIngress(template: string, settings: IngressSettings): stri
     PRIMARY_MAX_CONNS: count('primary.maxConnections', primary.maxConnections),
     FALLBACK_ADDRESS: address('fallback.address', fallback.address),
     FALLBACK_HOST: word('fallback.host', fallback.host),
+    FALLBACK_MAX_CONNS: count('fallback.maxConnections', fallback.maxConnections),
+    UNLIMITED: exempt(settings.unlimited),
     RATE: count('limits.requestsPerSecond', limits.requestsPerSecond),
     BURST: count('limits.burst', limits.burst),
     CONNECTIONS: count('limits.connections', limits.connections),

@@ -39,6 +39,7 @@ function environmentOf(settings: IngressSettings): Record<string, string> {
     LISTEN: settings.listen,
     WAKE_LISTEN: settings.wakeListen,
     WORKERS: String(settings.workers),
+    WORKER_CONNECTIONS: String(settings.workerConnections),
     ACCESS_LOG: settings.accessLog,
     RESOLVER: settings.resolver,
     TRUSTED_PROXIES: settings.trustedProxies.join(','),
@@ -47,6 +48,8 @@ function environmentOf(settings: IngressSettings): Record<string, string> {
     PRIMARY_MAX_CONNS: String(primary.maxConnections),
     FALLBACK_ADDRESS: fallback.address,
     FALLBACK_HOST: fallback.host,
+    FALLBACK_MAX_CONNS: String(fallback.maxConnections),
+    UNLIMITED: settings.unlimited.join(','),
     RATE: String(limits.requestsPerSecond),
     BURST: String(limits.burst),
     CONNECTIONS: String(limits.connections),
@@ -59,6 +62,7 @@ const variableOf: Readonly<Record<string, string>> = {
   listen: 'LISTEN',
   wakeListen: 'WAKE_LISTEN',
   workers: 'WORKERS',
+  workerConnections: 'WORKER_CONNECTIONS',
   accessLog: 'ACCESS_LOG',
   resolver: 'RESOLVER',
   trustedProxies: 'TRUSTED_PROXIES',
@@ -67,6 +71,8 @@ const variableOf: Readonly<Record<string, string>> = {
   'primary.maxConnections': 'PRIMARY_MAX_CONNS',
   'fallback.address': 'FALLBACK_ADDRESS',
   'fallback.host': 'FALLBACK_HOST',
+  'fallback.maxConnections': 'FALLBACK_MAX_CONNS',
+  unlimited: 'UNLIMITED',
   'limits.requestsPerSecond': 'RATE',
   'limits.burst': 'BURST',
   'limits.connections': 'CONNECTIONS',
@@ -135,6 +141,7 @@ describe('entrypoint.sh', () => {
       },
     ],
     ['no access log', { accessLog: 'off' }],
+    ['no client without limits', { unlimited: [] }],
     ['one trusted proxy', { trustedProxies: ['10.0.0.0/8'] }],
     ['several trusted proxies', { trustedProxies: ['10.0.0.0/8', '192.168.0.0/16', 'fd00::/8'] }],
     ['name servers with ports and IPv6', { resolver: '[fd00::10]:53' }],
@@ -182,7 +189,7 @@ describe('entrypoint.sh', () => {
     ['a variable of nginx', () => ({ accessLog: '/var/log/$remote_addr' })],
     ['a quote and a backslash', () => ({ wakeListen: 'a"b\\c' })],
     ['a second line', () => ({ resolver: '10.96.0.10\n10.96.0.11' })],
-    ['what sed would read', () => ({ fallback: { address: 'a|b', host: 'a&b' } })],
+    ['what sed would read', () => ({ fallback: { address: 'a|b', host: 'a&b', maxConnections: 1 } })],
     ['a blank', ({ primary }) => ({ primary: { ...primary, address: 'a b resolve' } })],
     ['an address that is nothing but a flag', ({ primary }) => ({ primary: { ...primary, address: ' resolve' } })],
     ['letters beyond ASCII', () => ({ listen: 'äöü' })],
@@ -200,7 +207,9 @@ describe('entrypoint.sh', () => {
         resolver: ';',
         trustedProxies: [';'],
         primary: { address: ';', host: ';', maxConnections: 0 },
-        fallback: { address: ';', host: ';' },
+        workerConnections: 0,
+        fallback: { address: ';', host: ';', maxConnections: 0 },
+        unlimited: [';'],
         limits: { requestsPerSecond: 0, burst: 0, connections: 0 },
       }),
     ],
@@ -225,7 +234,7 @@ describe('entrypoint.sh', () => {
   it('names every variable that is not set', async () => {
     const { code, errors } = await run({});
 
-    const optional = ['RESOLVER', 'TRUSTED_PROXIES'];
+    const optional = ['RESOLVER', 'TRUSTED_PROXIES', 'UNLIMITED'];
     const names = Object.keys(environmentOf(settings)).filter((name) => !optional.includes(name));
     expect(
       errors

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Problem, type ProblemCode, problems, toProblemJson } from '../functions/shared/problem.ts';
@@ -158,7 +159,7 @@ describe('renderIngress', () => {
 
     expect(text).toContain('resolver 10.96.0.10 valid=10s;');
     expect(text).toContain('set_real_ip_from 10.0.0.0/8; set_real_ip_from [fd00::]/8; real_ip_header X-Forwarded-For;');
-    expect(text).toContain('server kourier-internal.kourier-system.svc.cluster.local:80 resolve max_fails=0;');
+    expect(text).toContain('server kourier-internal.kourier-system.svc.cluster.local:80 resolve max_fails=0 ');
   });
 
   it.each([
@@ -168,6 +169,8 @@ describe('renderIngress', () => {
     ['nothing', { listen: '' }],
     ['half a connection', { limits: { ...settings.limits, connections: 0.5 } }],
     ['no connection', { primary: { ...settings.primary, maxConnections: 0 } }],
+    ['no connection to the fallback', { fallback: { ...settings.fallback, maxConnections: 0 } }],
+    ['a network that is none', { unlimited: ['127.0.0.0/8 0; default'] }],
   ])('refuses %s', (_what, change) => {
     expect(() => renderIngress(template, { ...settings, ...change })).toThrow(/^Expected /);
   });
@@ -203,7 +206,7 @@ describe('problems in nginx.conf', () => {
   );
 
   it('are found at all', () => {
-    expect(written).toHaveLength(10);
+    expect(written).toHaveLength(12);
   });
 });
 
@@ -346,8 +349,14 @@ describe('when both tiers fail', () => {
     expect(answered.headers).toMatchObject({ 'retry-after': '5', 'x-request-id': 'mine' });
   });
 
+  it("keeps a gateway's own headers to itself", async () => {
+    primary.behave(answer(200, { 'content-type': 'application/json', 'x-envoy-upstream-service-time': '5' }, '{}'));
+
+    expect((await send(nginx.origin, { body: photo })).headers).not.toHaveProperty('x-envoy-upstream-service-time');
+  });
+
   it('does not let a function redirect inside the ingress', async () => {
-    primary.behave(answer(200, { 'x-accel-redirect': '@nobody' }, 'whole'));
+    primary.behave(answer(200, { 'content-type': 'application/json', 'x-accel-redirect': '@nobody' }, 'whole'));
 
     const answered = await send(nginx.origin, { body: photo });
 
@@ -537,6 +546,110 @@ describe('the breaker', () => {
   });
 });
 
+describe('full tiers', () => {
+  /** As few connections as a test can count. */
+  const startSmall = (primaryConnections: number, fallbackConnections: number) => {
+    const settings = localSettings({ runDir: '/', port: 1, primaryPort: primary.port, fallbackPort: fallback.port });
+    return start({
+      shorten: { 'fail_timeout=5s': 'fail_timeout=1s' },
+      settings: {
+        primary: { ...settings.primary, maxConnections: primaryConnections },
+        fallback: { ...settings.fallback, maxConnections: fallbackConnections },
+      },
+    });
+  };
+  afterEach(stop);
+
+  const burst = (count: number, headers: Record<string, string> = {}): Promise<Answer[]> =>
+    Promise.all(Array.from({ length: count }, () => send(nginx.origin, { body: photo, headers })));
+  const statusesOf = (answers: Answer[]) => answers.map(({ status }) => status).sort();
+
+  it('refuse with BUSY what exceeds both, at once, and spread when to come back', async () => {
+    await startSmall(3, 2);
+    primary.behave({ ...answer(200), delayMs: 300 });
+    fallback.behave({ ...answer(200), delayMs: 300 });
+
+    const answers = await burst(45);
+
+    expect(statusesOf(answers)).toEqual([...Array(5).fill(200), ...Array(40).fill(503)]);
+    const refusals = answers.filter(({ status }) => status === 503);
+    for (const refusal of refusals) expectProblem(refusal, 'BUSY');
+    expect(new Set(refusals.map(({ headers }) => headers['retry-after']))).toEqual(new Set(['1', '2', '3']));
+    expect([primary.received.length, fallback.received.length]).toEqual([3, 2]);
+    expect(statusesOf(await burst(5))).toEqual(Array(5).fill(200));
+  });
+
+  it.each<[string, Behavior]>([
+    ['a primary that is broken', plain(500)],
+    ['a primary that is full itself', busy],
+  ])('refuse with BUSY behind %s', async (_what, fault) => {
+    await startSmall(60, 2);
+    primary.behave(fault);
+    fallback.behave({ ...answer(200), delayMs: 300 });
+
+    const answers = await burst(12);
+
+    expect(statusesOf(answers)).toEqual([200, 200, ...Array(10).fill(503)]);
+    for (const refusal of answers.filter(({ status }) => status === 503)) expectProblem(refusal, 'BUSY');
+  });
+
+  it.each<[string, Behavior]>([
+    ['503 BUSY', busy],
+    ['504 DEADLINE_EXCEEDED', deadline],
+    ['500 INTERNAL', own('INTERNAL')],
+  ])("pass the fallback's own %s through, and leave a full primary alone", async (_name, behavior) => {
+    await startSmall(1, 20);
+    primary.behave({ ...answer(200), delayMs: 400 });
+    fallback.behave(behavior);
+    const first = send(nginx.origin, { body: photo });
+    await sleep(100);
+
+    const answers = await burst(5);
+
+    const expected = behavior as ReturnType<typeof answer>;
+    for (const answered of answers) expect(answered).toMatchObject({ status: expected.status, text: expected.body });
+    expect((await first).status).toBe(200);
+    expect([primary.received.length, fallback.received.length]).toEqual([1, 5]);
+  });
+
+  it('let no more into the primary from ordinary and strict requests together than it takes', async () => {
+    await startSmall(4, 1);
+    primary.behave({ ...answer(200), delayMs: 300 });
+    fallback.behave({ ...answer(200), delayMs: 300 });
+
+    const [ordinary, strict] = await Promise.all([burst(4), burst(4, { prefer: 'handling=strict' })]);
+
+    expect(primary.received).toHaveLength(4);
+    for (const refusal of strict.filter(({ status }) => status !== 200)) expectProblem(refusal, 'PRIMARY_REQUIRED');
+    for (const refusal of ordinary.filter(({ status }) => status !== 200)) expectProblem(refusal, 'BUSY');
+  });
+
+  it('refuse strict requests that exceed the primary with PRIMARY_REQUIRED', async () => {
+    await startSmall(2, 20);
+    primary.behave({ ...answer(200), delayMs: 300 });
+
+    const answers = await burst(6, { prefer: 'handling=strict' });
+
+    expect(statusesOf(answers)).toEqual([200, 200, 503, 503, 503, 503]);
+    for (const refusal of answers.filter(({ status }) => status === 503)) expectProblem(refusal, 'PRIMARY_REQUIRED');
+    expect(fallback.received).toHaveLength(0);
+  });
+
+  it('say BUSY once when the primary is full past its breaker and the fallback is gone', async () => {
+    await startSmall(1, 20);
+    primary.behave(own('INTERNAL'));
+    await burst(1);
+    await burst(1);
+    await burst(1);
+    primary.behave({ ...answer(200), delayMs: 400 });
+
+    const answers = await whileFaulty(fallback, refused, () => burst(5));
+
+    expect(statusesOf(answers)).toEqual([200, 503, 503, 503, 503]);
+    for (const refusal of answers.filter(({ status }) => status === 503)) expectProblem(refusal, 'BUSY');
+  });
+});
+
 describe('a client with a deadline, before a primary that says nothing', () => {
   beforeEach(async () => {
     await start({ shorten: { 'fail_timeout=5s': 'fail_timeout=1s' } });
@@ -559,7 +672,7 @@ describe('a client with a deadline, before a primary that says nothing', () => {
 
     expect(answered).toMatchObject({ status: 200, headers: { 'x-tier': 'fallback' } });
     const line = await nginx.accessLine(`in-${deadlineMs}`);
-    expect(line).toMatchObject({ answers: '504, 200' });
+    expect(line).toMatchObject({ answers: '502, 200' });
     const [spent] = String(line.times).split(',').map(Number);
     expect(spent).toBeGreaterThanOrEqual(movedMs / 1000 - 0.002);
     expect(spent).toBeLessThan(deadlineMs / 1000);
@@ -629,8 +742,8 @@ describe("the ingress' own answers", () => {
       { body: Buffer.alloc(largestBody + 1), chunked: true },
       {},
     ],
-    ['PARAMETER_INVALID', 'a long query', { path: `/classify?top=${'1'.repeat(5_000)}` }, {}],
-    ['PARAMETER_INVALID', 'a long header', { headers: { 'x-long': 'x'.repeat(5_000) } }, {}],
+    ['PARAMETER_INVALID', 'a long query', { path: `/classify?top=${'1'.repeat(9_300)}` }, {}],
+    ['PARAMETER_INVALID', 'a long header', { headers: { 'x-long': 'x'.repeat(9_300) } }, {}],
   ])('is %s for %s', async (code, _what, sent, headers) => {
     const answered = await send(nginx.origin, { ...sent, headers: { ...sent.headers, 'x-request-id': 'r.1' } });
 
@@ -667,7 +780,7 @@ describe("the ingress' own answers", () => {
       'POST /classify HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nno\r\n',
     ],
     ['UPLOAD_UNSUPPORTED', 'another encoding', 'POST /classify HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n'],
-    ['PARAMETER_INVALID', 'an endless line', `GET /${'a'.repeat(20_000)}`],
+    ['PARAMETER_INVALID', 'an endless line', `GET /${'a'.repeat(40_000)}`],
   ])('is %s for %s', async (code, _what, bytes) => {
     const text = await sendRaw(nginx.port, bytes);
 
@@ -676,6 +789,33 @@ describe("the ingress' own answers", () => {
     const headers = Object.fromEntries(lines.map((one) => one.toLowerCase().split(': ')));
     expectProblem({ status: Number(line.split(' ')[1]), headers, text: body }, code);
     expect(primary.received).toHaveLength(0);
+  });
+
+  it.each([
+    ['below 200 kB', 199_999, 1_024],
+    ['from 200 kB on', 200_000, 64],
+    ['below 4 MB', 3_999_999, 64],
+    ['from 4 MB on', 4_000_000, 24],
+    ['of a length that is not known', undefined, 24],
+  ])('is BUSY for more uploads %s than all clients together may have', async (_size, length, allowed) => {
+    const framing = length === undefined ? 'Transfer-Encoding: chunked' : `Content-Length: ${length}`;
+    const head = `POST /classify HTTP/1.1\r\nHost: a\r\n${framing}\r\n\r\n`;
+    const begun = Array.from({ length: allowed }, () => connect(nginx.port, '127.0.0.1'));
+    try {
+      for (const socket of begun) socket.on('error', () => undefined).write(head);
+      await sleep(300);
+
+      const text = await sendRaw(nginx.port, head, 300);
+
+      expect(text).toMatch(/^HTTP\/1.1 503 [\s\S]*"code":"BUSY"/);
+      expect(text).toMatch(/\r\nRetry-After: [123]\r\n/);
+      begun.pop()?.destroy();
+      await sleep(100);
+      expect(await sendRaw(nginx.port, head, 300)).toBe('');
+    } finally {
+      for (const socket of begun) socket.destroy();
+      await sleep(100);
+    }
   });
 
   it('hangs up on a client that stops sending, tells no tier, and writes 408 into the log', async () => {
@@ -695,7 +835,7 @@ describe("the ingress' own answers", () => {
   ])('is RATE_LIMITED for more %s than one client may have', async (_what, limits, allowed) => {
     const limited = await startNginx(
       { primaryPort: primary.port, fallbackPort: fallback.port },
-      { settings: { limits } },
+      { settings: { limits, unlimited: [] } },
     );
     try {
       primary.behave({ ...answer(200), delayMs: 300 });
@@ -759,16 +899,16 @@ describe('what the tiers are told', () => {
     [undefined, undefined, '29000'],
     ['0', '0', '0'],
     ['499', '499', '499'],
-    ['500', '300', '500'],
-    ['749', '300', '749'],
-    ['750', '500', '750'],
-    ['999', '500', '999'],
-    ['1000', '700', '1000'],
-    ['1799', '700', '1799'],
-    ['1800', '1400', '1800'],
-    ['2999', '1400', '2999'],
-    ['3000', '2400', '3000'],
-    ['9999', '2400', '9999'],
+    ['500', '250', '500'],
+    ['749', '250', '749'],
+    ['750', '400', '750'],
+    ['999', '400', '999'],
+    ['1000', '600', '1000'],
+    ['1799', '600', '1799'],
+    ['1800', '1300', '1800'],
+    ['2999', '1300', '2999'],
+    ['3000', '2300', '3000'],
+    ['9999', '2300', '9999'],
     ['10000', '7500', '10000'],
     ['30000', '7500', '30000'],
     ['30001', '30001', '30001'],
@@ -791,6 +931,23 @@ describe('what the tiers are told', () => {
     expect(primary.received).toMatchObject([{ url: '/classify', headers: { 'x-deadline-ms': '1000' } }]);
   });
 
+  it('when the request began, where the client names a deadline: a slow line is part of it', async () => {
+    const before = Date.now();
+
+    await send(nginx.origin, { body: photo, pauseMs: 400, headers: { 'x-deadline-ms': '4000' } });
+
+    const began = Number(String(primary.received[0]?.headers['x-request-start']).slice(2)) * 1000;
+    expect(began).toBeGreaterThanOrEqual(before - 2);
+    expect(began).toBeLessThan(before + 350);
+  });
+
+  it('a bearer token of 8 kB', async () => {
+    const authorization = `Bearer ${'x'.repeat(8_192)}`;
+
+    expect((await send(nginx.origin, { body: photo, headers: { authorization } })).status).toBe(200);
+    expect(primary.received[0]?.headers.authorization).toBe(authorization);
+  });
+
   it('who the client is, whatever it claims', async () => {
     const headers = { 'x-forwarded-for': '10.1.2.3', forwarded: 'for=10.1.2.3' };
     await send(nginx.origin, { body: photo, headers });
@@ -806,6 +963,36 @@ describe('what the tiers are told', () => {
     await send(nginx.origin, { body: photo, headers: { 'x-forwarded-for': '6.6.6.6, 10.1.2.3' } });
 
     expect(primary.received[0]?.headers['x-forwarded-for']).toBe('10.1.2.3');
+  });
+});
+
+describe('the limits per client', () => {
+  const limits = { requestsPerSecond: 1, burst: 1, connections: 100 };
+  const ask = (client: string): Promise<Answer> =>
+    send(nginx.origin, { body: photo, headers: { 'x-forwarded-for': client } });
+
+  beforeEach(async () => {
+    await start({
+      shorten: hasty,
+      settings: { limits, unlimited: ['10.0.0.0/8', 'fd00::/8'], trustedProxies: ['127.0.0.0/8'] },
+    });
+  });
+  afterEach(stop);
+
+  it.each([
+    ['192.0.2.1', '192.0.2.1', true],
+    ['192.0.2.1', '192.0.2.2', false],
+    ['2001:db8:1:2::1', '2001:db8:1:2:ffff:2:3:4', true],
+    ['2001:db8:1:2::1', '2001:db8:1:3::1', false],
+    ['2001:db8::1', '2001:db8::2:3:4', true],
+    ['2001:db8::1', '2001:db8:0:1::1', false],
+    ['10.1.2.3', '10.1.2.3', false],
+    ['fd00::1', 'fd00::1', false],
+  ])('take %s and %s for one client: %s', async (one, other, isSame) => {
+    await ask(one);
+    await ask(one);
+
+    expect((await ask(other)).status).toBe(isSame ? 429 : 200);
   });
 });
 
@@ -861,7 +1048,7 @@ describe('waking the fallback', () => {
   it.each<[number, string, Sent]>([
     [404, 'any other path', { path: '/metrics' }],
     [404, 'POST /classify', { method: 'POST', path: '/classify' }],
-    [413, 'an upload', { method: 'POST', path: '/classify', body: photo }],
+    [413, 'an upload', { method: 'POST', body: photo }],
     [404, 'more than the path', { path: '/readyz/x' }],
     [405, 'POST', { method: 'POST' }],
     [405, 'DELETE', { method: 'DELETE' }],
@@ -899,11 +1086,12 @@ describe('the access log', () => {
       method: 'POST',
       uri: '/classify?top=1',
       status: 200,
+      type: 'application/json',
       bytesIn: expect.any(Number),
       bytesOut: expect.any(Number),
       seconds: expect.any(Number),
       tiers: expect.stringMatching(/^unix:\S+\/primary\.sock, unix:\S+\/fallback\.sock$/),
-      answers: '500, 200',
+      answers: '502, 200',
       times: expect.stringMatching(/^\d+\.\d{3}, \d+\.\d{3}$/),
       model: 'mobilenet',
       tier: 'fallback',

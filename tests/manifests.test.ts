@@ -370,12 +370,15 @@ describe.each(overlays)('the %s overlay', (overlay) => {
     });
 
     it('has values that nginx can be configured with', () => {
-      const { PRIMARY_MAX_CONNS, RATE, BURST, CONNECTIONS, ...texts } = ingressEnvironment as Record<string, string>;
+      const { PRIMARY_MAX_CONNS, FALLBACK_MAX_CONNS, RATE, BURST, CONNECTIONS, ...texts } =
+        ingressEnvironment as Record<string, string>;
       const rendered = renderIngress(nginx, {
         runDir: String(texts.RUN_DIR),
         listen: String(texts.LISTEN),
         wakeListen: String(texts.WAKE_LISTEN),
         workers: Number(texts.WORKERS),
+        workerConnections: Number(texts.WORKER_CONNECTIONS),
+        unlimited: String(texts.UNLIMITED).split(' ').filter(Boolean),
         accessLog: String(texts.ACCESS_LOG),
         resolver: String(texts.RESOLVER).replace(/^auto$/, '10.96.0.10'),
         trustedProxies: String(texts.TRUSTED_PROXIES).split(' ').filter(Boolean),
@@ -384,7 +387,11 @@ describe.each(overlays)('the %s overlay', (overlay) => {
           host: String(texts.PRIMARY_HOST),
           maxConnections: Number(PRIMARY_MAX_CONNS),
         },
-        fallback: { address: String(texts.FALLBACK_ADDRESS), host: String(texts.FALLBACK_HOST) },
+        fallback: {
+          address: String(texts.FALLBACK_ADDRESS),
+          host: String(texts.FALLBACK_HOST),
+          maxConnections: Number(FALLBACK_MAX_CONNS),
+        },
         limits: { requestsPerSecond: Number(RATE), burst: Number(BURST), connections: Number(CONNECTIONS) },
       });
 

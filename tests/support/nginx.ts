@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -66,9 +66,19 @@ export async function startNginx(
     stop: async () => {
       child.kill('SIGTERM');
       await exited;
+      const lines = existsSync(accessLog) ? readFileSync(accessLog, 'utf8').split('\n').filter(Boolean) : [];
       rmSync(runDir, { recursive: true });
+      refuseOtherTypes(lines);
     },
   };
+}
+
+/** Whatever a test was about: nothing but JSON may leave the ingress on /classify, never a page of nginx. */
+function refuseOtherTypes(lines: readonly string[]): void {
+  const isOurs = ({ type, uri, bytesOut }: { type: string; uri: string; bytesOut: number }) =>
+    /^application\/(problem\+)?json(;|$)/.test(type) || bytesOut === 0 || !uri.startsWith('/classify');
+  const others = lines.filter((line) => !isOurs(JSON.parse(line)));
+  if (others.length > 0) throw new Error(`Expected JSON for every answer of nginx but received ${others.join('\n')}`);
 }
 
 async function untilHealthy(origin: string, isAlive: () => boolean | Promise<never>): Promise<void> {

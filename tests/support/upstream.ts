@@ -79,7 +79,7 @@ export async function startUpstream(name: string): Promise<Upstream> {
   function answerEarly(request: IncomingMessage, response: ServerResponse, early: Behavior & { kind: 'early' }): void {
     received.push(record(request, []));
     request.resume();
-    response.writeHead(early.status, { 'content-type': 'text/plain' });
+    response.writeHead(early.status, { 'content-type': 'application/json' });
     response.end('{}', () => early.after === 'closes' && request.socket.destroy());
   }
 
