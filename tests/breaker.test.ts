@@ -1,20 +1,17 @@
 import { describe, expect, it } from '@jest/globals';
-import { createBreaker } from '../functions/shared/breaker.ts';
+import { createBreaker, type Verdict } from '../functions/shared/breaker.ts';
 
 function makeBreaker() {
   let nowMs = 0;
   const changes: boolean[] = [];
   const onChange = (isClosed: boolean) => changes.push(isClosed);
   const breaker = createBreaker({ failures: 3, openMs: 5000, onChange, now: () => nowMs });
-  const end = (verdict: 'success' | 'failure' | 'unknown') => {
-    const admitted = breaker.admits();
-    if (admitted) breaker.record(verdict);
-    return admitted;
-  };
+  const admits = () => breaker.admit() !== undefined;
+  const end = (verdict: Verdict) => breaker.admit()?.record(verdict);
   const pass = (ms: number) => {
     nowMs += ms;
   };
-  return { breaker, changes, end, pass };
+  return { breaker, changes, admits, end, pass };
 }
 
 function openBreaker() {
@@ -29,12 +26,12 @@ describe('createBreaker', () => {
     ['at', 3, false],
     ['above', 4, false],
   ])('%s the limit of three failures in a row: closed is %s %s', (_where, failures, isClosed) => {
-    const { breaker, end } = makeBreaker();
+    const { breaker, admits, end } = makeBreaker();
 
     for (let i = 0; i < failures; i += 1) end('failure');
 
     expect(breaker.isClosed()).toBe(isClosed);
-    expect(breaker.admits()).toBe(isClosed);
+    expect(admits()).toBe(isClosed);
   });
 
   it('starts to count again after a success', () => {
@@ -60,30 +57,30 @@ describe('createBreaker', () => {
     ['at', 5000, true, 0],
     ['above', 5001, true, 0],
   ])('%s the time for which it is open, a run is admitted: %d ms, %s', (_where, ms, admitted, leftMs) => {
-    const { breaker, pass } = openBreaker();
+    const { breaker, admits, pass } = openBreaker();
 
     pass(ms);
 
     expect(breaker.retryInMs()).toBe(leftMs);
-    expect(breaker.admits()).toBe(admitted);
+    expect(admits()).toBe(admitted);
   });
 
   it('admits one run at a time while half-open', () => {
-    const { breaker, pass } = openBreaker();
+    const { admits, pass } = openBreaker();
 
     pass(5000);
 
-    expect([breaker.admits(), breaker.admits()]).toEqual([true, false]);
+    expect([admits(), admits()]).toEqual([true, false]);
   });
 
   it('closes when the run succeeds that it tried', () => {
-    const { breaker, end, pass, changes } = openBreaker();
+    const { breaker, admits, end, pass, changes } = openBreaker();
 
     pass(5000);
     end('success');
 
     expect(breaker.isClosed()).toBe(true);
-    expect([breaker.admits(), breaker.admits()]).toEqual([true, true]);
+    expect([admits(), admits()]).toEqual([true, true]);
     expect(changes).toEqual([false, true]);
   });
 
@@ -97,12 +94,73 @@ describe('createBreaker', () => {
   });
 
   it('tries another run when the one that it tried says nothing', () => {
-    const { breaker, end, pass } = openBreaker();
+    const { breaker, admits, end, pass } = openBreaker();
 
     pass(5000);
     end('unknown');
 
     expect(breaker.isClosed()).toBe(false);
-    expect(breaker.admits()).toBe(true);
+    expect(admits()).toBe(true);
+  });
+
+  describe('with runs that were admitted before it opened', () => {
+    function openBeside() {
+      const made = makeBreaker();
+      const late = made.breaker.admit();
+      for (let i = 0; i < 3; i += 1) made.end('failure');
+      return { ...made, late };
+    }
+
+    it('stays open when one of them succeeds', () => {
+      const { breaker, changes, late } = openBeside();
+
+      late?.record('success');
+
+      expect([breaker.isClosed(), breaker.retryInMs()]).toEqual([false, 5000]);
+      expect(changes).toEqual([false]);
+    });
+
+    it('is not open for longer when one of them fails', () => {
+      const { breaker, pass, late } = openBeside();
+
+      pass(4000);
+      late?.record('failure');
+
+      expect(breaker.retryInMs()).toBe(1000);
+    });
+
+    it.each<Verdict>(['success', 'failure', 'unknown'])(
+      'waits for its own run when one of them ends meanwhile: %s',
+      (verdict) => {
+        const { breaker, admits, pass, late } = openBeside();
+        pass(5000);
+        const own = breaker.admit();
+
+        late?.record(verdict);
+        const second = admits();
+        own?.record('success');
+
+        expect([second, breaker.isClosed()]).toEqual([false, true]);
+      },
+    );
+
+    it('counts none of them after it has closed again', () => {
+      const { breaker, end, pass, late } = openBeside();
+      pass(5000);
+      end('success');
+
+      for (let i = 0; i < 3; i += 1) late?.record('failure');
+
+      expect(breaker.isClosed()).toBe(true);
+    });
+  });
+
+  it('counts a run once, however often it is told how it ended', () => {
+    const { breaker } = makeBreaker();
+    const ticket = breaker.admit();
+
+    for (let i = 0; i < 3; i += 1) ticket?.record('failure');
+
+    expect(breaker.isClosed()).toBe(true);
   });
 });

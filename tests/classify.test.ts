@@ -60,7 +60,7 @@ function chainOf(
     const isReady = () => end.status === 'done' || end.status === 'overload' || end.status === 'timeout';
     const predictMs = (afterMs = 0) => afterMs + predictedMs;
     const breaker = createBreaker({ failures: 3, openMs: 5000, onChange: () => {} });
-    for (let i = 0; i < failures; i += 1) breaker.record('failure');
+    for (let i = 0; i < failures; i += 1) breaker.admit()?.record('failure');
     return {
       spec,
       breaker,

@@ -1,4 +1,4 @@
-import type { Breaker } from './breaker.ts';
+import type { Breaker, Verdict } from './breaker.ts';
 import type { ModelSpec } from './catalog.ts';
 import type { Image, Pixels } from './image.ts';
 import type { Pool, Run } from './pool.ts';
@@ -198,17 +198,16 @@ async function runInTime(
     const allowedMs = Math.round(isTooLate ? deadlineMs : (budgetMs as number));
     return { status: 'overload', cause: `predicted to take ${Math.round(predictedMs)} ms of ${allowedMs}` };
   }
-  if ((hasUnderstudy || strict) && !breaker.admits()) {
-    return { status: 'error', cause: 'taken out after repeated failures' };
-  }
+  const ticket = breaker.admit();
+  if ((hasUnderstudy || strict) && !ticket) return { status: 'error', cause: 'taken out after repeated failures' };
   const timeoutMs = hasUnderstudy ? Math.min(deadlineMs, budgetMs) : deadlineMs;
   const run = await pool.run(pixels, timeoutMs, signal);
-  breaker.record(verdictOn(run, timeoutMs < deadlineMs));
+  ticket?.record(verdictOn(run, timeoutMs < deadlineMs));
   return run;
 }
 
 /** A run that overstays counts against the model only where it had its whole budget: a hasty client proves nothing. */
-function verdictOn(run: Run, hadBudget: boolean): 'success' | 'failure' | 'unknown' {
+function verdictOn(run: Run, hadBudget: boolean): Verdict {
   if (run.status === 'done') return 'success';
   return run.status === 'error' || (run.status === 'timeout' && run.overstayed && hadBudget) ? 'failure' : 'unknown';
 }
