@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { createEstimate } from '../functions/shared/estimate.ts';
+import { createEstimate, placeAfter } from '../functions/shared/estimate.ts';
 
 function estimateOf(...samples: number[]) {
   const estimate = createEstimate();
@@ -48,5 +48,48 @@ describe('createEstimate', () => {
     const estimate = estimateOf(...new Array(20).fill(20), ...new Array(30).fill(200));
 
     expect(estimate.meanMs()).toBeGreaterThan(190);
+  });
+});
+
+describe('placeAfter', () => {
+  /** One after the other, each on the line that is free first. */
+  function simulate(freeMs: readonly number[], waiting: number, runMs: number) {
+    const lines = freeMs.map((ms) => ({ ms, before: 0 }));
+    const first = () => lines.reduce((one, other) => (other.ms < one.ms ? other : one));
+    for (let i = 0; i < waiting; i += 1) {
+      const line = first();
+      line.ms += runMs;
+      line.before += 1;
+    }
+    return first();
+  }
+
+  it.each<[string, readonly number[], number, number]>([
+    ['no run waits', [30, 10, 20], 0, 100],
+    ['as many wait as there are lines', [0, 0, 0], 3, 100],
+    ['one less waits', [0, 0, 0], 2, 100],
+    ['one more waits', [0, 0, 0], 4, 100],
+    ['one line is taken for long', [5000, 10, 20], 7, 100],
+    ['a line becomes free just as the others are through', [300, 100, 100], 4, 100],
+    ['a run is known to take no time', [5, 3], 4, 0],
+  ])('is as simulated when %s', (_what, freeMs, waiting, runMs) => {
+    expect(placeAfter(freeMs, waiting, runMs).ms).toBeCloseTo(simulate(freeMs, waiting, runMs).ms, 3);
+  });
+
+  it('is as simulated for any lines', () => {
+    let seed = 1;
+    const draw = (below: number) => {
+      seed = (seed * 48_271) % 2_147_483_647;
+      return seed % below;
+    };
+    for (let i = 0; i < 2000; i += 1) {
+      const freeMs = Array.from({ length: 1 + draw(64) }, () => draw(400) / 3);
+      const [waiting, runMs] = [draw(200), 1 + draw(300) / 7];
+
+      const { ms, before } = placeAfter(freeMs, waiting, runMs);
+
+      expect(ms).toBeCloseTo(simulate(freeMs, waiting, runMs).ms, 3);
+      expect(freeMs.map((free) => free + before * runMs)).toContainEqual(expect.closeTo(ms, 3));
+    }
   });
 });

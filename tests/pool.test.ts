@@ -304,6 +304,28 @@ describe('createPool', () => {
       await Promise.all(runs);
     });
 
+    it('costs no more when more runs wait', async () => {
+      let looks = 0;
+      const meanMs = () => {
+        looks += 1;
+        return 100;
+      };
+      const pool = makePool({ estimate: { ...fixed, meanMs }, maxQueued: 200 });
+      await pool.start();
+      const looksAt = (waiting: number) => {
+        while (pool.counts().queued < waiting) pool.run(blocks(0), 2000);
+        looks = 0;
+        pool.predictMs();
+        return looks;
+      };
+
+      pool.run(blocks(100), 2000);
+
+      const few = looksAt(1);
+
+      expect(looksAt(200)).toBe(few);
+    });
+
     it('expects a run that overstays to take as long again', async () => {
       const pool = makePool({ estimate: fixed });
       await pool.start();

@@ -35,3 +35,41 @@ export function createEstimate(): Estimate {
     highMs: () => mean + deviations * deviation,
   };
 }
+
+/** Where a run comes in that waits for a line. */
+export interface Place {
+  /** When its line is free for it. */
+  readonly ms: number;
+  /** How many of those that wait are run on that line before it. */
+  readonly before: number;
+}
+
+/**
+ * Where a run would come in after `waiting` others of `runMs` each, in order and each on the line that is free first. `freeMs`
+ * tells when the lines, one at least, are free. What it costs does not depend on how many wait.
+ */
+export function placeAfter(freeMs: readonly number[], waiting: number, runMs: number): Place {
+  const lines = freeMs.toSorted((one, other) => one - other);
+  const [firstMs = 0] = lines;
+  if (waiting === 0 || runMs <= 0) return { ms: firstMs, before: 0 };
+  // Up to this level the lines would fill if runs could be split like water.
+  let levelMs = Number.POSITIVE_INFINITY;
+  let sumMs = 0;
+  let filled = 0;
+  for (const ms of lines) {
+    if (ms >= levelMs) break;
+    sumMs += ms;
+    filled += 1;
+    levelMs = (sumMs + waiting * runMs) / filled;
+  }
+  // Each of these lines has one turn within the last `runMs` below the level; the turns before that are all taken.
+  const turns = lines.slice(0, filled).map((ms) => {
+    const before = Math.floor((levelMs - ms) / runMs + rounding);
+    return { ms: ms + before * runMs, before };
+  });
+  const taken = turns.reduce((sum, { before }) => sum + before, 0);
+  return turns.toSorted((one, other) => one.ms - other.ms)[waiting - taken] as Place;
+}
+
+/** So that a level which is a whole number of runs away is not taken for one less. */
+const rounding = 1e-6;

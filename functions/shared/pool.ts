@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import type { Estimate } from './estimate.ts';
+import { type Estimate, placeAfter } from './estimate.ts';
 import type { TensorPixels, TensorRecipe } from './tensor.ts';
 
 /** What a worker loads, and the golden case that it must pass before it serves. */
@@ -234,16 +234,9 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
 
   function predictMs(afterMs = 0): number {
     if (!isReady()) return Number.POSITIVE_INFINITY;
-    const lines = [...slots]
-      .filter(({ ready }) => ready)
-      .map((slot) => ({ ms: remainingMs(slot), runs: slot.job ? 2 : 1 }));
-    const shortest = () => lines.reduce((one, other) => (other.ms < one.ms ? other : one));
-    for (const _ of queue) {
-      const line = shortest();
-      line.ms += estimate.meanMs();
-      line.runs += 1;
-    }
-    const { ms, runs } = shortest();
+    const lines = [...slots].filter(({ ready }) => ready).map(remainingMs);
+    const { ms, before } = placeAfter(lines, queue.length, estimate.meanMs());
+    const runs = before + (isIdle() ? 1 : 2);
     // The deviations of independent runs add up by their squares.
     const spreadMs = (estimate.highMs() - estimate.meanMs()) * Math.sqrt(runs);
     return Math.max(afterMs, ms) + estimate.meanMs() + spreadMs;
