@@ -48,6 +48,29 @@ describe('createGate', () => {
     expect(await next).toBe('next');
   });
 
+  it('learns how long a task takes from those that succeed', async () => {
+    const samples: number[] = [];
+    const estimate = { ...createEstimate(), observe: (ms: number) => samples.push(ms) };
+    const { enter } = createGate(1, estimate);
+
+    const junk = Array.from({ length: 16 }, () => enter(() => Promise.reject(new Error('no image')), never));
+    await Promise.allSettled(junk);
+    await enter(() => sleep(50), never);
+
+    expect(samples).toHaveLength(1);
+    expect(samples[0]).toBeGreaterThanOrEqual(49); // timers may be a hair early
+  });
+
+  it('learns nothing of the time for which the process stood still', async () => {
+    const samples: number[] = [];
+    const estimate = { ...createEstimate(), observe: (ms: number) => samples.push(ms) };
+    const { enter } = createGate(1, estimate, () => 1);
+
+    await enter(() => sleep(20), never);
+
+    expect(samples).toEqual([0]);
+  });
+
   it('never begins a task whose signal is aborted while it waits', async () => {
     const { enter } = createGate(1, createEstimate());
     const leaving = new AbortController();

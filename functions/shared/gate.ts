@@ -11,22 +11,27 @@ export interface Gate {
   isIdle(): boolean;
   /** Whether no task runs or waits. */
   isEmpty(): boolean;
-  /** Milliseconds after which a task that entered now would have ended, by the mean of the tasks so far. */
+  /** Milliseconds after which a task that entered now would have ended, by the mean of those that succeeded so far. */
   predictMs(): number;
 }
 
-/** A gate for `limit` tasks at a time, the others wait in order. `estimate` learns how long a task takes. */
-export function createGate(limit: number, estimate: Estimate): Gate {
+/**
+ * A gate for `limit` tasks at a time, the others wait in order. `estimate` learns how long a task takes, of those that succeed: how
+ * fast an upload is found to be no image says nothing about a photo.
+ * @param now milliseconds of a clock that stands still with the process
+ */
+export function createGate(limit: number, estimate: Estimate, now = () => performance.now()): Gate {
   const waiting = new Set<() => void>();
   let running = 0;
 
   async function hold<T>(task: () => Promise<T>): Promise<T> {
     running += 1;
-    const startedMs = performance.now();
+    const startedMs = now();
     try {
-      return await task();
+      const result = await task();
+      estimate.observe(now() - startedMs);
+      return result;
     } finally {
-      estimate.observe(performance.now() - startedMs);
       running -= 1;
       const [next] = waiting;
       next?.();
@@ -36,10 +41,10 @@ export function createGate(limit: number, estimate: Estimate): Gate {
   return {
     enter: (task, signal) =>
       new Promise((resolve, reject) => {
-        const enteredMs = performance.now();
+        const enteredMs = now();
         const begin = () => {
           waiting.delete(begin);
-          hold(() => task(performance.now() - enteredMs)).then(resolve, reject);
+          hold(() => task(now() - enteredMs)).then(resolve, reject);
         };
         const leave = () => {
           waiting.delete(begin);

@@ -77,10 +77,10 @@ export interface PoolOptions {
   readonly workers: number;
   /** Most runs that wait; the next one is told `overload`. */
   readonly maxQueued: number;
-  /** Learns how long a run holds its worker ... */
+  /** Learns how long a run holds its worker. */
   readonly estimate: Estimate;
-  /** ... of which no more than this: how long a process was stopped says nothing about the next run. */
-  readonly longestMs: number;
+  /** Milliseconds of a clock that stands still with the process. @default performance.now */
+  readonly now?: () => number;
   readonly onEvent: (severity: 'info' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
 }
 
@@ -110,7 +110,8 @@ const staleMs = 1000; // one run a second is what it costs to find out that a sl
  * A run cannot be interrupted. One that overstays is abandoned: its request is told `timeout` at once, its worker stays
  * busy until the run ends.
  */
-export function createPool({ script, load, workers, maxQueued, estimate, longestMs, onEvent }: PoolOptions): Pool {
+export function createPool(options: PoolOptions): Pool {
+  const { script, load, workers, maxQueued, estimate, onEvent, now = () => performance.now() } = options;
   const slots = new Set<Slot>();
   const queue: Job[] = [];
   let fault: string | undefined; // why the last worker was lost, until one is ready again
@@ -119,7 +120,7 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
   let closing = false;
   let deaths = 0;
   let busyMs = 0; // of runs that have ended
-  let learnedMs = Number.NEGATIVE_INFINITY; // when the last of them ended, on the clock of performance.now()
+  let learnedMs = Number.NEGATIVE_INFINITY; // when the last of them ended well
   let markStarted: () => void = () => {};
   const started = new Promise<void>((resolve) => {
     markStarted = resolve;
@@ -143,7 +144,7 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
       slot.ready = true;
       fault = undefined;
       // The first run of a session, amid the start of everything else, tells little of those to come.
-      estimate.presume(Math.min(message.modelMs, longestMs));
+      estimate.presume(message.modelMs);
       onEvent('info', 'worker ready', { path: load.path });
       markStarted();
     } else {
@@ -154,9 +155,7 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
         slot.spare = message.pixels;
       }
       if (job) {
-        const ranMs = performance.now() - job.startedMs;
-        busyMs += ranMs;
-        learn(ranMs);
+        busyMs += now() - job.startedMs;
         finish(job, message);
       }
     }
@@ -167,6 +166,8 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
   function finish(job: Job, message: Extract<FromWorker, { type: 'done' | 'raised' }>): void {
     if (message.type === 'raised') settle(job, { status: 'error', cause: message.error });
     else {
+      learnedMs = now();
+      estimate.observe(learnedMs - job.startedMs); // how fast a model raises says nothing about an answer
       const queueMs = job.startedMs - job.enteredMs;
       settle(job, { status: 'done', logits: message.logits, queueMs, modelMs: message.modelMs });
     }
@@ -205,7 +206,7 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
       if (!slot.ready || slot.job) continue;
       const job = queue.shift();
       if (!job) return;
-      job.startedMs = performance.now();
+      job.startedMs = now();
       slot.job = job;
       const pixels = copyInto(slot.spare, job.pixels);
       slot.spare = undefined;
@@ -221,14 +222,9 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
     return queue.length === 0 && [...slots].some((slot) => slot.ready && !slot.job);
   }
 
-  function learn(ranMs: number): void {
-    estimate.observe(Math.min(ranMs, longestMs));
-    learnedMs = performance.now();
-  }
-
   function remainingMs({ job }: Slot): number {
     if (!job) return 0;
-    const ranMs = performance.now() - job.startedMs;
+    const ranMs = now() - job.startedMs;
     return ranMs <= estimate.highMs() ? Math.max(0, estimate.meanMs() - ranMs) : ranMs;
   }
 
@@ -245,7 +241,7 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
   return {
     isReady,
     isIdle,
-    isStale: () => isIdle() && performance.now() - learnedMs >= staleMs,
+    isStale: () => isIdle() && now() - learnedMs >= staleMs,
     predictMs,
     meanMs: estimate.meanMs,
     refusal: () => refusal,
@@ -264,11 +260,11 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
         return Promise.resolve({ status: 'overload', cause: `${maxQueued} runs wait already` });
       }
       return new Promise((resolve) => {
-        const job: Job = { pixels, enteredMs: performance.now(), startedMs: 0, settle: resolve, timer: undefined };
+        const job: Job = { pixels, enteredMs: now(), startedMs: 0, settle: resolve, timer: undefined };
         const leave = (cause: string) => {
           const place = queue.indexOf(job);
           if (place !== -1) queue.splice(place, 1);
-          const ranMs = job.startedMs > 0 ? performance.now() - job.startedMs : 0;
+          const ranMs = job.startedMs > 0 ? now() - job.startedMs : 0;
           settle(job, { status: 'timeout', cause, overstayed: ranMs > timeoutMs / 2 && !signal?.aborted });
         };
         job.timer = setTimeout(() => leave(`no answer within ${Math.round(timeoutMs)} ms`), timeoutMs);
@@ -284,7 +280,7 @@ export function createPool({ script, load, workers, maxQueued, estimate, longest
         busy: busy.length,
         abandoned: busy.filter((slot) => !slot.job?.settle).length,
         queued: queue.length,
-        busySeconds: busy.reduce((sum, { job }) => sum + performance.now() - (job as Job).startedMs, busyMs) / 1000,
+        busySeconds: busy.reduce((sum, { job }) => sum + now() - (job as Job).startedMs, busyMs) / 1000,
       };
     },
     async close() {

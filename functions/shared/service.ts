@@ -1,6 +1,7 @@
 import { createBreaker } from './breaker.ts';
 import { listCandidates, ModelError, type ModelSpec, portable, verifyFiles } from './catalog.ts';
 import type { ModelChain, ServedModel, Tier, Trace } from './classify.ts';
+import { createWorkingClock } from './clock.ts';
 import { type Config, nameOf } from './config.ts';
 import { createEstimate } from './estimate.ts';
 import { createGate } from './gate.ts';
@@ -76,6 +77,7 @@ const shadowTimeoutMs = 1000;
 export function createService(options: ServiceOptions): Service {
   const { tier, choices, instructions, config, log, metrics, onLost } = options;
   const faults: string[] = [];
+  const now = createWorkingClock();
 
   function refuse(fault: unknown, folder: string, variant: string): void {
     if (!(fault instanceof ModelError)) throw fault;
@@ -183,7 +185,7 @@ export function createService(options: ServiceOptions): Service {
       workers,
       maxQueued: workers * queuedPerWorker,
       estimate: createEstimate(),
-      longestMs: config.primaryBudgetMs,
+      now,
       onEvent(severity, message, fields) {
         log(severity, message, { model: name, version, variant, ...fields });
         if (severity !== 'error' || pool.isReady()) return;
@@ -195,7 +197,7 @@ export function createService(options: ServiceOptions): Service {
     return pool;
   }
 
-  const gate = createGate(config.workers, createEstimate());
+  const gate = createGate(config.workers, createEstimate(), now);
   let draining = false;
   return {
     chain: {
