@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { type Answered, createWake, createWakeRule, type WakeOutcome } from '../functions/shared/wake.ts';
 import { freePort } from '../load/port.ts';
-import { answer, startUpstream, type Upstream } from './support/upstream.ts';
+import { answer, type Behavior, startUpstream, type Upstream } from './support/upstream.ts';
 
 const degraded: Answered = { status: 200, code: '', reason: 'overload' };
 const whole: Answered = { status: 200, code: '', reason: '' };
@@ -74,6 +75,18 @@ describe('createWakeRule', () => {
   });
 });
 
+describe('createWakeRule after a request that failed', () => {
+  it('wakes again for the next cause', () => {
+    const rule = createWakeRule(() => 0);
+    rule.lost();
+    const muted = rule.lost();
+
+    rule.failed();
+
+    expect([muted, rule.lost(), rule.lost()]).toEqual([false, true, false]);
+  });
+});
+
 describe('createWake', () => {
   let fallback: Upstream;
   let nowMs = 0;
@@ -136,6 +149,67 @@ describe('createWake', () => {
     wake.lost();
 
     expect((await ended)[0]).toBe('ready');
+  });
+
+  describe('after a request that did not wake the fallback', () => {
+    const url = () => `http://127.0.0.1:${fallback.port}/readyz`;
+    const since = (before: number) => fallback.received.length - before;
+
+    it.each<[WakeOutcome, Behavior]>([
+      ['refused', answer(503)],
+      ['failed', { kind: 'reset', when: 'before body' }],
+    ])('asks again until it is awake, and then no more: %s', async (outcome, behavior) => {
+      fallback.behave(behavior);
+      const outcomes: WakeOutcome[] = [];
+      const wake = createWake({ url: url(), retryMs: 30, onEnd: (one) => outcomes.push(one) });
+
+      wake.lost();
+      for (let i = 0; i < 200 && outcomes.length < 3; i += 1) await sleep(10);
+      fallback.behave(answer(200));
+      for (let i = 0; i < 200 && !outcomes.includes('ready'); i += 1) await sleep(10);
+      const before = fallback.received.length;
+      await sleep(200);
+
+      expect(outcomes.slice(0, 3)).toEqual([outcome, outcome, outcome]);
+      expect(outcomes.at(-1)).toBe('ready');
+      expect(since(before)).toBe(0);
+    });
+
+    it('asks no more once the leading model answers again', async () => {
+      fallback.behave(answer(503));
+      let ends = 0;
+      const onEnd = () => {
+        ends += 1;
+        wake.answered(whole);
+      };
+      const wake = createWake({ url: url(), retryMs: 30, onEnd });
+
+      wake.lost();
+      await sleep(300);
+
+      expect(ends).toBe(1);
+    });
+
+    it('asks again in a brown-out that goes on, not before the pause is over', async () => {
+      fallback.behave(answer(503));
+      let ends = 0;
+      const onEnd = () => {
+        ends += 1;
+      };
+      const rule = createWakeRule(() => nowMs);
+      const wake = createWake({ url: url(), rule, retryMs: 200, onEnd });
+      for (nowMs of [0, 1000, 2000]) wake.answered(degraded);
+      for (let i = 0; i < 100 && ends < 1; i += 1) await sleep(1);
+
+      wake.answered(degraded);
+      await sleep(50);
+      const early = ends;
+      await sleep(250);
+      wake.answered(degraded);
+      for (let i = 0; i < 100 && ends < 2; i += 1) await sleep(10);
+
+      expect([early, ends]).toEqual([1, 2]);
+    });
   });
 
   /** Three seconds with one such answer each, beside so many others; tells whether that woke the fallback. */

@@ -1,11 +1,13 @@
 import { get } from 'node:http';
 
-/** Decides when the fallback is to be woken: pure but for its clock. Either answer is true at most once a minute. */
+/** Decides when the fallback is to be woken: pure but for its clock. Either answer is true at most once a minute, failures aside. */
 export interface WakeRule {
   /** The leading model cannot answer any more; tells whether to wake now. */
   lost(): boolean;
   /** An answer was given, by the leading model or degraded; tells whether to wake now. */
   answered(isDegraded: boolean): boolean;
+  /** What was asked did not wake it: whatever comes next may. */
+  failed(): void;
 }
 
 /** An answer as it is logged and counted; a degraded one has a reason, a problem a code. */
@@ -35,6 +37,8 @@ export interface WakeOptions {
   readonly onEnd: (outcome: WakeOutcome, fields: Readonly<Record<string, unknown>>) => void;
   /** @default createWakeRule() */
   readonly rule?: WakeRule;
+  /** Pause after a request that did not wake it. @default 5000 */
+  readonly retryMs?: number;
 }
 
 /** As long as the ingress skips a primary that failed: what is over by then is no lasting trouble ... */
@@ -84,15 +88,29 @@ export function createWakeRule(now: () => number = () => performance.now()): Wak
       current.degraded += 1;
       return isBrownOut() && isDue();
     },
+    failed() {
+      againMs = 0;
+    },
   };
 }
 
-/** Asks `url` whenever the rule says so. Nobody waits for it: neither an answer nor the end of the process. */
-export function createWake({ url, onEnd, rule = createWakeRule() }: WakeOptions): Wake {
+/**
+ * Asks `url` whenever the rule says so. Nobody waits for it: neither an answer nor the end of the process. One that did not wake the
+ * fallback is followed by another as long as the trouble lasts: at once when the next answer shows a brown-out, and until the
+ * leading model answers again when it was lost.
+ */
+export function createWake({ url, onEnd, rule = createWakeRule(), retryMs = 5000 }: WakeOptions): Wake {
+  let isLost = false;
+
   function ask(cause: WakeCause): void {
     const startedMs = performance.now();
-    const end = (outcome: WakeOutcome, fields: object) =>
+    let isOver = false; // an answer may break off after it has begun
+    const end = (outcome: WakeOutcome, fields: object) => {
+      if (isOver) return;
+      isOver = true;
       onEnd(outcome, { cause, ms: Math.round(performance.now() - startedMs), ...fields });
+      if (outcome !== 'ready') setTimeout(retry, retryMs).unref();
+    };
     // Not `fetch`: its first use would load it for tens of milliseconds amid the trouble, and its sockets hold the process.
     const request = get(url, { agent: false, signal: AbortSignal.timeout(patienceMs) });
     request.on('socket', (socket) => socket.unref());
@@ -103,12 +121,19 @@ export function createWake({ url, onEnd, rule = createWakeRule() }: WakeOptions)
     });
   }
 
+  function retry(): void {
+    rule.failed();
+    if (isLost && rule.lost()) ask('lost');
+  }
+
   return {
     lost() {
+      isLost = true;
       if (rule.lost()) ask('lost');
     },
     answered(answered) {
       const isDegraded = judge(answered);
+      if (isDegraded === false) isLost = false;
       if (isDegraded !== undefined && rule.answered(isDegraded)) ask('brown-out');
     },
   };
