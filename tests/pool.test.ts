@@ -183,6 +183,18 @@ describe('createPool', () => {
     expect(pool.counts().workers).toBe(1);
   });
 
+  it('starts no worker after it was closed', async () => {
+    const events: string[] = [];
+    const pool = makePool({ onEvent: (_severity, message) => events.push(message) });
+
+    await pool.close();
+    await pool.start();
+    await sleep(200); // as long as a worker would take, and more
+
+    expect(events).toEqual([]);
+    expect(pool.isReady()).toBe(false);
+  });
+
   it('keeps trying a worker that dies at its start, without holding up the models after it', async () => {
     const pool = makePool({ path: 'die' });
 

@@ -56,7 +56,7 @@ export interface Pool {
   predictMs(afterMs?: number): number;
   /** Milliseconds that a run takes on average, waiting not included; 0 before the first one. */
   meanMs(): number;
-  /** Starts the workers, once; settles when the first of them can serve or is lost. */
+  /** Starts the workers, once and not after `close`; settles when the first of them can serve or is lost, or at `close`. */
   start(): Promise<void>;
   /**
    * Runs the pixels within `timeoutMs`, waiting included; a signal that is aborted ends the wait, too. Never rejects. The
@@ -246,7 +246,7 @@ export function createPool(options: PoolOptions): Pool {
     meanMs: estimate.meanMs,
     refusal: () => refusal,
     start() {
-      for (let i = 0; i < workers && !begun; i += 1) spawn();
+      for (let i = 0; i < workers && !begun && !closing; i += 1) spawn();
       begun = true;
       return started;
     },
@@ -285,6 +285,7 @@ export function createPool(options: PoolOptions): Pool {
     },
     async close() {
       closing = true;
+      markStarted(); // whoever waits for a worker waits no longer
       failAll('its workers are being stopped');
       const ends = [...slots].map((slot) => new Promise((resolve) => slot.worker.once('exit', resolve)));
       for (const slot of slots) {
