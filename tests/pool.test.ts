@@ -14,7 +14,8 @@ interface Made extends Partial<Pick<PoolOptions, 'workers' | 'maxQueued' | 'esti
 }
 
 function makePool({ path = 'serve', ...options }: Made = {}): Pool {
-  const golden = { pixels: blocks(0), logits: [0], tolerance: 1 };
+  const starts = { data: new Uint8Array(new SharedArrayBuffer(4)), width: 1, height: 1 }; // counted by the workers
+  const golden = { pixels: starts, logits: [0], tolerance: 1 };
   const load = {
     path,
     input: { name: 'image', elementType: 'uint8', layout: 'NHWC' } as const,
@@ -172,6 +173,20 @@ describe('createPool', () => {
     expect(pool.isReady()).toBe(false);
     expect(pool.refusal()).toBe('golden case failed');
     expect(await pool.run(blocks(0), 1000)).toEqual({ status: 'error', cause: 'golden case failed' });
+  });
+
+  it('tries again when a file is refused that it has served, and serves it again', async () => {
+    const lost: unknown[] = [];
+    const pool = makePool({ path: 'refuse later', onEvent: (_severity, _message, { cause }) => lost.push(cause) });
+    await pool.start();
+
+    await pool.run(kills, 1000);
+    await until(() => lost.includes('golden case failed'));
+    const refusal = pool.refusal();
+    await until(() => pool.isReady());
+
+    expect(refusal).toBeUndefined();
+    expect((await pool.run(blocks(0), 1000)).status).toBe('done');
   });
 
   it('starts its workers once, however often it is told to', async () => {

@@ -1,11 +1,14 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, cpSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from '@jest/globals';
+import { loadConfig } from '../functions/shared/config.ts';
 import { allowedInstructions } from '../functions/shared/instructions.ts';
+import { createMetrics } from '../functions/shared/metrics.ts';
+import { createService } from '../functions/shared/service.ts';
 import type { RunningFunction } from './support/function.ts';
 import { changeCard } from './support/models.ts';
 import { ask, cleanAfterEach } from './support/served.ts';
@@ -250,5 +253,53 @@ describe('a variant', () => {
     );
     expect(await variantsOf(fn)).toContain(infoOf('wide-resnet', best));
     expect(fn.lines.filter(({ message }) => message === 'variant refused')).toEqual([]);
+  });
+});
+
+describe('a model whose file is gone when its worker starts', () => {
+  /** A fallback in this very process; nothing of a model is read after its file has been verified, before this returns. */
+  function serveFallback(dir: string) {
+    let lost = 0;
+    const service = createService({
+      tier: 'fallback',
+      choices: [{ folder: 'mobilenet', embedded: 'mobilenet' }],
+      instructions: [],
+      config: loadConfig(1, { MODELS_DIR: dir }),
+      log: (_severity, message) => {
+        lost += Number(message === 'worker lost');
+      },
+      metrics: createMetrics(),
+      onLost: () => {},
+    });
+    later(() => service.close());
+    const until = async (condition: () => boolean) => {
+      for (let i = 0; i < 1000 && !condition(); i += 1) await sleep(10);
+    };
+    return { service, until, workersLost: () => lost };
+  }
+
+  it('is served when the file is back', async () => {
+    const dir = modelsDir({ mobilenet: 'moody' });
+    const file = join(dir, 'mobilenet/model.onnx');
+    const { service, until, workersLost } = serveFallback(dir);
+    renameSync(file, `${file}.away`);
+    await until(() => workersLost() > 0);
+
+    renameSync(`${file}.away`, file);
+    await until(service.canAnswer);
+
+    expect(service.canAnswer()).toBe(true);
+  });
+
+  it('is lost when what comes back is no graph', async () => {
+    const dir = modelsDir({ mobilenet: 'moody' });
+    const file = join(dir, 'mobilenet/model.onnx');
+    const { service, until, workersLost } = serveFallback(dir);
+    rmSync(file);
+    await until(() => workersLost() > 0);
+
+    writeFileSync(file, 'no graph');
+
+    expect((await service.lost).message).toMatch(/model\.onnx: Expected a graph .*Protobuf parsing failed/);
   });
 });

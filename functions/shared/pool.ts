@@ -116,6 +116,7 @@ export function createPool(options: PoolOptions): Pool {
   const queue: Job[] = [];
   let fault: string | undefined; // why the last worker was lost, until one is ready again
   let refusal: string | undefined;
+  let hasServed = false;
   let begun = false;
   let closing = false;
   let deaths = 0;
@@ -142,6 +143,7 @@ export function createPool(options: PoolOptions): Pool {
     }
     if (message.type === 'ready') {
       slot.ready = true;
+      hasServed = true;
       fault = undefined;
       // The first run of a session, amid the start of everything else, tells little of those to come.
       estimate.presume(message.modelMs);
@@ -173,11 +175,14 @@ export function createPool(options: PoolOptions): Pool {
     }
   }
 
-  /** Takes a lost worker out and starts another, unless the loss is final: a file that was refused always will be. */
+  /**
+   * Takes a lost worker out and starts another, unless the loss is final: a file that was refused always will be. Where the file has
+   * been served before, what is wrong is no fault of its own and may pass.
+   */
   function bury(slot: Slot, cause: string, { isFinal } = { isFinal: false }): void {
     if (!slots.delete(slot)) return;
     if (slot.job) settle(slot.job, { status: 'error', cause });
-    if (isFinal) refusal = cause;
+    if (isFinal && !hasServed) refusal = cause;
     if (closing) return;
     if (!isReady()) {
       fault = cause;

@@ -27,7 +27,7 @@ export interface Service {
   isDraining(): boolean;
   /** From here on the function says that it is not ready; requests are still answered. */
   beginDrain(): void;
-  /** Settles with the reasons when no model can ever answer, else never. */
+  /** Settles with the reasons as soon as no model can ever answer any more, else never. */
   readonly lost: Promise<ModelError>;
   /** Ends the workers once they are idle. */
   close(): Promise<void>;
@@ -122,17 +122,19 @@ export function createService(options: ServiceOptions): Service {
   const models = lanes.map(({ spec }, rank) => serveModel(spec, rank)) as [ServedModel, ...ServedModel[]];
   const leads = () => models[0].spec.folder === choices[0]?.folder;
   if (!leads()) onLost();
-  const lost = startAll();
+  let markLost: (fault: ModelError) => void = () => {};
+  const lost = new Promise<ModelError>((resolve) => {
+    markLost = resolve;
+  });
+  startAll();
   metrics.watchModels(() =>
     models.map(({ spec: { name, version, variant }, pool, breaker }) => {
       return { model: name, version, variant, ...pool.counts(), isTakenOut: !breaker.isClosed() };
     }),
   );
 
-  async function startAll(): Promise<ModelError> {
+  async function startAll(): Promise<void> {
     for (const rank of [...models.keys()].toReversed()) await startModel(rank);
-    const isLost = models.every(({ pool }) => pool.refusal() !== undefined);
-    return isLost ? new ModelError(faults.join('\n')) : new Promise(() => {});
   }
 
   /** Settles when a file serves or the last one is refused. */
@@ -155,6 +157,7 @@ export function createService(options: ServiceOptions): Service {
       former.pool.close();
     }
     if (rank === 0 && (spec === undefined || !leads())) onLost();
+    if (models.every(({ pool }) => pool.refusal() !== undefined)) markLost(new ModelError(faults.join('\n')));
   }
 
   function serveModel(spec: ModelSpec, rank: number): ServedModel {

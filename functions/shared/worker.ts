@@ -1,6 +1,6 @@
 import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
-import { readThreadId } from './files.ts';
+import { readTextStart, readThreadId } from './files.ts';
 import { loadModel, type Model, proveModel } from './model.ts';
 import type { FromWorker, Load, ToWorker } from './pool.ts';
 import { type Tensor, toTensor } from './tensor.ts';
@@ -8,9 +8,6 @@ import { type Tensor, toTensor } from './tensor.ts';
 const load = workerData as Load;
 const { path, input, golden, niceness } = load;
 const port = parentPort as NonNullable<typeof parentPort>;
-
-/** What may be otherwise at the next start, the file being the same: memory and file handles. Everything else is the file's fault. */
-const transient = /alloc|memory|too many open files|no space/i;
 
 function send(message: FromWorker, transfer: ArrayBuffer[] = []): void {
   port.postMessage(message, transfer);
@@ -45,18 +42,22 @@ function serve(model: Model, former: Tensor, modelMs: number): void {
 }
 
 /** One line, whatever ONNX Runtime says in several. */
-function refuse(fault: string): void {
+function refuse(fault: string, isFinal: boolean): void {
   const sentence = fault.replace(/^Error: /, '').replace(/\s+/g, ' ');
-  send({ type: 'refused', error: `${path}: ${sentence}`, isFinal: !transient.test(fault) });
+  send({ type: 'refused', error: `${path}: ${sentence}`, isFinal });
 }
 
+let isOpen = false;
 try {
   yieldCores();
+  if (readTextStart(path, 1) === undefined) throw new Error('Expected a file but received none');
+  isOpen = true;
   const model = await loadModel(load);
   const startedMs = performance.now();
   const tensor = toTensor(golden.pixels, input);
   await proveModel(model, { ...golden, tensor });
   serve(model, tensor, performance.now() - startedMs);
 } catch (fault) {
-  refuse(String(fault));
+  // Whether a file is there and can be opened may be otherwise at the next start. The graph and what it answers will not.
+  refuse(String(fault), isOpen);
 }

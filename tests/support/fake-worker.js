@@ -1,10 +1,11 @@
 import { parentPort, workerData } from 'node:worker_threads';
 
 /**
- * Speaks the pool's protocol without a model. `workerData.path` says how it starts (refuse, die), the pixels, an Int32, what a
- * run does: n >= 0 blocks for n milliseconds and answers [n]; -1 raises; -2 kills the thread.
+ * Speaks the pool's protocol without a model. `workerData.path` says how it starts (refuse, die, or refuse for the second and third
+ * time), the pixels, an Int32, what a run does: n >= 0 blocks for n milliseconds and answers [n]; -1 raises; -2 kills the thread.
  */
-if (workerData.path === 'refuse') {
+const starts = Atomics.add(new Int32Array(workerData.golden.pixels.data.buffer), 0, 1);
+if (workerData.path === 'refuse' || (workerData.path === 'refuse later' && (starts === 1 || starts === 2))) {
   parentPort.postMessage({ type: 'refused', error: 'golden case failed', isFinal: true });
 } else if (workerData.path === 'die') {
   throw new Error('cannot start');
