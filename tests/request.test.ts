@@ -87,6 +87,18 @@ describe('readParameters', () => {
     ['xhandling=strict', false],
     ['handling=stricter', false],
     ['', false],
+    ['x="a, handling=strict"', false],
+    ['x="a, handling=strict", handling=strict', true],
+    ['x="a\\", handling=strict', false],
+    ['x="a\\\\", handling=strict', true],
+    ['x="a, handling=strict', false],
+    ['handling="str\\ict"', true],
+    ['handling="strict', false],
+    ['handling="lenient, handling=strict"', false],
+    ['x; handling=strict', false],
+    ['handling; a="b,c", handling=strict', false],
+    [',, handling\t=\tstrict ,', true],
+    ['handling=strict; a=";, handling=lenient"', true],
   ])('reads Prefer: %s as strict %s', (prefer, strict) => {
     expect(ask('', { prefer }).strict).toBe(strict);
   });

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
+import { cutOutsideQuotes, readPair } from './header.ts';
 import { Problem } from './problem.ts';
 
 export type Route =
@@ -99,7 +100,7 @@ function spentMs(stamp: string | string[] | undefined, nowMs: number): number {
 
 /** RFC 7240: preferences are separated by commas, the first of a name counts, parameters follow a semicolon. */
 function isStrict(prefer: string | string[] | undefined): boolean {
-  const preferences = String(prefer ?? '').split(',');
-  const handling = preferences.map((text) => /^\s*handling\s*=\s*"?([^";\s]*)"?\s*(?:;|$)/i.exec(text)?.[1]);
-  return handling.find((value) => value !== undefined)?.toLowerCase() === 'strict';
+  const preferences = cutOutsideQuotes(String(prefer ?? ''), ',').map((text) => cutOutsideQuotes(text, ';')[0] ?? '');
+  const handling = preferences.map(readPair).find(([name]) => name === 'handling');
+  return handling?.[1]?.toLowerCase() === 'strict';
 }
