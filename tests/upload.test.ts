@@ -31,13 +31,15 @@ describe('judgeUploadHeaders', () => {
     'application/octet-stream',
     'multipart/form-data; boundary=x',
     'Multipart/Form-Data; boundary="with spaces"',
+    '',
+    undefined,
   ])('takes the Content-Type %s', (contentType) => {
-    expect(() => judgeUploadHeaders({ 'content-type': contentType }, maxUploadBytes)).not.toThrow();
+    const headers = contentType === undefined ? {} : { 'content-type': contentType };
+
+    expect(() => judgeUploadHeaders(headers, maxUploadBytes)).not.toThrow();
   });
 
   it.each([
-    undefined,
-    '',
     'text/plain',
     'application/json',
     'application/x-www-form-urlencoded',
@@ -45,9 +47,7 @@ describe('judgeUploadHeaders', () => {
     'image/',
     'not-a-type',
   ])('refuses the Content-Type %s with UPLOAD_UNSUPPORTED', (contentType) => {
-    const headers = contentType === undefined ? {} : { 'content-type': contentType };
-
-    expect(() => judgeUploadHeaders(headers, maxUploadBytes)).toThrow(
+    expect(() => judgeUploadHeaders({ 'content-type': contentType }, maxUploadBytes)).toThrow(
       expect.objectContaining({ code: 'UPLOAD_UNSUPPORTED' }),
     );
   });
@@ -62,14 +62,24 @@ describe('judgeUploadHeaders', () => {
     expect(() => judgeUploadHeaders({ ...raw, 'content-encoding': 'Identity' }, maxUploadBytes)).not.toThrow();
   });
 
-  it.each(['multipart/form-data', 'multipart/form-data; charset=utf-8', 'multipart/form-data; boundary'])(
-    'refuses %s, which names no boundary, with UPLOAD_MALFORMED',
-    (contentType) => {
-      expect(() => judgeUploadHeaders({ 'content-type': contentType }, maxUploadBytes)).toThrow(
-        expect.objectContaining({ code: 'UPLOAD_MALFORMED' }),
-      );
-    },
-  );
+  it.each([
+    'multipart/form-data',
+    'multipart/form-data; charset=utf-8',
+    'multipart/form-data; boundary',
+    'multipart/form-data; boundary=',
+    'multipart/form-data; boundary=""',
+    'multipart/form-data; boundary="x',
+    'multipart/form-data; boundary="x\\"',
+    'multipart/form-data; boundary="x"y',
+    'multipart/form-data; charset="; boundary=x"',
+  ])('refuses %s, which names no boundary, with UPLOAD_MALFORMED', (contentType) => {
+    expect(() => judgeUploadHeaders({ 'content-type': contentType }, maxUploadBytes)).toThrow(
+      expect.objectContaining({
+        code: 'UPLOAD_MALFORMED',
+        message: 'Expected a boundary for the multipart/form-data Content-Type but received none that can be read',
+      }),
+    );
+  });
 
   it.each([
     ['raw', raw, 999],
@@ -131,12 +141,124 @@ describe('readUpload', () => {
     expect(upload.bytes.toString()).toBe(tricky);
   });
 
-  it('gives a view into the body, not a copy', async () => {
-    const { headers, body } = multipart(imagePart(content));
+  it.each([1, 300, 5_000_000])('gives a file of %i bytes as a view into the body, not a copy', async (size) => {
+    const photo = Buffer.alloc(size, '\r\n--understudy-test-boundar');
+    const { headers, body } = multipart({ name: 'note', content: 'before' }, imagePart(photo));
 
-    const upload = await readUpload(headers, body, maxUploadBytes);
+    const { bytes } = await readUpload(headers, body, size);
 
-    expect(upload.bytes.buffer).toBe(body.buffer);
+    expect(bytes.buffer).toBe(body.buffer);
+    expect(bytes.equals(photo)).toBe(true);
+    body.fill('x');
+    expect(bytes.equals(Buffer.alloc(size, 'x'))).toBe(true);
+  });
+
+  const partOf = (headers: string, bytes: Uint8Array | string = content) => [
+    boundaryLine,
+    headers,
+    '\r\n\r\n',
+    bytes,
+    '\r\n',
+  ];
+  const end = `${boundaryLine.trimEnd()}--\r\n`;
+
+  it.each([
+    ['an image type and no filename', 'Content-Disposition: form-data; name="image"\r\nContent-Type: image/jpeg'],
+    ['an image type with parameters', 'Content-Disposition: form-data; name="image"\r\ncontent-type: IMAGE/WebP ;q=1'],
+    [
+      'an image type and a charset',
+      'Content-Disposition: form-data; name="image"\r\nContent-Type: image/png; charset=x',
+    ],
+    ['an image type alone', 'Content-Type: image/jpeg'],
+    ['octets and no filename', 'Content-Disposition: form-data; name="i"\r\nContent-Type: application/octet-stream'],
+    ['an empty filename', 'Content-Disposition: form-data; name="image"; filename=""'],
+    ['an empty filename and a text type', 'Content-Disposition: form-data; filename=""\r\nContent-Type: text/plain'],
+    [
+      'a filename* in a charset that nobody knows',
+      "Content-Disposition: form-data; name=i; filename*=x-none''a%FF.jpg",
+    ],
+    ['a broken filename*', 'Content-Disposition: form-data; name=i; filename*=a.jpg'],
+    ['a filename with a quote', 'Content-Disposition: form-data; name="image"; filename="a"b.jpg"'],
+    ['a filename with a semicolon', 'Content-Disposition: form-data; name="image"; filename="a;b.jpg"'],
+    ['a filename without quotes, with blanks', 'Content-Disposition: form-data; name=image; FileName = my photo.jpg'],
+    ['a filename of other letters', 'Content-Disposition: form-data; name="image"; filename="ä\\"ö 写真.jpg"'],
+    ['a semicolon at the end', 'Content-Disposition: form-data; name="image"; filename="a.jpg";'],
+    ['another disposition', 'Content-Disposition: attachment; filename="a.jpg"'],
+  ])('takes a part with %s for the file', async (_, headers) => {
+    expect((await read(rawMultipart([...partOf(headers), end]))).bytes).toEqual(content);
+  });
+
+  it.each([
+    ['a field', 'Content-Disposition: form-data; name="filename"'],
+    ['a field whose name reads like a filename', 'Content-Disposition: form-data; name="x; filename=y"'],
+    ['a text', 'Content-Disposition: form-data; name="note"\r\nContent-Type: text/plain; x="image/png"'],
+    ['nothing', 'X-Other: 1'],
+  ])('does not take a part that says it is %s for a file', async (_, headers) => {
+    await expect(read(rawMultipart([...partOf(headers), end]))).rejects.toMatchObject({ code: 'UPLOAD_EMPTY' });
+    expect(
+      (await read(rawMultipart([...partOf(headers), ...partOf('Content-Type: image/png', 'x'), end]))).bytes,
+    ).toEqual(Buffer.from('x'));
+  });
+
+  const unfilled = partOf(
+    'Content-Disposition: form-data; name="b"; filename=""\r\nContent-Type: application/octet-stream',
+    '',
+  );
+  const filled = partOf('Content-Disposition: form-data; name="a"; filename="a.jpg"\r\nContent-Type: image/jpeg');
+  const unnamed = partOf('Content-Disposition: form-data; name="a"; filename=""');
+
+  it.each([
+    ['after', [...filled, ...unfilled]],
+    ['before', [...unfilled, ...filled]],
+    ['around', [...unfilled, ...unnamed, ...unfilled, ...unfilled]],
+  ])('takes the one file with empty file inputs %s it', async (_, parts) => {
+    expect((await read(rawMultipart([...parts, end]))).bytes).toEqual(content);
+  });
+
+  it.each([
+    ['two files without names', [...unnamed, ...unnamed]],
+    [
+      'a file and one of no bytes that has a name',
+      [...filled, ...partOf('Content-Disposition: form-data; filename=b', '')],
+    ],
+    ['a file and an image without a filename', [...filled, ...partOf('Content-Type: image/png', 'x')]],
+  ])('refuses %s with UPLOAD_AMBIGUOUS', async (_, parts) => {
+    await expect(read(rawMultipart([...parts, end]))).rejects.toMatchObject({ code: 'UPLOAD_AMBIGUOUS' });
+  });
+
+  it.each([
+    ['below', 31, 'OK'],
+    ['at', 32, 'OK'],
+    ['above', 33, 'UPLOAD_MALFORMED'],
+  ])('counts empty file inputs as fields: %s the limit', async (_where, count, expected) => {
+    const inputs = Array.from({ length: count }, () => unfilled).flat();
+
+    const code = await read(rawMultipart([...inputs, ...filled, end])).then(
+      () => 'OK',
+      (fault) => fault.code,
+    );
+
+    expect(code).toBe(expected);
+  });
+
+  it.each([
+    ['XYZ', 'multipart/form-data; boundary=XYZ;'],
+    ['XYZ', 'multipart/form-data; boundary=XYZ; '],
+    ['XYZ', 'multipart/form-data;; boundary=XYZ'],
+    ['XYZ', 'multipart/form-data ; charset=utf-8 ;\tBOUNDARY="XYZ" ; x'],
+    ['XYZ', 'multipart/form-data; boundary="X\\YZ"'],
+    ['XYZ', 'multipart/form-data; x="; boundary=no"; boundary=XYZ'],
+    ['XYZ', 'multipart/form-data; boundary=XYZ; boundary=no'],
+    ['----=_Part_1_123.456', 'multipart/form-data; boundary=----=_Part_1_123.456'],
+    ["a'()+_,-./:=?z", "multipart/form-data; boundary=a'()+_,-./:=?z"],
+    ['a b', 'multipart/form-data; boundary="a b"'],
+    ['a"b\\c', 'multipart/form-data; boundary="a\\"b\\\\c"'],
+  ])('reads the boundary %s of %s', async (boundary, contentType) => {
+    const lines = [`--${boundary}`, 'Content-Disposition: form-data; filename=a', '', 'photo', `--${boundary}--`, ''];
+
+    const upload = await readUpload({ 'content-type': contentType }, Buffer.from(lines.join('\r\n')), maxUploadBytes);
+
+    expect(upload.bytes.toString()).toBe('photo');
   });
 
   it('gives a raw body as it is', async () => {

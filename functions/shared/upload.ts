@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import busboy from 'busboy';
+import { cutOutsideQuotes, readPair } from './header.ts';
 import { Problem } from './problem.ts';
 
 /** The bytes of one image, as they were sent; they may be a part of a longer body. */
@@ -28,10 +29,11 @@ export function judgeUploadHeaders(headers: IncomingHttpHeaders, maxUploadBytes:
   }
   const type = mediaType(headers);
   if (!/^(multipart\/form-data|image\/.+|application\/octet-stream)$/.test(type)) {
-    const detail = `Expected multipart/form-data, image/* or application/octet-stream for Content-Type but received ${type ? 'another type' : 'none'}`;
+    const detail =
+      'Expected multipart/form-data, image/* or application/octet-stream for Content-Type but received another type';
     throw new Problem('UPLOAD_UNSUPPORTED', detail);
   }
-  if (isMultipart(headers)) openParser(headers, maxUploadBytes);
+  if (isMultipart(headers)) readBoundary(headers);
 
   const length = headers['content-length'];
   if (length === undefined) return;
@@ -45,8 +47,8 @@ export function maxBodyBytes(headers: IncomingHttpHeaders, maxUploadBytes: numbe
 }
 
 /**
- * The one file of a multipart body, under whatever field name, or the raw body itself; nothing is copied where the file
- * lies in one piece. Text fields beside it are skipped.
+ * The one file of a multipart body, under whatever field name, or the raw body itself; a view, nothing is copied. Text
+ * fields beside it are skipped, and so are file inputs that nobody filled in.
  * @throws Problem UPLOAD_MALFORMED | UPLOAD_EMPTY | UPLOAD_AMBIGUOUS | UPLOAD_TOO_LARGE
  */
 export async function readUpload(headers: IncomingHttpHeaders, body: Buffer, maxUploadBytes: number): Promise<Upload> {
@@ -59,22 +61,28 @@ export async function readUpload(headers: IncomingHttpHeaders, body: Buffer, max
 
 /** The file of a multipart body; at most one byte longer than `maxUploadBytes`. */
 function readFile(headers: IncomingHttpHeaders, body: Buffer, maxUploadBytes: number): Promise<Buffer> {
-  const parser = openParser(headers, maxUploadBytes);
+  const parser = openParser(readBoundary(headers), maxUploadBytes);
   return new Promise((resolve, reject) => {
     const malformed = (cause: unknown) => {
       const detail = 'Expected a complete multipart/form-data body for the upload but received one cut short or broken';
       reject(new Problem('UPLOAD_MALFORMED', detail, { cause }));
     };
-    let chunks: Buffer[] | undefined;
-    parser.on('file', (_field, file) => {
+    let chosen: Buffer[] | undefined;
+    parser.on('file', (_field, file, { filename }) => {
       const pieces: Buffer[] = [];
-      chunks = pieces;
+      const choose = () => {
+        if (chosen !== undefined && chosen !== pieces) {
+          reject(new Problem('UPLOAD_AMBIGUOUS', 'Expected exactly one file for the upload but received more'));
+        }
+        chosen = pieces;
+      };
+      if (filename === ('named' satisfies PartKind)) choose();
       // A body cut short raises its error here; without this listener it would end the process.
       file.on('error', malformed);
-      file.on('data', (piece: Buffer) => pieces.push(piece));
-    });
-    parser.on('filesLimit', () => {
-      reject(new Problem('UPLOAD_AMBIGUOUS', 'Expected exactly one file for the upload but received more'));
+      file.on('data', (piece: Buffer) => {
+        pieces.push(piece);
+        choose();
+      });
     });
     parser.on('partsLimit', () => {
       const detail = `Expected at most ${maxFields} fields beside the file for the upload but received more`;
@@ -82,12 +90,24 @@ function readFile(headers: IncomingHttpHeaders, body: Buffer, maxUploadBytes: nu
     });
     parser.on('error', malformed);
     parser.on('close', () => {
-      const [first, ...rest] = chunks ?? [];
-      if (chunks === undefined) reject(empty('no file'));
-      else resolve(first === undefined ? Buffer.alloc(0) : rest.length === 0 ? first : Buffer.concat(chunks));
+      if (chosen === undefined) reject(empty('no file'));
+      else resolve(viewOf(chosen, body));
     });
     feed(parser, body).catch(malformed);
   });
+}
+
+/** These pieces of a body as one view into it: where they lie is known from one that the parser did not copy. */
+function viewOf(pieces: readonly Buffer[], body: Buffer): Buffer {
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  let before = 0;
+  for (const piece of pieces) {
+    const start = piece.byteOffset - body.byteOffset;
+    const isInBody = piece.buffer === body.buffer && start >= 0 && start < body.length;
+    if (isInBody) return body.subarray(start - before, start - before + length);
+    before += piece.length;
+  }
+  return Buffer.concat(pieces);
 }
 
 /** Hands over a long body piece by piece: one full of near-boundaries takes 3 ms a megabyte, and others want the event loop. */
@@ -99,19 +119,65 @@ async function feed(parser: busboy.Busboy, body: Buffer): Promise<void> {
   parser.end();
 }
 
-/** @throws Problem UPLOAD_MALFORMED where the Content-Type names no boundary */
-function openParser(headers: IncomingHttpHeaders, maxUploadBytes: number): busboy.Busboy {
-  try {
+function openParser(boundary: string, maxUploadBytes: number): busboy.Busboy {
+  const quoted = boundary.replaceAll(/["\\]/g, '\\$&');
+  const parser = busboy({
+    headers: { 'content-type': `multipart/form-data; boundary="${quoted}"` },
     // busboy tells of a limit when it is reached, not passed: hence one more byte, and one more part than file and fields.
-    return busboy({ headers, limits: { files: 1, fileSize: maxUploadBytes + 1, parts: maxFields + 2 } });
-  } catch (cause) {
-    const detail = 'Expected a boundary for the multipart/form-data Content-Type but received none';
-    throw new Problem('UPLOAD_MALFORMED', detail, { cause });
-  }
+    limits: { fileSize: maxUploadBytes + 1, parts: maxFields + 2 },
+  });
+  tellKinds(parser);
+  return parser;
 }
 
+type PartKind = 'named' | 'unnamed' | 'text';
+type PartHeaders = Readonly<Record<string, readonly string[] | undefined>>;
+
+/**
+ * Makes busboy see each part as `kindOf` does, and a file's kind as its filename. By itself it takes a part for text that has an
+ * image type but no filename, skips one whose Content-Disposition it cannot read, and has no option for either; this is its
+ * last version.
+ */
+function tellKinds(parser: busboy.Busboy): void {
+  let headerParser: { cb(headers: PartHeaders): void } | null = null;
+  Object.defineProperty(parser, '_hparser', {
+    get: () => headerParser,
+    set(next: typeof headerParser) {
+      headerParser = next;
+      if (next === null || Object.hasOwn(next, 'isTold')) return;
+      const { cb } = next;
+      const told = (headers: PartHeaders) => {
+        const kind = kindOf(headers);
+        const filename = kind === 'text' ? '' : `; filename=${kind}`;
+        cb({ 'content-disposition': [`form-data${filename}`] });
+      };
+      Object.assign(next, { isTold: true, cb: told });
+    },
+  });
+}
+
+/** What a part is: one with a filename or an image's type is a file, which counts when it has a name or bytes. */
+function kindOf(headers: PartHeaders): PartKind {
+  const [, ...parameters] = cutOutsideQuotes(headers['content-disposition']?.[0] ?? '', ';').map(readPair);
+  const filenames = parameters.filter(([name]) => name === 'filename' || name === 'filename*');
+  const isImage = /^\s*(image\/[^;]+|application\/octet-stream)\s*(;|$)/i.test(headers['content-type']?.[0] ?? '');
+  if (filenames.length === 0 && !isImage) return 'text';
+  return filenames.some(([, filename]) => filename !== '') ? 'named' : 'unnamed';
+}
+
+/** The boundary of a multipart Content-Type. @throws Problem UPLOAD_MALFORMED where it names none */
+function readBoundary(headers: IncomingHttpHeaders): string {
+  const [, ...parameters] = cutOutsideQuotes(headers['content-type'] ?? '', ';').map(readPair);
+  const boundary = parameters.find(([name]) => name === 'boundary')?.[1];
+  if (boundary) return boundary;
+  const detail = 'Expected a boundary for the multipart/form-data Content-Type but received none that can be read';
+  throw new Problem('UPLOAD_MALFORMED', detail);
+}
+
+/** RFC 9110 8.3: without a Content-Type, the recipient may take the content for bytes. */
 function mediaType(headers: IncomingHttpHeaders): string {
-  return (headers['content-type'] ?? '').split(';', 1).join().trim().toLowerCase();
+  const [type = ''] = (headers['content-type'] ?? '').split(';', 1);
+  return type.trim().toLowerCase() || 'application/octet-stream';
 }
 
 function isMultipart(headers: IncomingHttpHeaders): boolean {
