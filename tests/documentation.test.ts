@@ -133,7 +133,7 @@ describe('README.md', () => {
     const read = [...source.matchAll(/(?:integer\('|env\.)([A-Z_]+)(?! \?\?=| =)\b/g)].map(
       ([, name]) => name as string,
     );
-    const platform = ['PORT', 'FUNCTION_TARGET'];
+    const platform = ['PORT', 'FUNCTION_TARGET', 'K_REVISION'];
 
     const listed = Object.fromEntries(rows('## Configuration').filter(([name]) => !platform.includes(name)));
 

@@ -487,6 +487,23 @@ describe('a connection that speaks no HTTP', () => {
   });
 });
 
+describe('X-Revision', () => {
+  const asked = (url: string) => [post(url), post(url, { query: '?top=0' }), fetch(`${url}/readyz`)];
+
+  it.each<[string, NodeJS.ProcessEnv, string | null]>([
+    ['names the revision that the platform made', { K_REVISION: 'classify-fallback-00012' }, 'classify-fallback-00012'],
+    ['is absent where no platform made one', {}, null],
+  ])('%s, in answers, problems and probes', async (_what, env, expected) => {
+    const fn = await start('fallback', env);
+    await fn.ready();
+
+    const responses = await Promise.all(asked(fn.url));
+
+    expect(responses.map(({ status }) => status)).toEqual([200, 400, 200]);
+    expect(responses.map(({ headers }) => headers.get('x-revision'))).toEqual(Array(3).fill(expected));
+  });
+});
+
 describe('a function whose port is taken', () => {
   it('says so in one sentence and exits with 1', async () => {
     const fn = await start('fallback');

@@ -22,6 +22,8 @@ export interface Config {
   readonly drainMs: number;
   /** Asked by a primary in trouble, so that the fallback is awake before it is needed; empty: nobody is. @default "" */
   readonly wakeUrl: string;
+  /** What the platform calls this revision of the function, as every answer does; empty where there is none. @default "" */
+  readonly revision: string;
   /** Least severe log line that is written. @default "info" */
   readonly logLevel: LogLevel;
 }
@@ -70,6 +72,7 @@ export function loadConfig(cores: number, env: NodeJS.ProcessEnv = process.env):
     shadowShare: Number(env.SHADOW_SHARE || 0),
     drainMs: integer('DRAIN_MS', { fallback: 25_000, min: 0, max: 600_000 }),
     wakeUrl: env.WAKE_URL ?? '',
+    revision: env.K_REVISION ?? '',
     logLevel: (env.LOG_LEVEL || 'info') as LogLevel,
   };
   const { primaryModel, fallbackModel } = config;
@@ -88,6 +91,11 @@ export function loadConfig(cores: number, env: NodeJS.ProcessEnv = process.env):
   }
   if (config.wakeUrl !== '' && !isHttpUrl(config.wakeUrl)) {
     faults.push(`Expected an http URL for WAKE_URL but received ${JSON.stringify(config.wakeUrl)}`);
+  }
+  if (!/^[a-z0-9.-]*$/.test(config.revision)) {
+    faults.push(
+      `Expected lower-case letters, digits, - and . for K_REVISION but received ${JSON.stringify(config.revision)}`,
+    );
   }
   if (!logLevels.includes(config.logLevel)) {
     faults.push(`Expected one of ${logLevels.join(', ')} for LOG_LEVEL but received "${config.logLevel}"`);

@@ -184,6 +184,7 @@ export function createHandler({ service, config, log, metrics, wake }: HandlerOp
       'content-type': contentType,
       'content-length': Buffer.byteLength(body),
       ...(service.isDraining() && { connection: 'close' }),
+      ...(config.revision && { 'x-revision': config.revision }),
       ...headers,
     });
     response.end(body);
