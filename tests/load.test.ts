@@ -506,6 +506,46 @@ if (k6 === undefined) {
       expect([...asked].sort()).toEqual(['candidate.test', 'current.test', 'target.test']);
     });
 
+    it.each([
+      ['baseline', { BASELINE_REVISION: 'other', CANDIDATE_REVISION: 'one' }],
+      ['candidate', { BASELINE_REVISION: 'one', CANDIDATE_REVISION: 'other' }],
+    ])('fails a canary whose %s is answered by another revision than it is said to be', async (side, revisions) => {
+      const target = await startServer(200, body, 5);
+      server?.prependListener('request', (_request: IncomingMessage, response: ServerResponse) => {
+        response.setHeader('X-Revision', 'one');
+      });
+      const out = join(folder, `revision-${side}`);
+
+      const { code } = await run(
+        ['canary', '--duration', '3', '--baseline', target, '--candidate', target, '--out', out],
+        revisions,
+      );
+
+      expect(code).toBe(99);
+      expect(verdicts(join(out, 'canary.json'))).toEqual([`own_revision{side:${side}}`]);
+    });
+
+    it.each([
+      ['passes', 'one', 0, []],
+      ['fails', 'other', 99, ['own_revision']],
+    ])(
+      '%s a smoke test of the revision %s that is answered by the revision one',
+      async (what, revision, exit, fails) => {
+        const target = await startServer(200, body, 5);
+        server?.prependListener('request', (_request: IncomingMessage, response: ServerResponse) => {
+          response.setHeader('X-Revision', 'one');
+        });
+        const out = join(folder, `revision-${what}`);
+
+        const { code } = await run(['smoke', '--duration', '3', '--target', target, '--out', out], {
+          TARGET_REVISION: revision,
+        });
+
+        expect(code).toBe(exit);
+        expect(verdicts(join(out, 'classify.json'))).toEqual(fails);
+      },
+    );
+
     it('stops k6 and the stack on Ctrl-C and leaves nothing behind', async () => {
       const { child, ended } = startRun(['smoke', '--duration', '60', '--out', join(folder, 'stopped')]);
       let text = '';

@@ -1,10 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { isTimeAlone, shortfalls } from '../knative/revisions/judge.ts';
 import { toShell } from '../knative/revisions/kn.ts';
 import { listOf } from '../knative/revisions/list.ts';
@@ -493,23 +495,117 @@ describe('npm run revision', () => {
     expect(stderr).toMatch(/^Expected an end of "kn \w+ \w+ .* within 10 s but received none\n$/);
   });
 
-  it('refuses a release before anything is changed where no gateway answers', async () => {
-    const asked = join(folder, 'asked');
-    const kn = knThat('reachless', `echo "$1" >> ${asked}; echo '{"Version":"v1.15.0"}'`);
-    const k6 = join(kn, 'k6');
-    writeFileSync(k6, `#!/bin/sh\necho "k6 v${k6Version} (go1.26)"\n`, { mode: 0o755 });
+  describe('release', () => {
+    const servers: Server[] = [];
+    let asked: string;
+    let hosts: (string | undefined)[];
 
-    const { code, stderr } = await run(['release', '--image', 'a', '--address', 'http://127.0.0.1:1'], {
-      PATH: `${kn}:/bin:/usr/bin`,
-      K6: k6,
+    afterEach(() => {
+      for (const server of servers.splice(0)) server.close().closeAllConnections();
     });
 
-    expect(code).toBe(1);
-    expect(stderr).toBe(
-      'Expected the gateway at http://127.0.0.1:1 for --address but received ECONNREFUSED: ' +
-        'kubectl port-forward --namespace kourier-system service/kourier-internal 1:80\n',
-    );
-    expect(readFileSync(asked, 'utf8')).toBe('version\n');
+    /** Something that listens and answers for these hosts alone, for any where none are named; others get 404. */
+    async function listen(revision?: string, known?: readonly string[]): Promise<number> {
+      const server = createServer(({ headers }, response) => {
+        hosts.push(headers.host);
+        const isKnown = known === undefined || known.includes(headers.host ?? '');
+        response.writeHead(isKnown ? 200 : 404, revision === undefined ? {} : { 'x-revision': revision }).end();
+      }).listen(0, '127.0.0.1');
+      servers.push(server);
+      await once(server, 'listening');
+      return (server.address() as AddressInfo).port;
+    }
+
+    /** A release with a kn that knows the Service whose revision 1 serves, and refuses to change it; kubectl forwards to the port. */
+    async function releaseBy(args: readonly string[], forwarded: number) {
+      hosts = [];
+      const bin = mkdtempSync(join(folder, 'release-'));
+      asked = join(bin, 'asked');
+      const metadata = { name: 'classify-primary', namespace: 'understudy', generation: 1 };
+      const spec = { template: { spec: { containers: [{ image: image(1) }] } } };
+      const traffic = [{ revisionName: one, percent: 100 }];
+      writeFileSync(join(bin, 'service'), JSON.stringify({ metadata, spec: { ...spec, traffic } }));
+      const made = { name: one, creationTimestamp: '2026-11-01T08:00:00Z' };
+      writeFileSync(join(bin, 'revisions'), JSON.stringify({ items: [{ metadata: made, spec: spec.template.spec }] }));
+      const programs = {
+        k6: `echo "k6 v${k6Version} (go1.26)"`,
+        kn: `echo "kn $1 $2" >>${asked}
+          case "$1 $2" in
+            version*) echo '{"Version":"v1.15.0"}' ;;
+            *describe) cat ${bin}/service ;;
+            *list) cat ${bin}/revisions ;;
+            *) echo 'nothing is changed here' >&2; exit 1 ;;
+          esac`,
+        kubectl: `echo "kubectl $*" >>${asked}
+          echo 'Forwarding from 127.0.0.1:${forwarded} -> 8080'; exec sleep 60`,
+      };
+      for (const [name, shell] of Object.entries(programs)) {
+        writeFileSync(join(bin, name), `#!/bin/sh\n${shell}\n`, { mode: 0o755 });
+      }
+      const env = { PATH: `${bin}:/bin:/usr/bin`, K6: join(bin, 'k6') };
+      const { code, stderr } = await run(['release', '--image', image(2), ...args], env);
+      return { code, stderr, calls: readFileSync(asked, 'utf8').trim().split('\n') };
+    }
+
+    const host = 'classify-primary.understudy.svc.cluster.local';
+    const looks = ['kn service describe', 'kn revision list'];
+
+    it('begins nothing where no gateway answers', async () => {
+      const { code, stderr, calls } = await releaseBy(['--address', 'http://127.0.0.1:1'], 0);
+
+      expect([code, calls]).toEqual([1, ['kn version -o']]);
+      expect(stderr).toBe(
+        'Expected the gateway of cluster-local Services at http://127.0.0.1:1 but received ECONNREFUSED\n',
+      );
+    });
+
+    it('begins nothing where a function answers, which knows any host', async () => {
+      const { code, stderr, calls } = await releaseBy(['--address', `http://127.0.0.1:${await listen(one)}`], 0);
+
+      expect([code, calls]).toEqual([1, ['kn version -o']]);
+      expect(stderr).toMatch(/^Expected the gateway .* but received 200 for a host that nobody has\n$/);
+    });
+
+    it.each([
+      ['another gateway', one, [], /but received 404 for classify-primary\.understudy\.svc\.cluster\.local\n$/],
+      ['a Service of another name', two, [host], new RegExp(`^Expected ${one} for X-Revision .* received ${two}\n$`)],
+      ['a revision without a name', undefined, [host], /for X-Revision .* received none\n$/],
+    ] as const)('changes nothing where %s answers', async (_what, revision, known, fault) => {
+      const port = await listen(revision, known);
+
+      const { code, stderr, calls } = await releaseBy(['--address', `http://127.0.0.1:${port}`], 0);
+
+      expect(code).toBe(1);
+      expect(stderr).toMatch(fault);
+      expect(calls.toSorted()).toEqual(['kn version -o', ...looks].toSorted());
+    });
+
+    it('forwards a port of its own where no address is named, and goes on when the Service answers there', async () => {
+      const port = await listen(one, [host]);
+
+      const { code, stderr, calls } = await releaseBy([], port);
+
+      expect(calls).toContain(
+        'kubectl port-forward --address 127.0.0.1 --namespace kourier-system service/kourier-internal :80',
+      );
+      expect(hosts).toEqual([expect.stringMatching(/\.invalid$/), host]);
+      expect([code, stderr]).toEqual([1, expect.stringContaining('nothing is changed here')]); // it tried to
+    });
+
+    it('tells what kubectl says where it does not forward', async () => {
+      const bin = knThat('unforwarded', `echo '{"Version":"v1.15.0"}'`);
+      const shell = 'echo "error: services \\"kourier-internal\\" not found" >&2; exit 1';
+      writeFileSync(join(bin, 'kubectl'), `#!/bin/sh\n${shell}\n`, { mode: 0o755 });
+      writeFileSync(join(bin, 'k6'), `#!/bin/sh\necho "k6 v${k6Version}"\n`, { mode: 0o755 });
+
+      const { code, stderr } = await run(['release', '--image', 'a'], {
+        PATH: `${bin}:/bin:/usr/bin`,
+        K6: join(bin, 'k6'),
+      });
+
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/^Expected a port from "kubectl port-forward .*" but received error: .* not found\n$/);
+    });
   });
 
   it('prints every line of a release, in its order', async () => {
@@ -524,13 +620,16 @@ describe('npm run revision', () => {
       'http://10.0.0.1/',
     );
 
-    const heads = lines.map((line) => /^(k6 run|kn service update)/.exec(line)?.[1]);
+    const heads = lines.map((line) => /^(k6 run|kn service update|kubectl port-forward)/.exec(line)?.[1]);
     const [kn, k6] = ['kn service update', 'k6 run'];
     expect(heads).toEqual([kn, kn, k6, kn, k6, kn, k6, kn]);
     const shares = lines.map((line) => /--traffic (\S+)/.exec(line)?.[1]).filter(Boolean);
     expect(shares).toEqual([`${one}=100`, `${two}=10,${one}=90`, `${two}=50,${one}=50`, `${two}=100`]);
     expect(lines[2]).toContain('-e TARGET=http://10.0.0.1 ');
     expect(lines[2]).toContain('-e SECONDS=10 ');
+    expect(lines[2]).toContain(`-e TARGET_REVISION=${two} `);
+    expect(lines[4]).toContain(`-e BASELINE_REVISION=${one} `);
+    expect(lines[4]).toContain(`-e CANDIDATE_REVISION=${two} `);
   });
 
   it('says so where there is nothing to do', async () => {
@@ -567,6 +666,7 @@ describe('knative/revisions/README.md', () => {
   it('tries and compares as a release does', async () => {
     const released = await rehearsed(applied, 'release', '--image', image(2));
 
+    expect(readme).toContain(`\n${released[0]}\n`); // the forwarded port
     expect(recipe('Try it')).toEqual(released.filter(k6).slice(0, 1));
     expect(recipe('Give it 10 % and compare')).toEqual([
       ...(await rehearsed(deployed, 'canary', '10')),

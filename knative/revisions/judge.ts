@@ -32,23 +32,31 @@ export function hostOf({ service, namespace }: Subject, tag: Tag): string {
 }
 
 /** A few requests to the candidate alone: does it answer at all? */
-export function smokeOf(subject: Subject, address: string, seconds: number): Trial {
+export function smokeOf(subject: Subject, address: string, candidate: string, seconds: number): Trial {
   const variables = {
     TARGET: address,
     TARGET_HOST: hostOf(subject, 'candidate'),
+    TARGET_REVISION: candidate,
     SHAPE: 'smoke',
     SECONDS: String(seconds),
   };
   return { script: 'classify', seconds, variables };
 }
 
-/** The same photos to the candidate and to who serves, both by their tags through the same gateway. */
-export function comparisonOf(subject: Subject, address: string, seconds: number): Trial {
+/** The same photos to the candidate and to who serves, both by their tags through the same gateway; each answer has to name its revision. */
+export function comparisonOf(
+  subject: Subject,
+  address: string,
+  { current, candidate }: { readonly current: string; readonly candidate: string },
+  seconds: number,
+): Trial {
   const variables = {
     BASELINE: address,
     BASELINE_HOST: hostOf(subject, 'current'),
+    BASELINE_REVISION: current,
     CANDIDATE: address,
     CANDIDATE_HOST: hostOf(subject, 'candidate'),
+    CANDIDATE_REVISION: candidate,
     SECONDS: String(seconds),
   };
   return { script: 'canary', seconds, variables };

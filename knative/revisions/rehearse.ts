@@ -1,3 +1,4 @@
+import { addressByHand, forwardByHand } from './gateway.ts';
 import { comparisonOf, smokeOf, trialToShell } from './judge.ts';
 import { toShell } from './kn.ts';
 import {
@@ -16,7 +17,7 @@ import {
   unneeded,
 } from './plan.ts';
 import { stages, type Terms } from './release.ts';
-import { currentOf, type Recipe, type Revision, type State } from './state.ts';
+import { candidateOf, currentOf, type Recipe, type Revision, type State } from './state.ts';
 
 /** What a verb is given. */
 export interface Asked {
@@ -46,13 +47,15 @@ export function rehearse(verb: string, state: State, asked: Asked): readonly str
 }
 
 function wholeRelease(state: State, asked: Asked): readonly string[] {
-  const { address, seconds } = asked.terms;
+  const { address = addressByHand, seconds } = asked.terms;
   const deployed = deployment(state, asked);
-  const lines = [...deployed.lines, trialToShell(smokeOf(state, address, seconds / 2))];
   let now = deployed.state;
+  const sides = { current: currentOf(now), candidate: candidateOf(now) };
+  const lines = [...deployed.lines, trialToShell(smokeOf(state, address, sides.candidate, seconds / 2))];
+  if (asked.terms.address === undefined) lines.unshift(forwardByHand);
   for (const percent of stages) {
     const routing = planCanary(now, percent);
-    lines.push(...shells(routeLine(now, routing)), trialToShell(comparisonOf(state, address, seconds)));
+    lines.push(...shells(routeLine(now, routing)), trialToShell(comparisonOf(state, address, sides, seconds)));
     now = afterRouting(now, routing);
   }
   return [...lines, ...shells(routeLine(now, planPromotion(now)))];

@@ -1,5 +1,5 @@
-import { get } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { openGateway, proveService } from './gateway.ts';
 import { comparisonOf, isTimeAlone, judgeTrial, smokeOf, type Trial } from './judge.ts';
 import { look, type Subject } from './kn.ts';
 import { type Before, beforeOf, CandidateError, deploy, route, say, takeBack } from './operate.ts';
@@ -8,8 +8,8 @@ import { currentOf, type State, StateError, taggedOf } from './state.ts';
 
 /** What a release needs besides the change. */
 export interface Terms {
-  /** Where this machine reaches the gateway of cluster-local Services. */
-  readonly address: string;
+  /** Where this machine reaches the gateway of cluster-local Services; without it kubectl forwards a port. */
+  readonly address: string | undefined;
   readonly k6: string;
   /** Seconds of a comparison; the smoke test takes half of it. */
   readonly seconds: number;
@@ -28,25 +28,41 @@ export const stages = [10, 50] as const;
 /** The API server may be away for a while, and what is half done must not stay so. */
 const takeBackWithinMs = 120_000;
 const tryAgainMs = 2000;
-const reachWithinMs = 5000;
 
 /**
  * Deploys, tries and compares a candidate and gives it the traffic step by step; returns its name.
+ * @throws StateError where it cannot begin, before anything is changed
  * @throws ReleaseError when a step falls short or the signal aborts, after all traffic is back where it was
  */
 export async function release(subject: Subject, wanted: Change, terms: Terms, signal: AbortSignal): Promise<string> {
-  await reach(terms.address);
-  const state = await look(subject, signal);
+  const gateway = await openGateway(terms.address, signal);
+  try {
+    const state = await look(subject, signal);
+    await proveService(gateway.address, subject, state);
+    return await releaseBy(gateway.address, state, wanted, terms, signal);
+  } finally {
+    await gateway.close();
+  }
+}
+
+async function releaseBy(
+  address: string,
+  state: State,
+  wanted: Change,
+  terms: Terms,
+  signal: AbortSignal,
+): Promise<string> {
+  const subject = { service: state.service, namespace: state.namespace };
   const before = beforeOf(state);
   let candidate: string | undefined;
   try {
     candidate = await deploy(subject, state, wanted, terms.waitSeconds, signal);
     say(`${candidate} is ready and gets no traffic; smoke test of ${terms.seconds / 2} s`);
-    await pass(terms.k6, smokeOf(subject, terms.address, terms.seconds / 2), signal);
+    await pass(terms.k6, smokeOf(subject, address, candidate, terms.seconds / 2), signal);
     for (const percent of stages) {
       await step(subject, before, candidate, (now) => planCanary(now, percent), signal);
       say(`${candidate} gets ${percent} %; compared with ${before.current} for ${terms.seconds} s`);
-      await pass(terms.k6, comparisonOf(subject, terms.address, terms.seconds), signal);
+      await pass(terms.k6, comparisonOf(subject, address, { ...before, candidate }, terms.seconds), signal);
     }
     await step(subject, before, candidate, planPromotion, signal);
     return candidate;
@@ -102,21 +118,4 @@ async function giveBack(subject: Subject, before: Before, candidate: string | un
       await sleep(tryAgainMs);
     }
   }
-}
-
-/** @throws StateError where nothing answers at the address, before anything is changed */
-async function reach(address: string): Promise<void> {
-  const fault = await new Promise<string | undefined>((resolve) => {
-    const request = get(address, { timeout: reachWithinMs }, (response) => {
-      response.resume();
-      resolve(undefined); // also a 404: the gateway knows no such host
-    });
-    request.on('timeout', () => request.destroy(new Error(`nothing within ${reachWithinMs / 1000} s`)));
-    request.on('error', (cause: NodeJS.ErrnoException) => resolve(cause.code ?? cause.message));
-  });
-  if (fault === undefined) return;
-  throw new StateError(
-    `Expected the gateway at ${address} for --address but received ${fault}: ` +
-      `kubectl port-forward --namespace kourier-system service/kourier-internal ${new URL(address).port || 80}:80`,
-  );
 }

@@ -22,7 +22,7 @@ const help = `npm run revision -- VERB [options]
   --image IMAGE      of deploy and release; without --image and --env the newest revision is taken as it is
   --env NAME=VALUE   of deploy and release, as often as needed
   --wait SECONDS     how long a candidate may take to become ready, 180 otherwise
-  --address URL      of release: the gateway of cluster-local Services, http://127.0.0.1:8081 otherwise
+  --address URL      of release: the gateway of cluster-local Services; kubectl forwards a free port to it otherwise
   --seconds S        of release: length of a comparison, 30 otherwise; the smoke test takes half of it
   --service NAME     classify-primary otherwise
   --namespace NAME   understudy otherwise
@@ -70,8 +70,10 @@ function readJob(args: readonly string[]): Job {
       throw new UsageError(`Expected --${name} for deploy or release but received it for ${verb}`);
     }
   }
-  const address = values.address ?? 'http://127.0.0.1:8081';
-  if (!/^http:\/\/[^/?#\s]+\/?$/.test(address)) throw wrong('an http address', '--address', address);
+  const address = values.address;
+  if (address !== undefined && !/^http:\/\/[^/?#\s]+\/?$/.test(address)) {
+    throw wrong('an http address', '--address', address);
+  }
   if (values.image !== undefined && !/^[^\s@-][^\s]*$/.test(values.image))
     throw wrong('an image', '--image', values.image);
   if (values.state !== undefined && !values['dry-run']) {
@@ -87,7 +89,7 @@ function readJob(args: readonly string[]): Job {
       percent: whole('PERCENT', percent ?? '', 1, 99),
       change: { ...(values.image !== undefined && { image: values.image }), env: variables(values.env ?? []) },
       terms: {
-        address: address.replace(/\/$/, ''),
+        address: address?.replace(/\/$/, ''),
         seconds: whole('--seconds', values.seconds ?? '30', 2, 3600),
         waitSeconds: whole('--wait', values.wait ?? '180', 1, 3600),
       },

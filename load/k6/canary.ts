@@ -4,12 +4,13 @@ import type { Options } from 'k6/options';
 import { type SummaryData, summarize } from './summary.ts';
 import { asHost, classify, common, turn } from './traffic.ts';
 
-const { BASELINE, BASELINE_HOST, CANDIDATE, CANDIDATE_HOST, SECONDS = '30', SUMMARY } = __ENV;
+const { BASELINE, BASELINE_HOST, BASELINE_REVISION } = __ENV;
+const { CANDIDATE, CANDIDATE_HOST, CANDIDATE_REVISION, SECONDS = '30', SUMMARY } = __ENV;
 if (!BASELINE || !CANDIDATE) throw new Error('Expected two addresses for BASELINE and CANDIDATE but received fewer');
 
 const sides = [
-  ['baseline', BASELINE, asHost(BASELINE_HOST)],
-  ['candidate', CANDIDATE, asHost(CANDIDATE_HOST)],
+  ['baseline', BASELINE, asHost(BASELINE_HOST), BASELINE_REVISION],
+  ['candidate', CANDIDATE, asHost(CANDIDATE_HOST), CANDIDATE_REVISION],
 ] as const;
 
 /** Pairs that both leading models answered: below this many a 95th percentile is one request. */
@@ -27,6 +28,8 @@ export const options: Options = {
   thresholds: {
     'answered{side:baseline}': ['rate==1'], // what cannot answer is nothing to compare with
     'answered{side:candidate}': ['rate==1'],
+    ...(BASELINE_REVISION && { 'own_revision{side:baseline}': ['rate==1'] }),
+    ...(CANDIDATE_REVISION && { 'own_revision{side:candidate}': ['rate==1'] }),
     p95_ratio: ['value<=1.25'],
     degraded_more: ['avg<=0.02'],
     top1_agrees: ['rate>=0.95'], // of three photos: one that changes its class is too many
@@ -42,7 +45,10 @@ export default function compare(): void {
   // Who comes second finds warmer caches: they take turns.
   const inTurn = number % 2 === 0 ? sides : sides.toReversed();
   const answers = Object.fromEntries(
-    inTurn.map(([side, origin, headers]) => [side, classify(origin, number, { headers, tags: { side } })]),
+    inTurn.map(([side, origin, headers, revision]) => [
+      side,
+      classify(origin, number, { headers, tags: { side }, revision }),
+    ]),
   );
   const { baseline, candidate } = answers;
   if (baseline?.verdict.fault !== undefined || candidate?.verdict.fault !== undefined) return;

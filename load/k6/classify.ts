@@ -4,7 +4,7 @@ import { type Asked, planPhases } from './shapes.ts';
 import { type SummaryData, summarize } from './summary.ts';
 import { asHost, classify, common, scenariosOf, thresholdsOf, turn } from './traffic.ts';
 
-const { TARGET = 'http://127.0.0.1:8080', TARGET_HOST, SHAPE = 'smoke', SUMMARY } = __ENV;
+const { TARGET = 'http://127.0.0.1:8080', TARGET_HOST, TARGET_REVISION, SHAPE = 'smoke', SUMMARY } = __ENV;
 const { CAPACITY, RATE, SECONDS, FACTORS } = __ENV;
 
 const asked: Asked = {
@@ -15,10 +15,12 @@ const asked: Asked = {
 };
 const phases = planPhases(SHAPE, asked);
 
-export const options: Options = { ...common, scenarios: scenariosOf(phases), thresholds: thresholdsOf(phases) };
+const thresholds = { ...thresholdsOf(phases), ...(TARGET_REVISION && { own_revision: ['rate==1'] }) };
+
+export const options: Options = { ...common, scenarios: scenariosOf(phases), thresholds };
 
 export default function request(): void {
-  classify(TARGET, turn(), { headers: asHost(TARGET_HOST) });
+  classify(TARGET, turn(), { headers: asHost(TARGET_HOST), revision: TARGET_REVISION });
 }
 
 export function handleSummary(data: SummaryData): Record<string, string> {

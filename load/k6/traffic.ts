@@ -21,6 +21,7 @@ const answered = new Rate('answered');
 const inTime = new Rate('in_time');
 const degraded = new Rate('degraded');
 const nonAnswers = new Counter('non_answers');
+const ownRevision = new Rate('own_revision');
 
 /** Options that every script shares: fewer tags make k6 cheaper, and the summary shows what is judged. */
 export const common: Options = {
@@ -29,11 +30,18 @@ export const common: Options = {
   userAgent: 'understudy-load',
 };
 
+export interface Asking {
+  readonly headers?: Record<string, string>;
+  readonly tags?: Record<string, string>;
+  /** The revision that has to answer, where it is known. */
+  readonly revision?: string | undefined;
+}
+
 /** Asks for one classification, counts what came back, and returns it with its time. */
 export function classify(
   origin: string,
   turn: number,
-  { headers = {}, tags = {} }: { headers?: Record<string, string>; tags?: Record<string, string> } = {},
+  { headers = {}, tags = {}, revision }: Asking = {},
 ): { readonly verdict: Verdict; readonly ms: number } {
   const photo = photos[turn % photos.length] as ArrayBuffer;
   // Every fourth comes as a form, as curl and browsers send it; four and three share no divisor, so each photo does.
@@ -48,6 +56,7 @@ export function classify(
   const verdict = judge({ status: response.status, headers: response.headers, body: response.body ?? '' });
   const ms = response.timings.duration;
   count(response.status, verdict, ms, tags);
+  if (revision && verdict.fault === undefined) ownRevision.add(response.headers['X-Revision'] === revision, tags);
   return { verdict, ms };
 }
 
