@@ -1,63 +1,37 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { get } from 'node:http';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from '../../load/port.ts';
-import { kubectl, until } from './support/command.ts';
+import { createInterface } from 'node:readline';
+import { type Gateway, openGateway } from '../../knative/revisions/gateway.ts';
+import { kubectl } from './support/command.ts';
 
 /** Something that the test has opened and has to close. */
 interface Closable {
   close(): Promise<void> | void;
 }
 
-/** The gateway of cluster-local Services as this machine reaches it. */
-export interface Gateway extends Closable {
-  readonly address: string;
-}
-
-const forward = 'kubectl port-forward --namespace kourier-system service/kourier-internal';
-const answersWithinMs = 1000;
-
 /** By its cluster address where this machine can reach it, else by a forwarded port. */
-export async function openGateway(): Promise<Gateway> {
+export async function findGateway(): Promise<Gateway> {
   const path = 'jsonpath={.spec.clusterIP}';
   const address = `http://${await kubectl(['-n', 'kourier-system', 'get', 'service', 'kourier-internal', '-o', path])}`;
-  if (await answers(address)) return { address, close: () => undefined };
-  return forwardGateway(await freePort());
+  return openGateway(address).catch(() => openGateway(undefined));
 }
 
-/** By a port that kubectl forwards when it is called so. */
-export async function forwardGateway(port: number, line = `${forward} ${port}:80`): Promise<Gateway> {
-  const child = spawn('sh', ['-c', `exec ${line}`], { stdio: 'ignore' });
-  const address = `http://127.0.0.1:${port}`;
-  const close = () => end(child);
-  try {
-    await until('a forwarded port', async () => ((await answers(address)) ? true : undefined));
-  } catch (fault) {
-    await close();
-    throw fault;
-  }
-  return { address, close };
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, 'exit');
-  child.kill();
-  await ended;
-}
-
-function answers(address: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = get(address, { agent: false, timeout: answersWithinMs }, (response) => {
-      response.resume().once('close', () => resolve(true)); // a 404: it knows no such host
-    });
-    probe.once('timeout', () => probe.destroy());
-    probe.once('error', () => resolve(false));
-  });
+/** Runs a line that has kubectl forward a port of this machine, and settles when it says that it does. */
+export async function forwardAsWritten(line: string): Promise<Closable> {
+  const child = spawn('sh', ['-c', `exec ${line}`], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = once(child, 'close');
+  const first = await Promise.race([once(createInterface(child.stdout), 'line'), ended]);
+  if (!String(first[0]).startsWith('Forwarding from ')) throw new Error(`Expected "${line}" to forward but it ended`);
+  return {
+    async close() {
+      child.kill();
+      await ended;
+    },
+  };
 }
 
 /** A way to the API server that can be cut. */

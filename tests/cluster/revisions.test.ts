@@ -4,16 +4,18 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { addressByHand, forwardPort, type Gateway } from '../../knative/revisions/gateway.ts';
 import { currentOf, revisionOf, type State, shareOf, taggedOf } from '../../knative/revisions/state.ts';
 import { freePort } from '../../load/port.ts';
 import { ensureK6 } from '../../load/tool.ts';
 import type { Driver } from '../chaos/driver.ts';
 import { send } from '../support/client.ts';
-import { forwardGateway, type Gateway, layCable, openGateway } from './revisions-access.ts';
+import { findGateway, forwardAsWritten, layCable } from './revisions-access.ts';
 import { badCandidates, goodCandidate, wrongCandidate } from './revisions-candidates.ts';
 import { type Cluster, drive, openCluster } from './support/cluster.ts';
 import { run, until } from './support/command.ts';
 import { type Change, imageOf, ingressVariables, readImages } from './support/overlay.ts';
+import { isReady, listPods, podsOf } from './support/pods.ts';
 
 const script = fileURLToPath(new URL('../../knative/revisions/revision.js', import.meta.url));
 const photo = readFileSync('tests/images/test_image_1.jpg');
@@ -63,7 +65,7 @@ describe('npm run revision on the cluster', () => {
 
   beforeAll(async () => {
     k6 = await ensureK6((text) => process.stderr.write(`${text}\n`));
-    gateway = await openGateway();
+    gateway = await findGateway();
     cluster = await openCluster('revisions', changes);
     driver = await drive(cluster, perSecond);
   }, 240_000);
@@ -177,6 +179,26 @@ describe('npm run revision on the cluster', () => {
       200_000,
     );
   });
+
+  it('is not misled by a pod whose own port is forwarded to where a person would expect the gateway', async () => {
+    const before = await state();
+    const pod = (await listPods(cluster.namespace, podsOf('classify-primary'))).find(isReady);
+    const what = ['-n', cluster.namespace, `pod/${pod?.metadata.name}`];
+    const metrics = await forwardPort([...what, `${new URL(addressByHand).port}:8080`]);
+    try {
+      const { env, fault } = wrongCandidate;
+      const release = ['release', '--env', env, '--seconds', `${seconds}`];
+
+      const named = await revision(...release, '--address', addressByHand);
+      const judged = await revision(...release);
+
+      expect([named.code, named.stderr]).toEqual([1, expect.stringContaining('200 for a host that nobody has')]);
+      expect([judged.code, judged.stderr]).toEqual([1, expect.stringMatching(fault as RegExp)]);
+      await expectAsBefore(before);
+    } finally {
+      await metrics.close();
+    }
+  }, 200_000);
 
   it.each(['SIGINT', 'SIGTERM'] as const)(
     'takes a release back that %s interrupts at 10 %%',
@@ -337,7 +359,7 @@ describe('npm run revision on the cluster', () => {
     const dropped = made.findIndex(isDropping);
 
     expect(forward).toMatch(/^kubectl port-forward /);
-    const forwarded = await forwardGateway(port, asWritten(forward));
+    const forwarded = await forwardAsWritten(asWritten(forward));
     try {
       for (const line of rest.slice(0, rest.indexOf(made[0] as string))) await perform(line);
       // One that is dropped, with all lines up to that; then another, without those that drop it.

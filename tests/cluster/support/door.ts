@@ -1,8 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { get } from 'node:http';
-import { freePort } from '../../../load/port.ts';
-import { kubectl, until } from './command.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Forward, forwardPort } from '../../../knative/revisions/gateway.ts';
+import { kubectl } from './command.ts';
 
 /** The front door as this machine reaches it. */
 export interface Door {
@@ -15,6 +14,8 @@ export interface Door {
 /** kube-proxy takes a second or two to learn of a new address. */
 const directTries = 4;
 const tryMs = 1000;
+/** From the end of a forwarded port to the next try. */
+const againMs = 100;
 
 /** Finds the way to a namespace's front door: its cluster address where this machine can reach it, else a forwarded port. */
 export async function openDoor(namespace: string): Promise<Door> {
@@ -27,39 +28,41 @@ export async function openDoor(namespace: string): Promise<Door> {
 }
 
 async function forward(namespace: string): Promise<Door> {
-  const port = await freePort();
-  const origin = `http://127.0.0.1:${port}`;
-  const args = ['-n', namespace, 'port-forward', 'service/ingress', `${port}:80`];
-  let child: ChildProcess | undefined;
+  const what = ['-n', namespace, 'service/ingress'];
+  let current: Forward | undefined = await forwardPort([...what, ':80']);
+  const { port } = current;
   let isClosing = false;
-  function start(): void {
-    child = spawn('kubectl', args, { stdio: 'ignore' });
-    // It ends with the pod that it leads to; the next one leads to another.
-    child.once('exit', () => {
-      if (!isClosing) setTimeout(() => isClosing || start(), 100);
-    });
+  /** kubectl ends with the pod that it leads to; the next one leads to another. */
+  async function keep(): Promise<void> {
+    for (; !isClosing; await sleep(againMs)) {
+      await current?.ended;
+      if (!isClosing) current = await forwardPort([...what, `${port}:80`]).catch(() => undefined);
+    }
   }
-  start();
-  const close = async () => {
-    isClosing = true;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const ended = once(child, 'exit');
-    child.kill();
-    await ended;
+  const kept = keep();
+  return {
+    origin: `http://127.0.0.1:${port}`,
+    isDirect: false,
+    async close() {
+      isClosing = true;
+      await current?.close();
+      await kept;
+      await current?.close(); // one that has begun meanwhile
+    },
   };
-  try {
-    await until(`an answer of ${origin}/healthz`, async () => ((await isOpen(origin)) ? true : undefined));
-  } catch (fault) {
-    await close();
-    throw fault;
-  }
-  return { origin, isDirect: false, close };
 }
 
+/** Whether nginx answers there, and not whoever has the address in a network of this machine. */
 function isOpen(origin: string): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = get(`${origin}/healthz`, { agent: false, timeout: tryMs }, (response) => {
-      response.resume().once('close', () => resolve(response.statusCode === 200));
+      response
+        .setEncoding('utf8')
+        .toArray()
+        .then(
+          (texts) => resolve(texts.join('') === '{"status":"ok"}'),
+          () => resolve(false),
+        );
     });
     probe.once('timeout', () => probe.destroy());
     probe.once('error', () => setTimeout(resolve, tryMs / 2, false));
