@@ -1,9 +1,10 @@
 import type { Breaker, Verdict } from './breaker.ts';
 import type { ModelSpec } from './catalog.ts';
-import type { Image, Pixels } from './image.ts';
+import type { Image, Pixels, Precision } from './image.ts';
 import type { Pool, Run } from './pool.ts';
 import { internalDetail, Problem } from './problem.ts';
 import { geometryOf } from './resize.ts';
+import type { Standing } from './standing.ts';
 import { type Prediction, topPredictions } from './top.ts';
 
 export type Tier = 'primary' | 'fallback';
@@ -20,10 +21,15 @@ export interface ServedModel {
 export interface Decoder {
   /** Whether an upload would be decoded at once. */
   isIdle(): boolean;
-  /** Milliseconds after which an upload that came now would be decoded. */
-  predictMs(): number;
+  /** Milliseconds after which an upload that came now, after `arriving` others, would be decoded. */
+  predictMs(arriving?: number): number;
   /** The image for a model's input; rejects with the signal's reason when that is aborted. */
-  decode(bytes: Uint8Array, input: ModelSpec['input'], signal: AbortSignal): Promise<DecodedImage>;
+  decode(
+    bytes: Uint8Array,
+    input: ModelSpec['input'],
+    precision: Precision,
+    signal: AbortSignal,
+  ): Promise<DecodedImage>;
 }
 
 /** What a function classifies with. */
@@ -35,6 +41,8 @@ export interface ModelChain {
   readonly isPrimaryServed: boolean;
   /** Longest predicted time, waits included, for which a model is chosen while another stands by. */
   readonly primaryBudgetMs: number;
+  /** Tells a queue that stands from a burst. */
+  readonly standing: Standing;
   readonly decoder: Decoder;
 }
 
@@ -84,9 +92,10 @@ const reserveMs = 250;
 const reserveShare = 0.25;
 
 /**
- * upload → image → tensor → model → top predictions. The image is decoded once for models that take the same; each model's worker
- * makes its tensor of it. A model that would answer too late is not asked; when one raises, overstays or is still loading, the
- * next one answers in its place.
+ * upload → image → tensor → model → top predictions. Who answers is decided before the image is decoded, and again after it: a model
+ * that would answer too late is not asked; when one raises, overstays or is still loading, the next one answers in its place. An
+ * image is decoded once for models that take the same, for the primary model exactly and for others as cheaply as its format
+ * allows; each model's worker makes its tensor of it.
  *
  * @throws Problem IMAGE_* | PRIMARY_REQUIRED | STARTING | BUSY | DEADLINE_EXCEEDED | INTERNAL
  */
@@ -97,18 +106,21 @@ export async function classify(
 ): Promise<Answer> {
   const startedMs = performance.now();
   const candidates = chain.models.slice(0, strict ? 1 : undefined); // the chain's own may be replaced meanwhile
-  refuseHopeless(chain, candidates, strict, deadlineMs);
-  const prepare = createPreparation(bytes, chain, signal, trace);
+  refuseHopeless(chain, { strict, deadlineMs });
+  const preparation = createPreparation(bytes, chain, signal, trace);
   let reason: Reason | null = chain.tier === 'fallback' ? 'failover' : chain.isPrimaryServed ? null : 'error';
   const misses: Miss[] = [];
 
   for (const [rank, model] of candidates.entries()) {
-    const pixels = await prepare(model.spec);
     const understudy = candidates.slice(rank + 1).find(({ pool }) => pool.isReady());
-    const leftMs = deadlineMs - performance.now();
-    const spentMs = performance.now() - startedMs;
-    const budgetMs = understudy && budgetFor(model, understudy, chain.primaryBudgetMs, spentMs);
-    const run = await runInTime(model, pixels, { leftMs, budgetMs }, strict, signal);
+    const timeLeft = () => timeFor(model, understudy, chain, { deadlineMs, startedMs });
+    const decodeMs = preparation.isReadyFor(model.spec) ? 0 : chain.decoder.predictMs();
+    let run: Run | undefined = understudy && judge(model, timeLeft(), decodeMs);
+    if (run === undefined) {
+      const precision = chain.isPrimaryServed && rank === 0 ? 'exact' : 'reduced';
+      const pixels = await preparation.decode(model.spec, precision);
+      run = await runInTime(model, pixels, timeLeft(), strict, signal);
+    }
     if (run.status === 'done') {
       trace.queueMs = (trace.queueMs ?? 0) + run.queueMs;
       trace.modelMs = run.modelMs;
@@ -130,16 +142,28 @@ export async function classify(
 }
 
 /**
- * Before anything is decoded: whether any model can be expected to answer in time. Where nobody waits, prediction has no say:
- * what is tried then costs nobody else time, and shows whether a prediction was too dark.
+ * Of the budget, how much a request may be expected to take that has to wait. Expectations are means of what was: where the queue is
+ * as long as that, some wait twice as long and are still in time.
+ */
+const queueShare = 0.5;
+
+/** What is known of a request before its upload. */
+export interface Prospect {
+  readonly strict: boolean;
+  /** When the client's patience ends, on the clock of `performance.now()`. */
+  readonly deadlineMs: number;
+  /** Uploads before it that are still arriving. @default 0 */
+  readonly arriving?: number;
+}
+
+/**
+ * Before anything is received or decoded: whether any model can be expected to answer soon, that is within the client's patience and
+ * the budget. A longer queue would make every answer late and none more. Where nobody waits, prediction has no say: what is tried
+ * then costs nobody else time, and shows whether a prediction was too dark.
  * @throws Problem PRIMARY_REQUIRED | DEADLINE_EXCEEDED | BUSY
  */
-function refuseHopeless(
-  chain: ModelChain,
-  candidates: readonly ServedModel[],
-  strict: boolean,
-  deadlineMs: number,
-): void {
+export function refuseHopeless(chain: ModelChain, { strict, deadlineMs, arriving = 0 }: Prospect): void {
+  const candidates = chain.models.slice(0, strict ? 1 : undefined);
   const leftMs = deadlineMs - performance.now();
   const [leading] = chain.models;
   if (strict && (!chain.isPrimaryServed || leading.breaker.retryInMs() > 0)) {
@@ -147,19 +171,22 @@ function refuseHopeless(
   }
   if (leftMs <= 0) throw deadlineExceeded();
   const ready = candidates.filter(({ pool }) => pool.isReady());
-  const decodeMs = chain.decoder.predictMs();
+  const decodeMs = chain.decoder.predictMs(arriving);
+  const allowedMs = Math.min(leftMs, chain.primaryBudgetMs * queueShare);
   const isHopeless = ({ pool }: ServedModel) =>
-    pool.predictMs(decodeMs) > leftMs && !(chain.decoder.isIdle() && pool.isIdle());
+    pool.predictMs(decodeMs) > allowedMs && !(arriving === 0 && chain.decoder.isIdle() && pool.isIdle());
   if (ready.length === 0 || !ready.every(isHopeless)) return;
-  const cause = `no model is expected to answer within ${Math.round(leftMs)} ms`;
+  const cause = `no model is expected to answer within ${Math.round(allowedMs)} ms`;
   throw strict ? primaryRequired(retryAfter(chain, candidates), cause) : busy(cause, retryAfter(chain, candidates));
 }
 
 interface Time {
   /** Of the client's patience. */
   readonly leftMs: number;
-  /** Of the budget that a model has while another stands by; undefined where none does. */
+  /** Of the budget that a model has while another stands by, at least what an idle one needs; undefined where none does. */
   readonly budgetMs: number | undefined;
+  /** How long the model may be predicted to take while another stands by: the budget, or less while a queue stands. */
+  readonly allowedMs: number;
 }
 
 /**
@@ -168,39 +195,66 @@ interface Time {
  */
 const hopsMs = 15;
 
-/** What is left of the budget for the model after decoding, after what its understudy would need, and after the hops. */
-function budgetFor(model: ServedModel, understudy: ServedModel, budgetMs: number, spentMs: number): number {
+/** What is left for the model: of the budget after decoding, after what its understudy would need, and after the hops. */
+function timeFor(
+  { pool }: ServedModel,
+  understudy: ServedModel | undefined,
+  { primaryBudgetMs, standing }: ModelChain,
+  { deadlineMs, startedMs }: { readonly deadlineMs: number; readonly startedMs: number },
+): Time {
+  const leftMs = deadlineMs - performance.now();
+  if (!understudy) return { leftMs, budgetMs: undefined, allowedMs: leftMs };
   // Twice: nobody stands by for it.
-  const reservedMs = Math.min(2 * understudy.pool.predictMs() + hopsMs, budgetMs * reserveShare);
+  const reservedMs = Math.min(2 * understudy.pool.predictMs() + hopsMs, primaryBudgetMs * reserveShare);
+  const wholeMs = primaryBudgetMs - reservedMs;
+  const remainingMs = wholeMs - (performance.now() - startedMs);
   // Leaving a worker idle because decoding took long would make nobody's answer come sooner.
-  return budgetMs - reservedMs - (model.pool.isIdle() ? 0 : spentMs);
+  const budgetMs = pool.isIdle() ? Math.max(remainingMs, Math.min(wholeMs, pool.predictMs())) : remainingMs;
+  return { leftMs, budgetMs, allowedMs: standing.allowedMs(budgetMs, pool.isIdle(), pool.meanMs()) };
+}
+
+/** Why the model is not to be asked, before or after decoding: not ready, predicted to answer too late, or taken out. */
+function judge({ pool, breaker }: ServedModel, time: Time, decodeMs: number): Miss | undefined {
+  const absence = pool.absence();
+  if (absence) return absence;
+  const hasUnderstudy = time.budgetMs !== undefined;
+  const deadlineMs = patienceOf(time);
+  const predictedMs = pool.predictMs(decodeMs);
+  const isIdle = pool.isIdle();
+  // With somebody standing by an idle worker is tried when the average run is in time: the first runs after a start are slow and
+  // scattered, and a model that is left alone because of them would never show that it is not.
+  const isWorthTrying = isIdle && (!hasUnderstudy || pool.isStale() || decodeMs + pool.meanMs() <= deadlineMs);
+  const isTooLate = predictedMs > deadlineMs && !isWorthTrying;
+  const isOverBudget = hasUnderstudy && predictedMs > time.allowedMs && !isIdle;
+  if (isTooLate || isOverBudget) {
+    const allowedMs = Math.round(isTooLate ? deadlineMs : time.allowedMs);
+    return { status: 'overload', cause: `predicted to take ${Math.round(predictedMs)} ms of ${allowedMs}` };
+  }
+  return hasUnderstudy && breaker.retryInMs() > 0 ? takenOut : undefined;
+}
+
+const takenOut: Miss = { status: 'error', cause: 'taken out after repeated failures' };
+
+/** The patience that the model has: all of it, or what is not kept for one that stands by. */
+function patienceOf({ leftMs, budgetMs }: Time): number {
+  return budgetMs === undefined ? leftMs : leftMs - Math.min(reserveMs, leftMs * reserveShare);
 }
 
 /** Runs the model, unless it is taken out or its answer is predicted to come too late. */
 async function runInTime(
-  { pool, breaker }: ServedModel,
+  model: ServedModel,
   pixels: Pixels,
-  { leftMs, budgetMs }: Time,
+  time: Time,
   strict: boolean,
   signal: AbortSignal,
 ): Promise<Run> {
-  if (!pool.isReady()) return pool.run(pixels, leftMs, signal); // it says why not
-  const hasUnderstudy = budgetMs !== undefined;
-  const deadlineMs = hasUnderstudy ? leftMs - Math.min(reserveMs, leftMs * reserveShare) : leftMs;
-  const predictedMs = pool.predictMs();
-  const isIdle = pool.isIdle();
-  // With somebody standing by an idle worker is tried when the average run is in time: the first runs after a start are slow and
-  // scattered, and a model that is left alone because of them would never show that it is not.
-  const isWorthTrying = isIdle && (!hasUnderstudy || pool.isStale() || pool.meanMs() <= deadlineMs);
-  const isTooLate = predictedMs > deadlineMs && !isWorthTrying;
-  const isOverBudget = hasUnderstudy && predictedMs > budgetMs && !isIdle;
-  if (isTooLate || isOverBudget) {
-    const allowedMs = Math.round(isTooLate ? deadlineMs : (budgetMs as number));
-    return { status: 'overload', cause: `predicted to take ${Math.round(predictedMs)} ms of ${allowedMs}` };
-  }
+  const miss = judge(model, time, 0);
+  if (miss) return miss;
+  const { pool, breaker } = model;
   const ticket = breaker.admit();
-  if ((hasUnderstudy || strict) && !ticket) return { status: 'error', cause: 'taken out after repeated failures' };
-  const timeoutMs = hasUnderstudy ? Math.min(deadlineMs, budgetMs) : deadlineMs;
+  if ((time.budgetMs !== undefined || strict) && !ticket) return takenOut;
+  const deadlineMs = patienceOf(time);
+  const timeoutMs = Math.min(deadlineMs, time.budgetMs ?? deadlineMs);
   const run = await pool.run(pixels, timeoutMs, signal);
   ticket?.record(verdictOn(run, timeoutMs < deadlineMs));
   return run;
@@ -212,27 +266,31 @@ function verdictOn(run: Run, hadBudget: boolean): Verdict {
   return run.status === 'error' || (run.status === 'timeout' && run.overstayed && hadBudget) ? 'failure' : 'unknown';
 }
 
-/** The pixels for a model's input, decoded once for each geometry. */
-function createPreparation(
-  bytes: Uint8Array,
-  chain: ModelChain,
-  signal: AbortSignal,
-  trace: Trace,
-): (spec: ModelSpec) => Promise<Pixels> {
+interface Preparation {
+  /** Whether the image is decoded for the model. */
+  isReadyFor(spec: ModelSpec): boolean;
+  /** The pixels for the model's input. */
+  decode(spec: ModelSpec, precision: Precision): Promise<Pixels>;
+}
+
+/** Decodes once for each geometry. */
+function createPreparation(bytes: Uint8Array, chain: ModelChain, signal: AbortSignal, trace: Trace): Preparation {
   const known = new Map<string, Pixels>();
   trace.pixelsFor = ({ input }) => known.get(geometryOf(input));
-  return async ({ input }) => {
-    const geometry = geometryOf(input);
-    const already = known.get(geometry);
-    if (already) return already;
-    const startedMs = performance.now();
-    const { image, waitedMs } = await chain.decoder.decode(bytes, input, signal);
-    known.set(geometry, image.pixels);
-    trace.queueMs = (trace.queueMs ?? 0) + waitedMs;
-    trace.decodeMs = (trace.decodeMs ?? 0) + performance.now() - startedMs - waitedMs;
-    trace.sourceWidth = image.sourceWidth;
-    trace.sourceHeight = image.sourceHeight;
-    return image.pixels;
+  return {
+    isReadyFor: ({ input }) => known.has(geometryOf(input)),
+    async decode({ input }, precision) {
+      const already = known.get(geometryOf(input));
+      if (already) return already;
+      const startedMs = performance.now();
+      const { image, waitedMs } = await chain.decoder.decode(bytes, input, precision, signal);
+      known.set(geometryOf(input), image.pixels);
+      trace.queueMs = (trace.queueMs ?? 0) + waitedMs;
+      trace.decodeMs = (trace.decodeMs ?? 0) + performance.now() - startedMs - waitedMs;
+      trace.sourceWidth = image.sourceWidth;
+      trace.sourceHeight = image.sourceHeight;
+      return image.pixels;
+    },
   };
 }
 
@@ -244,14 +302,17 @@ function primaryRequired(retryAfter: string, cause?: string): Problem {
   });
 }
 
-/** Whole seconds, from 1 to 30, after which what waits now will be done and a model that is taken out tried again. */
+/**
+ * Whole seconds, from 1 to 30, after which what waits now will be done and a model that is taken out tried again; up to two more, so
+ * that those who are refused together do not come back together.
+ */
 function retryAfter({ decoder }: ModelChain, candidates: readonly ServedModel[]): string {
   const decodeMs = decoder.predictMs();
   const waits = candidates
     .filter(({ pool }) => pool.isReady()) // one that loads is ready in less than a second
     .map(({ pool, breaker }) => Math.max(pool.predictMs(decodeMs), breaker.retryInMs()));
   const seconds = waits.length > 0 ? Math.ceil(Math.min(...waits) / 1000) : 1;
-  return String(Math.max(1, Math.min(30, seconds)));
+  return String(Math.max(1, Math.min(30, seconds + Math.floor(Math.random() * 3))));
 }
 
 /** What the client is told when no model answered: what time or room could mend comes before what is broken. */

@@ -11,8 +11,8 @@ export interface Gate {
   isIdle(): boolean;
   /** Whether no task runs or waits. */
   isEmpty(): boolean;
-  /** Milliseconds after which a task that entered now would have ended, by the mean of those that succeeded so far. */
-  predictMs(): number;
+  /** Milliseconds after which a task that entered after `coming` others would have ended, by the mean of those that succeeded so far. */
+  predictMs(coming?: number): number;
 }
 
 /**
@@ -60,9 +60,9 @@ export function createGate(limit: number, estimate: Estimate, now = () => perfor
       }),
     isIdle: () => running < limit,
     isEmpty: () => running === 0 && waiting.size === 0,
-    predictMs() {
+    predictMs(coming = 0) {
       // A place is free after limit - 1 others at the most, on average one comes free each mean / limit.
-      const before = Math.max(0, running + waiting.size + 1 - limit);
+      const before = Math.max(0, running + waiting.size + coming + 1 - limit);
       return estimate.meanMs() * (1 + before / limit);
     },
   };

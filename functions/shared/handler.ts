@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type Answer, busy, classify, deadlineExceeded, starting, type Trace } from './classify.ts';
+import { type Answer, busy, classify, deadlineExceeded, refuseHopeless, starting, type Trace } from './classify.ts';
 import type { Config } from './config.ts';
 import type { Log, Severity } from './log.ts';
 import type { Metrics, Stage } from './metrics.ts';
@@ -39,6 +39,7 @@ interface Exchange {
   readonly trace: Trace;
   route?: Route;
   parameters?: RequestParameters;
+  markArrived?: (() => void) | undefined;
   uploadMs?: number;
   bytes?: number;
   answer?: Answer;
@@ -57,6 +58,7 @@ export function createHandler({ service, config, log, metrics, wake }: HandlerOp
   const maxHeld = config.workers * uploadsPerWorker;
   const maxHeldBytes = config.workers * largestUploadsPerWorker * config.maxUploadBytes;
   let held = 0;
+  let arriving = 0; // of those held: not yet whole, so no decoder knows of them
   let heldBytes = 0;
   const shadow = createShadow({
     share: config.shadowShare,
@@ -79,7 +81,9 @@ export function createHandler({ service, config, log, metrics, wake }: HandlerOp
       judgeUploadHeaders(request.headers, config.maxUploadBytes);
       exchange.parameters = readParameters(url.searchParams, request.headers, config.deadlineMs, Date.now());
       if (!service.canAnswer()) throw starting();
-      hold(request, response);
+      const { strict, patienceMs } = exchange.parameters;
+      refuseHopeless(service.chain, { strict, deadlineMs: exchange.arrivedMs + patienceMs, arriving });
+      hold(request, response, exchange);
       return true;
     } catch (fault) {
       refuse(request, response, fault);
@@ -88,15 +92,21 @@ export function createHandler({ service, config, log, metrics, wake }: HandlerOp
   }
 
   /** Takes the upload's share of memory until its answer is sent. @throws Problem BUSY */
-  function hold(request: FunctionRequest, response: ServerResponse): void {
+  function hold(request: FunctionRequest, response: ServerResponse, exchange: Exchange): void {
     const bytes = Number(request.headers['content-length'] ?? maxBodyBytes(request.headers, config.maxUploadBytes));
     if (held >= maxHeld) throw busy(`${maxHeld} uploads are held already`, '1');
     if (heldBytes + bytes > maxHeldBytes) throw busy(`${heldBytes} bytes of uploads are held already`, '1');
     held += 1;
     heldBytes += bytes;
+    arriving += 1;
+    exchange.markArrived = () => {
+      arriving -= 1;
+      exchange.markArrived = undefined;
+    };
     response.once('close', () => {
       held -= 1;
       heldBytes -= bytes;
+      exchange.markArrived?.();
     });
   }
 
@@ -134,6 +144,7 @@ export function createHandler({ service, config, log, metrics, wake }: HandlerOp
   ) {
     const body = request.rawBody ?? Buffer.alloc(0);
     const { bytes } = await readUpload(request.headers, body, config.maxUploadBytes);
+    exchange.markArrived?.();
     exchange.bytes = bytes.length;
     exchange.uploadMs = performance.now() - exchange.arrivedMs;
     const leaving = new AbortController();

@@ -15,6 +15,8 @@ export interface Pixels {
   readonly height: number;
 }
 
+export type Precision = 'exact' | 'reduced';
+
 export interface Image {
   readonly pixels: Pixels;
   /** Size of the upload, after EXIF orientation. */
@@ -43,7 +45,12 @@ const maxFrames = 1000;
  * and alpha dropped as there: to the bit where the crop needs at most 1,000,000 source pixels, close above.
  * @throws Problem IMAGE_UNSUPPORTED | IMAGE_UNREADABLE | IMAGE_TOO_MANY_PIXELS | DEADLINE_EXCEEDED
  */
-export async function decodeImage(bytes: Uint8Array, recipe: ImageRecipe, maxPixels: number): Promise<Image> {
+export async function decodeImage(
+  bytes: Uint8Array,
+  recipe: ImageRecipe,
+  maxPixels: number,
+  _precision: Precision = 'exact',
+): Promise<Image> {
   restrictLibvips();
   const header = await readHeader(bytes);
   const { width, height } = header;

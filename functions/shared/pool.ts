@@ -32,6 +32,12 @@ export type Run =
       readonly overstayed?: boolean;
     };
 
+/** A model without a worker: still loading, or its workers are lost. */
+export interface Absence {
+  readonly status: 'error' | 'warming';
+  readonly cause: string;
+}
+
 export interface PoolCounts {
   readonly workers: number;
   readonly busy: number;
@@ -45,6 +51,8 @@ export interface PoolCounts {
 export interface Pool {
   /** Whether a run could start now or after those before it. */
   isReady(): boolean;
+  /** Why no run could start now or after those before it, undefined where one could. */
+  absence(): Absence | undefined;
   /** Whether a run would start at once. */
   isIdle(): boolean;
   /** Whether it is idle and has learned nothing for a second or at all, so that what it predicts may be wrong. */
@@ -223,6 +231,13 @@ export function createPool(options: PoolOptions): Pool {
     return !closing && [...slots].some((slot) => slot.ready);
   }
 
+  function absence(): Absence | undefined {
+    if (isReady()) return undefined;
+    return fault === undefined
+      ? { status: 'warming', cause: 'the model is still loading' }
+      : { status: 'error', cause: fault };
+  }
+
   function isIdle(): boolean {
     return queue.length === 0 && [...slots].some((slot) => slot.ready && !slot.job);
   }
@@ -245,6 +260,7 @@ export function createPool(options: PoolOptions): Pool {
 
   return {
     isReady,
+    absence,
     isIdle,
     isStale: () => isIdle() && now() - learnedMs >= staleMs,
     predictMs,
@@ -256,10 +272,8 @@ export function createPool(options: PoolOptions): Pool {
       return started;
     },
     run(pixels, timeoutMs, signal) {
-      if (!isReady()) {
-        const cause = fault ?? 'the model is still loading';
-        return Promise.resolve({ status: fault === undefined ? 'warming' : 'error', cause });
-      }
+      const reason = absence();
+      if (reason) return Promise.resolve(reason);
       if (timeoutMs <= 0 || signal?.aborted) return Promise.resolve({ status: 'timeout', cause: 'no time was left' });
       if (!isIdle() && queue.length >= maxQueued) {
         return Promise.resolve({ status: 'overload', cause: `${maxQueued} runs wait already` });

@@ -10,6 +10,7 @@ import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { createPool, type Pool } from './pool.ts';
 import type { ShadowMiss } from './shadow.ts';
+import { createStanding } from './standing.ts';
 import { goldenPixels } from './tensor.ts';
 import { topPredictions } from './top.ts';
 
@@ -210,12 +211,13 @@ export function createService(options: ServiceOptions): Service {
         return tier === 'primary' && leads();
       },
       primaryBudgetMs: config.primaryBudgetMs,
+      standing: createStanding(),
       decoder: {
         isIdle: gate.isIdle,
         predictMs: gate.predictMs,
-        decode: (bytes, input, signal) =>
+        decode: (bytes, input, precision, signal) =>
           gate.enter(
-            async (waitedMs) => ({ image: await decodeImage(bytes, input, config.maxPixels), waitedMs }),
+            async (waitedMs) => ({ image: await decodeImage(bytes, input, config.maxPixels, precision), waitedMs }),
             signal,
           ),
       },
