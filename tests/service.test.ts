@@ -257,6 +257,32 @@ describe('a Wide ResNet that misbehaves', () => {
   }, 15_000);
 });
 
+describe('a model that raises again and again while nobody stands by', () => {
+  it.each<['primary' | 'fallback', string, string[]]>([
+    ['fallback', 'mobilenet', []],
+    ['primary', 'wide-resnet', ['mobilenet']],
+  ])('is asked in the %s all the same, and none says that it is taken out', async (tier, model, missing) => {
+    const dir = modelsDir({ 'wide-resnet': 'moody', mobilenet: 'moody' });
+    // The one that would stand by in the primary is refused.
+    const refused = (card: object) => ({ ...card, golden: { logits: [1, 3], tolerance: 0.1 } });
+    if (tier === 'primary') changeCard(join(dir, 'mobilenet'), refused);
+    const alone = await startTier(tier, { MODELS_DIR: dir, WORKERS: '1' });
+    await alone.ready('degraded');
+    for (const one of missing) {
+      const isRefused = () => alone.lines.some((line) => line.message === 'model refused' && line.model === one);
+      for (let i = 0; i < 500 && !isRefused(); i += 1) await sleep(10);
+    }
+
+    for (let i = 0; i < 4; i += 1) expectProblem(await send(alone.url, { body: await plain('red') }), 'INTERNAL');
+
+    const readiness = await (await fetch(`${alone.url}/readyz`)).json();
+    expect(readiness).toEqual(missing.length > 0 ? { status: 'degraded', missing } : { status: 'ready' });
+    const metrics = await (await fetch(`${alone.url}/metrics`)).text();
+    expect(metrics).toContain(`understudy_breaker_open{model="${model}"} 0`);
+    expect(JSON.parse((await send(alone.url, { body: await plain('black') })).text)).toMatchObject({ model });
+  });
+});
+
 describe('the time ladder of the contract', () => {
   it('rises strictly from the model budget to the fallback through code and nginx', () => {
     const conf = readFileSync('ingress/nginx.conf', 'utf8');

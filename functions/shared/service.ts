@@ -129,8 +129,8 @@ export function createService(options: ServiceOptions): Service {
   });
   startAll();
   metrics.watchModels(() =>
-    models.map(({ spec: { name, version, variant }, pool, breaker }) => {
-      return { model: name, version, variant, ...pool.counts(), isTakenOut: !breaker.isClosed() };
+    models.map(({ spec: { name, version, variant }, pool }, rank) => {
+      return { model: name, version, variant, ...pool.counts(), isTakenOut: isTakenOut(rank) };
     }),
   );
 
@@ -161,9 +161,20 @@ export function createService(options: ServiceOptions): Service {
     if (models.every(({ pool }) => pool.refusal() !== undefined)) markLost(new ModelError(faults.join('\n')));
   }
 
+  /** Whether another model answers in its place after repeated failures; where none can, it is asked all the same. */
+  function isTakenOut(rank: number): boolean {
+    return models[rank]?.breaker.isClosed() === false && models.slice(rank + 1).some(({ pool }) => pool.isReady());
+  }
+
+  /** Whether it can be expected to answer: loaded, not taken out, and not all of its workers lost to runs that overstay. */
+  function canServe({ pool }: ServedModel, rank: number): boolean {
+    const { workers, abandoned } = pool.counts();
+    return pool.isReady() && !isTakenOut(rank) && abandoned < workers;
+  }
+
   function serveModel(spec: ModelSpec, rank: number): ServedModel {
     const breaker = createBreaker({
-      failures: breakerFailures,
+      failures: rank < lanes.length - 1 ? breakerFailures : Number.POSITIVE_INFINITY, // nobody stands by for the last one
       openMs: breakerOpenMs,
       onChange: (isClosed) => {
         log(isClosed ? 'info' : 'error', isClosed ? 'model back in' : 'model taken out', { model: spec.name });
@@ -250,10 +261,4 @@ export function createService(options: ServiceOptions): Service {
       await Promise.all(models.map(({ pool }) => pool.close()));
     },
   };
-}
-
-/** Whether the model can be expected to answer: loaded, not taken out, and not all of its workers lost to runs that overstay. */
-function canServe({ pool, breaker }: ServedModel): boolean {
-  const { workers, abandoned } = pool.counts();
-  return pool.isReady() && breaker.isClosed() && abandoned < workers;
 }
