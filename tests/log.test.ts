@@ -45,7 +45,23 @@ describe('createLog', () => {
 describe('gatherLines', () => {
   function gather() {
     const texts: string[] = [];
-    return { texts, write: gatherLines((text) => texts.push(text)) };
+    const sink = (bytes: Buffer) => {
+      texts.push(String(bytes));
+      return bytes.length;
+    };
+    return { texts, write: gatherLines(sink) };
+  }
+
+  /** A reader with room for so many bytes, at first. */
+  function gatherFor(room: number, maxBytes: number) {
+    const reader = { room, text: '' };
+    const sink = (bytes: Buffer) => {
+      const taken = bytes.subarray(0, reader.room);
+      reader.room -= taken.length;
+      reader.text += taken;
+      return taken.length;
+    };
+    return { reader, write: gatherLines(sink, maxBytes) };
   }
 
   it('hands lines on together, and those that come later by themselves', async () => {
@@ -74,9 +90,50 @@ describe('gatherLines', () => {
     expect(texts).toEqual(atOnce);
   });
 
+  it('hands on later what the reader has no room for, in order and whole', async () => {
+    const { reader, write } = gatherFor(6, 1000);
+
+    write('one\n', true);
+    write('two\n', true);
+    write('three\n', false);
+    await sleep(50);
+    const atFirst = reader.text;
+    reader.room = 100;
+    await sleep(50);
+
+    expect(atFirst).toBe('one\ntw');
+    expect(reader.text).toBe('one\ntwo\nthree\n');
+  });
+
+  it.each([
+    ['below', 29, 0],
+    ['at', 30, 0],
+    ['above', 31, 1],
+  ])('holds lines %s the limit, drops the others and says how many', async (_where, bytes, count) => {
+    const { reader, write } = gatherFor(0, 30);
+
+    write(`${'a'.repeat(19)}\n`, false);
+    write(`${'b'.repeat(bytes - 21)}\n`, false);
+    reader.room = 1000;
+    await sleep(50);
+    write('later\n', false);
+    await sleep(50);
+
+    const dropped = reader.text.split('\n').filter((line) => line.startsWith('{'));
+    expect(dropped.map((line) => JSON.parse(line))).toMatchObject(
+      count === 0 ? [] : [{ severity: 'warn', message: 'log lines dropped', count }],
+    );
+    expect(reader.text.includes('b')).toBe(count === 0);
+    expect(reader.text.endsWith('later\n')).toBe(true);
+  });
+
   it('loses no line when the process ends', () => {
-    const module = new URL('../functions/shared/log.js', import.meta.url);
-    const program = `const { createLog } = await import('${module}'); createLog('info')('info', 'last words');`;
+    const folder = new URL('../functions/shared/', import.meta.url);
+    const program = `
+      const { createLog, gatherLines } = await import('${folder}log.js');
+      const { openStdout } = await import('${folder}files.js');
+      createLog('info', gatherLines(openStdout()))('info', 'last words');
+    `;
 
     const output = execFileSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
 

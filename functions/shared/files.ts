@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { closeSync, openSync, readFileSync, readlinkSync, readSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readlinkSync, readSync, writeSync } from 'node:fs';
 
 /** What a file holds, short of its bytes. */
 export interface Digest {
@@ -64,4 +64,24 @@ export function readThreadId(): number | undefined {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * Writes to stdout as many bytes as there is room for and says how many; never waits. Not by way of `process.stdout`: that keeps
+ * all that a stalled reader leaves, and waits for the reader when whoever shares the pipe has made it a blocking one, as every
+ * Node.js does that starts a program which inherits it. A reader that has gone takes everything and reads nothing.
+ */
+export function openStdout(): (bytes: Buffer) => number {
+  const ignore = () => {}; // EPIPE, which would end the process
+  process.stdout.on('error', ignore);
+  process.stderr.on('error', ignore);
+  const { _handle: pipe } = process.stdout as { _handle?: { setBlocking?(isBlocking: boolean): void } };
+  return (bytes) => {
+    try {
+      pipe?.setBlocking?.(false); // anew each time: it may have been changed since
+      return writeSync(1, bytes);
+    } catch (fault) {
+      return (fault as NodeJS.ErrnoException).code === 'EAGAIN' ? 0 : bytes.length;
+    }
+  };
 }

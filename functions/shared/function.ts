@@ -1,10 +1,11 @@
 import type { Tier } from './classify.ts';
 import { type Config, disableTelemetry, embeddedModels, loadConfig } from './config.ts';
 import { allowedCores } from './cores.ts';
+import { openStdout } from './files.ts';
 import { registerFunction } from './framework.ts';
 import { createHandler, type Handler } from './handler.ts';
 import { allowedInstructions } from './instructions.ts';
-import { createLog, type Log } from './log.ts';
+import { createLog, gatherLines, type Log } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { createService, type Service } from './service.ts';
 import { createWake } from './wake.ts';
@@ -28,7 +29,7 @@ type Role = keyof typeof embeddedModels;
 export function defineFunction(name: Tier, roles: readonly [Role, ...Role[]]): UnderstudyFunction {
   const config = loadConfig(allowedCores());
   disableTelemetry();
-  const log = createLog(config.logLevel);
+  const log = createLog(config.logLevel, gatherLines(openStdout()));
   const metrics = createMetrics();
   const wake =
     name === 'primary' && config.wakeUrl !== ''

@@ -6,40 +6,68 @@ export type Log = (severity: Severity, message: string, fields?: Readonly<Record
 
 type Write = (line: string, isUrgent: boolean) => void;
 
+/** Takes bytes for whoever reads the log, as many as there is room for, and says how many; never waits. */
+type Sink = (bytes: Buffer) => number;
+
 /** A write wakes whoever reads the log, on the thread that answers clients: a hundred a second are enough. */
 const gatherMs = 10;
 
+/** What is held while the reader stalls: some hundred lines, so that a pause of a second or two costs none. */
+const maxHeldBytes = 256 * 1024;
+
 /**
- * Hands lines on together, at the latest after `gatherMs` and at the exit, an urgent one at once with all before it. What
- * was gathered is lost only with a process that is killed.
+ * Hands lines on together, at the latest after `gatherMs` and at the exit, an urgent one at once with all before it. What the
+ * reader has no room for is held and tried again; beyond `maxHeldBytes` lines are dropped, and a later line says how many.
+ * What was gathered is lost only with a process that is killed.
  */
-export function gatherLines(write: (text: string) => void): Write {
+export function gatherLines(sink: Sink, maxBytes = maxHeldBytes): Write {
   let gathered = '';
-  const flush = () => {
-    if (gathered !== '') write(gathered);
+  let rest: Buffer = Buffer.alloc(0);
+  let dropped = 0;
+  let timer: NodeJS.Timeout | undefined;
+  function takeGathered(): Buffer {
+    if (dropped > 0) gathered += lineOf('warn', 'log lines dropped', { count: dropped });
+    const bytes = Buffer.from(gathered);
     gathered = '';
-  };
+    dropped = 0;
+    return bytes;
+  }
+  function flush(): void {
+    clearTimeout(timer);
+    timer = undefined;
+    for (;;) {
+      if (rest.length === 0) rest = takeGathered();
+      if (rest.length === 0) return;
+      rest = rest.subarray(sink(rest));
+      if (rest.length > 0) break;
+    }
+    timer = setTimeout(flush, gatherMs).unref();
+  }
   process.on('exit', flush);
   return (line, isUrgent) => {
-    if (gathered === '') setTimeout(flush, gatherMs).unref();
+    if (rest.length + gathered.length + line.length > maxBytes) {
+      dropped += 1;
+      return;
+    }
     gathered += line;
     if (isUrgent) flush();
+    else timer ??= setTimeout(flush, gatherMs).unref();
   };
 }
 
 /**
- * Writes one JSON line a call to stdout, leaving out what is less severe than `level`; errors go out at once. An `error`
+ * Writes one JSON line a call, leaving out what is less severe than `level`; errors go out at once. An `error`
  * field keeps its stack.
  */
-export function createLog(
-  level: (typeof severities)[number],
-  write: Write = gatherLines((text) => process.stdout.write(text)),
-): Log {
+export function createLog(level: (typeof severities)[number], write: Write): Log {
   return (severity, message, fields = {}) => {
     if (severities.indexOf(severity) < severities.indexOf(level)) return;
-    const line = `${JSON.stringify({ time: new Date().toISOString(), severity, message, ...fields }, replaceError)}\n`;
-    write(line, severity === 'error');
+    write(lineOf(severity, message, fields), severity === 'error');
   };
+}
+
+function lineOf(severity: Severity, message: string, fields: Readonly<Record<string, unknown>>): string {
+  return `${JSON.stringify({ time: new Date().toISOString(), severity, message, ...fields }, replaceError)}\n`;
 }
 
 function replaceError(_key: string, value: unknown): unknown {
