@@ -243,9 +243,10 @@ export function createHandler({ service, config, log, metrics, wake }: HandlerOp
   return { admit, refuse, handle };
 }
 
-function readUrl(request: FunctionRequest): URL {
+/** A target is a path or, to a proxy, a whole URL, of which the path counts (RFC 9112 3.2). */
+function readUrl({ url = '' }: FunctionRequest): URL {
   try {
-    return new URL(`http://localhost${request.url}`);
+    return new URL(/^https?:/i.test(url) ? url : `http://localhost${url}`);
   } catch {
     return new URL('http://localhost/unreadable');
   }
