@@ -1,11 +1,12 @@
-import { randomUUID } from 'node:crypto';
-import { createServer, type ServerResponse, STATUS_CODES } from 'node:http';
+import { once } from 'node:events';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Duplex } from 'node:stream';
 import { ConfigError } from './config.ts';
+import { createConnections } from './connections.ts';
 import type { UnderstudyFunction } from './function.ts';
 import type { FunctionRequest } from './handler.ts';
-import { Problem, toProblemJson } from './problem.ts';
+import type { Log } from './log.ts';
+import { Problem } from './problem.ts';
 import { discardBody, receiveBody } from './receive.ts';
 import { maxBodyBytes } from './upload.ts';
 
@@ -15,6 +16,10 @@ const keepAliveMs = 100_000;
 const headersTimeoutMs = 10_000;
 /** Node's own limit on a whole request, far above the 15 s that `receiveBody` grants, which answers and does not cut. */
 const requestTimeoutMs = 60_000;
+/** How often Node looks for who is late: by itself every 30 s, so that ten seconds took up to forty. */
+const checkMs = 1000;
+/** More than the 60 kB of headers that Envoy lets pass, of which Kourier is one; Node's own limit is 16 kB. */
+const maxHeaderBytes = 64 * 1024;
 /** How long a draining function still takes connections: a balancer that probes each second has seen the 503 by then. */
 const lameDuckMs = 1000;
 
@@ -35,10 +40,18 @@ export interface RunningFunction {
  */
 export async function startServer(served: UnderstudyFunction, port: number): Promise<RunningFunction> {
   const { name, config, log, service, handler } = served;
-  const options = { keepAliveTimeout: keepAliveMs, headersTimeout: headersTimeoutMs, requestTimeout: requestTimeoutMs };
-  const server = createServer(options, serve);
-  server.on('clientError', answerUnparsable);
-  server.on('checkContinue', (request: FunctionRequest, response: ServerResponse) => serve(request, response, true));
+  const options = {
+    keepAliveTimeout: keepAliveMs,
+    headersTimeout: headersTimeoutMs,
+    requestTimeout: requestTimeoutMs,
+    connectionsCheckingInterval: checkMs,
+    maxHeaderSize: maxHeaderBytes,
+    requireHostHeader: false, // judged below: Node's own answer is no problem document
+  };
+  const server = createServer(options, (request, response) => serve(request, response, 'none'));
+  const connections = createConnections(server, handler.refuse);
+  server.on('checkContinue', (request, response) => serve(request, response, 'continue'));
+  server.on('checkExpectation', (request, response) => serve(request, response, 'another'));
 
   let open = 0;
   let markIdle: (() => void) | undefined;
@@ -48,7 +61,8 @@ export async function startServer(served: UnderstudyFunction, port: number): Pro
       if (open === 0) resolve();
     });
 
-  async function serve(request: FunctionRequest, response: ServerResponse, expectsContinue = false): Promise<void> {
+  async function serve(request: FunctionRequest, response: ServerResponse, expects: Expectation): Promise<void> {
+    connections.add(request, response);
     open += 1;
     response.once('close', () => {
       open -= 1;
@@ -58,15 +72,16 @@ export async function startServer(served: UnderstudyFunction, port: number): Pro
       discardBody(request);
       return;
     }
-    if (request.method === 'POST') {
-      if (expectsContinue) response.writeContinue();
-      try {
+    try {
+      judgeMessage(request, expects);
+      if (expects === 'continue') response.writeContinue();
+      if (request.method === 'POST') {
         request.rawBody = await receiveBody(request, maxBodyBytes(request.headers, config.maxUploadBytes));
-      } catch (fault) {
-        handler.refuse(request, response, fault);
-        discardBody(request);
-        return;
       }
+    } catch (fault) {
+      handler.refuse(request, response, fault);
+      discardBody(request);
+      return;
     }
     await handler.handle(request, response);
   }
@@ -89,13 +104,7 @@ export async function startServer(served: UnderstudyFunction, port: number): Pro
     log('info', 'drain ends');
   }
 
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (fault: NodeJS.ErrnoException) => {
-      const text = `Expected a free port for PORT but received ${port}: another program listens there`;
-      reject(fault.code === 'EADDRINUSE' ? new ConfigError(text, { cause: fault }) : fault);
-    });
-    server.listen(port, resolve);
-  });
+  await listen(server, port, log);
   const address = server.address() as AddressInfo;
   log('info', 'listening', { function: name, port: address.port, workers: config.workers });
   return {
@@ -107,22 +116,31 @@ export async function startServer(served: UnderstudyFunction, port: number): Pro
   };
 }
 
-/** What a parser's complaint becomes: it comes before there is a request to answer, so the connection ends with it. */
-function answerUnparsable(fault: NodeJS.ErrnoException, socket: Duplex): void {
-  if (!socket.writable || fault.code === 'ECONNRESET') {
-    socket.destroy();
-    return;
+/**
+ * Settles when the server listens. What goes wrong later, such as a connection that cannot be accepted, is logged.
+ * @throws ConfigError when the port is taken, else the system's error
+ */
+export async function listen(server: Server, port: number, log: Log): Promise<void> {
+  server.listen(port);
+  await once(server, 'listening').catch((fault: NodeJS.ErrnoException) => {
+    const text = `Expected a free port for PORT but received ${port}: another program listens there`;
+    throw fault.code === 'EADDRINUSE' ? new ConfigError(text, { cause: fault }) : fault;
+  });
+  server.on('error', (error) => log('error', 'server failed', { error }));
+}
+
+type Expectation = 'none' | 'continue' | 'another';
+
+/**
+ * What HTTP/1.1 asks of every request beside its syntax (RFC 9112 3.2, RFC 9110 10.1.1).
+ * @throws Problem UPLOAD_MALFORMED | PARAMETER_INVALID
+ */
+function judgeMessage(request: FunctionRequest, expects: Expectation): void {
+  const hosts = request.rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === 'host').length;
+  if (hosts > 1 || (hosts === 0 && request.httpVersion === '1.1')) {
+    throw new Problem('UPLOAD_MALFORMED', `Expected one Host header for request but received ${hosts}`);
   }
-  const problem =
-    fault.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-      ? new Problem('UPLOAD_TIMEOUT', 'Expected a whole request in time but received a part of it')
-      : new Problem('UPLOAD_MALFORMED', 'Expected an HTTP request but received something else');
-  const body = JSON.stringify(toProblemJson(problem, randomUUID()));
-  const head = [
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
-    'content-type: application/problem+json',
-    `content-length: ${Buffer.byteLength(body)}`,
-    'connection: close',
-  ];
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+  if (expects === 'another') {
+    throw new Problem('PARAMETER_INVALID', 'Expected 100-continue or none for Expect but received another');
+  }
 }
