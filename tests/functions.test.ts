@@ -432,6 +432,82 @@ describe('a function that is asked for more than it can decode', () => {
   }, 30_000);
 });
 
+describe('the patience of a client', () => {
+  let fn: RunningFunction;
+  beforeAll(async () => {
+    fn = await start('fallback', { DEADLINE_MS: '1000', PRIMARY_BUDGET_MS: '900' });
+    await fn.ready();
+  });
+
+  /** Sends a photo, its last half `pauseMs` later. */
+  async function dribble(pauseMs: number, headers: Record<string, string>): Promise<Response> {
+    const halves = [photo.subarray(0, photo.length / 2), photo.subarray(photo.length / 2)];
+    const body = new ReadableStream({
+      async pull(controller) {
+        const half = halves.shift();
+        if (half === undefined) return controller.close();
+        if (halves.length === 0) await sleep(pauseMs);
+        controller.enqueue(half);
+      },
+    });
+    const sent = {
+      method: 'POST',
+      headers: { 'content-type': 'image/jpeg', ...headers },
+      body,
+      duplex: 'half' as const,
+    };
+    return fetch(`${fn.url}/classify`, sent);
+  }
+
+  it('ends when it has named it, also while it uploads', async () => {
+    const startedMs = performance.now();
+
+    const response = await dribble(3000, { 'x-deadline-ms': '1000' });
+    const waitedMs = performance.now() - startedMs;
+
+    expect(waitedMs).toBeGreaterThan(990);
+    expect(waitedMs).toBeLessThan(2000);
+    expect(response.status).toBe(504);
+    expect(response.headers.get('x-reason')).toBe('deadline');
+    expect((await response.json()).code).toBe('DEADLINE_EXCEEDED');
+  });
+
+  it('is what the upload has left of it', async () => {
+    const startedMs = performance.now();
+
+    const response = await dribble(1000, {
+      'x-deadline-ms': '1010',
+      'x-request-start': `t=${(Date.now() / 1000).toFixed(3)}`,
+    });
+
+    expect(response.status).toBe(504);
+    expect(performance.now() - startedMs).toBeLessThan(2000);
+  });
+
+  it('begins with the whole upload where nobody has named it', async () => {
+    expect((await dribble(1500, {})).status).toBe(200);
+  });
+
+  it('does not suffer from an ingress whose clock is behind a little, and /metrics tells by how much', async () => {
+    const skewed = await start('fallback');
+    await skewed.ready();
+    const gauge = async () =>
+      /^understudy_stamp_age_min_seconds (.*)$/m.exec(await (await fetch(`${skewed.url}/metrics`)).text())?.[1];
+    const before = await gauge();
+    const statuses: number[] = [];
+    for (let i = 0; i < 22; i += 1) {
+      const stamp = `t=${((Date.now() - 490) / 1000).toFixed(3)}`;
+      statuses.push((await post(skewed.url, { headers: { 'x-deadline-ms': '450', 'x-request-start': stamp } })).status);
+    }
+
+    expect(before).toBeUndefined();
+    expect(statuses.slice(0, 5)).toEqual(Array(5).fill(504));
+    expect(statuses.at(-1)).toBe(200);
+    expect(Number(await gauge())).toBeGreaterThanOrEqual(0.48);
+    expect(Number(await gauge())).toBeLessThan(0.5);
+  });
+});
+
 describe('a function that holds as many bytes as it may', () => {
   const uploadBytes = 100_000; // MAX_UPLOAD_BYTES: one worker holds eight of them
 

@@ -39,7 +39,7 @@ describe('receiveBody', () => {
 
   it('rejects a body that stalls with UPLOAD_TIMEOUT', async () => {
     const body = bodyOf();
-    const received = receiveBody(body, 10, 50);
+    const received = receiveBody(body, 10, { timeoutMs: 50 });
 
     body.write('a');
 
@@ -47,6 +47,28 @@ describe('receiveBody', () => {
       code: 'UPLOAD_TIMEOUT',
       message: 'Expected the whole upload within 0.05 s but received 1 bytes',
     });
+  });
+
+  it.each([
+    ['before', 50, 10_000],
+    ['after', 10_000, 50],
+  ])('rejects a body that stalls when the patience ends %s the time-out', async (_when, patienceMs, timeoutMs) => {
+    const body = bodyOf();
+    const received = receiveBody(body, 10, { deadlineMs: performance.now() + patienceMs, timeoutMs });
+
+    body.write('a');
+
+    await expect(received).rejects.toMatchObject(
+      patienceMs < timeoutMs
+        ? { code: 'DEADLINE_EXCEEDED', message: 'Expected the whole upload within the deadline but received 1 bytes' }
+        : { code: 'UPLOAD_TIMEOUT' },
+    );
+  });
+
+  it('rejects a body that stalls at once when the patience has ended', async () => {
+    const received = receiveBody(bodyOf(), 10, { deadlineMs: performance.now() - 1000 });
+
+    await expect(received).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
   });
 
   it('rejects a body cut short with UPLOAD_MALFORMED', async () => {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
-import { readParameters, readRequestId, readRoute } from '../functions/shared/request.ts';
+import { readParameters, readRequestId, readRoute, readStampAge } from '../functions/shared/request.ts';
 
 const nowMs = 1_700_000_000_000;
-const ask = (query: string, headers = {}) => readParameters(new URLSearchParams(query), headers, 5000, nowMs);
+const ask = (query: string, headers = {}) => readParameters(new URLSearchParams(query), headers, 5000, undefined);
 
 describe('readRoute', () => {
   it.each([
@@ -37,7 +37,7 @@ describe('readRoute', () => {
 
 describe('readParameters', () => {
   it('has the defaults of the contract', () => {
-    expect(ask('')).toEqual({ top: 5, patienceMs: 5000, namesDeadline: false, strict: false });
+    expect(ask('')).toEqual({ top: 5, patienceMs: 5000, isTicking: false, namesDeadline: false, strict: false });
   });
 
   it.each([
@@ -58,7 +58,7 @@ describe('readParameters', () => {
     ['1', 1],
     ['30000', 30_000],
   ])('takes X-Deadline-Ms: %s', (text, patienceMs) => {
-    expect(ask('', { 'x-deadline-ms': text })).toMatchObject({ patienceMs, namesDeadline: true });
+    expect(ask('', { 'x-deadline-ms': text })).toMatchObject({ patienceMs, isTicking: true, namesDeadline: true });
   });
 
   it.each(['0', '30001', 'soon', ''])('rejects X-Deadline-Ms: "%s" with PARAMETER_INVALID', (text) => {
@@ -67,16 +67,16 @@ describe('readParameters', () => {
     );
   });
 
-  it.each([
-    ['t=1699999999.000', 4000],
-    ['t=1700000000.000', 5000],
-    ['t=1699999960.000', -35_000],
-    ['t=1699999959.999', 5000],
-    ['t=1700000000.001', 5000],
-    ['1699999999.000', 5000],
-    ['t=yesterday', 5000],
-  ])('leaves %s ms of patience after X-Request-Start: %s', (stamp, patienceMs) => {
-    expect(ask('', { 'x-request-start': stamp }).patienceMs).toBeCloseTo(patienceMs, 3);
+  it('takes from the patience what was spent of it', () => {
+    const asked = readParameters(new URLSearchParams(), { 'x-deadline-ms': '1000' }, 5000, 1200);
+
+    expect(asked).toMatchObject({ patienceMs: -200, isTicking: true, namesDeadline: true });
+  });
+
+  it('has patience that nobody named run as soon as the ingress has stamped it', () => {
+    const asked = readParameters(new URLSearchParams(), {}, 5000, 0);
+
+    expect(asked).toMatchObject({ patienceMs: 5000, isTicking: true, namesDeadline: false });
   });
 
   it.each([
@@ -101,6 +101,25 @@ describe('readParameters', () => {
     ['handling=strict; a=";, handling=lenient"', true],
   ])('reads Prefer: %s as strict %s', (prefer, strict) => {
     expect(ask('', { prefer }).strict).toBe(strict);
+  });
+});
+
+describe('readStampAge', () => {
+  it.each([
+    ['t=1699999999.000', 1000],
+    ['t=1700000000.000', 0],
+    ['t=1700000000.250', -250],
+    ['t=1699999960.000', 40_000],
+    ['t=1699999959.999', undefined],
+    ['t=1700000040.000', -40_000],
+    ['t=1700000040.001', undefined],
+    ['1699999999.000', undefined],
+    ['t=yesterday', undefined],
+    [undefined, undefined],
+  ])('gives X-Request-Start: %s an age of %s ms', (stamp, ageMs) => {
+    const age = readStampAge(stamp === undefined ? {} : { 'x-request-start': stamp }, nowMs);
+
+    expect(age === undefined ? undefined : Math.round(age)).toBe(ageMs);
   });
 });
 

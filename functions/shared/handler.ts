@@ -4,15 +4,26 @@ import type { Config } from './config.ts';
 import type { Log, Severity } from './log.ts';
 import type { Metrics, Stage } from './metrics.ts';
 import { asProblem, type Problem, toProblemJson } from './problem.ts';
-import { type RequestParameters, type Route, readParameters, readRequestId, readRoute } from './request.ts';
+import {
+  type RequestParameters,
+  type Route,
+  readParameters,
+  readRequestId,
+  readRoute,
+  readStampAge,
+} from './request.ts';
 import type { Service } from './service.ts';
 import { createShadow } from './shadow.ts';
+import { createSkew } from './skew.ts';
 import { describeState } from './state.ts';
 import { judgeUploadHeaders, maxBodyBytes, readUpload } from './upload.ts';
 import type { Wake } from './wake.ts';
 
-/** A request as the framework and our server hand it over; `rawBody` is its whole body. */
-export type FunctionRequest = IncomingMessage & { rawBody?: Buffer };
+/**
+ * A request as the framework and our server hand it over; `rawBody` is its whole body. `deadlineMs` is when the client's patience
+ * ends where that runs while the body arrives, on the clock of `performance.now()`.
+ */
+export type FunctionRequest = IncomingMessage & { rawBody?: Buffer; deadlineMs?: number };
 
 export interface Handler {
   /** Judges what needs no body: route, parameters, upload headers, room. Answers a problem itself and returns false then. */
@@ -57,6 +68,8 @@ export function createHandler({ service, config, log, metrics, wake }: HandlerOp
   const { tier } = service.chain;
   const maxHeld = config.workers * uploadsPerWorker;
   const maxHeldBytes = config.workers * largestUploadsPerWorker * config.maxUploadBytes;
+  const skew = createSkew();
+  metrics.watchStampAge(() => skew.smallestAgeMs(performance.now()));
   let held = 0;
   let arriving = 0; // of those held: not yet whole, so no decoder knows of them
   let heldBytes = 0;
@@ -79,7 +92,11 @@ export function createHandler({ service, config, log, metrics, wake }: HandlerOp
       exchange.route = readRoute(request.method ?? '', url.pathname);
       if (exchange.route.name !== 'classify') return true;
       judgeUploadHeaders(request.headers, config.maxUploadBytes);
-      exchange.parameters = readParameters(url.searchParams, request.headers, config.deadlineMs, Date.now());
+      const ageMs = readStampAge(request.headers, Date.now());
+      const spentMs = ageMs === undefined ? undefined : skew.spentMs(ageMs, exchange.arrivedMs);
+      const parameters = readParameters(url.searchParams, request.headers, config.deadlineMs, spentMs);
+      exchange.parameters = parameters;
+      if (parameters.isTicking) request.deadlineMs = exchange.arrivedMs + parameters.patienceMs;
       if (!service.canAnswer()) throw starting();
       const { strict, patienceMs } = exchange.parameters;
       refuseHopeless(service.chain, { strict, deadlineMs: exchange.arrivedMs + patienceMs, arriving });
@@ -148,10 +165,10 @@ export function createHandler({ service, config, log, metrics, wake }: HandlerOp
     exchange.bytes = bytes.length;
     exchange.uploadMs = performance.now() - exchange.arrivedMs;
     const leaving = new AbortController();
-    const timer = setTimeout(() => leaving.abort(deadlineExceeded()), parameters.patienceMs);
+    const deadlineMs = request.deadlineMs ?? performance.now() + parameters.patienceMs;
+    const timer = setTimeout(() => leaving.abort(deadlineExceeded()), deadlineMs - performance.now());
     response.once('close', () => leaving.abort(deadlineExceeded('the client went away')));
     const { top, strict } = parameters;
-    const deadlineMs = performance.now() + parameters.patienceMs;
     const classification = { bytes, top, strict, deadlineMs, signal: leaving.signal };
     const answer = await classify(classification, service.chain, exchange.trace).finally(() => clearTimeout(timer));
     exchange.answer = answer;

@@ -25,6 +25,8 @@ export interface Metrics {
   countShadow(outcome: string): void;
   /** Reads the models with their workers and queues at every scrape. */
   watchModels(read: () => readonly ModelState[]): void;
+  /** Reads the smallest age of the ingress' stamps at every scrape, in ms; undefined where there was none. */
+  watchStampAge(read: () => number | undefined): void;
   /** The Prometheus text and its content type. */
   expose(): Promise<{ readonly contentType: string; readonly text: string }>;
 }
@@ -105,6 +107,18 @@ export function createMetrics(): Metrics {
   );
   gauge('understudy_queue', 'Runs that wait for a worker', ({ queued }) => queued);
 
+  let readStampAge: () => number | undefined = () => undefined;
+  new Gauge({
+    name: 'understudy_stamp_age_min_seconds',
+    help: "Smallest age of the ingress' stamps in the last minutes: how far its clock is behind ours, and the way here",
+    registers,
+    collect() {
+      this.remove();
+      const ageMs = readStampAge();
+      if (ageMs !== undefined) this.set(ageMs / 1000);
+    },
+  });
+
   return {
     countRequest: (labels) => requests.inc(labels),
     observeStage: (stage, ms) => stages.observe({ stage }, ms / 1000),
@@ -115,6 +129,9 @@ export function createMetrics(): Metrics {
     },
     watchModels(read) {
       readModels = read;
+    },
+    watchStampAge(read) {
+      readStampAge = read;
     },
     expose: async () => ({ contentType: register.contentType, text: await register.metrics() }),
   };

@@ -4,18 +4,37 @@ import { Problem } from './problem.ts';
 /** A phone on a slow line sends 10 MB in 15 s at 5.6 Mbit/s; who needs longer would hold a place that others want. */
 const uploadTimeoutMs = 15_000;
 
+export interface ReceiveTimes {
+  /** When the client's patience ends, on the clock of `performance.now()`. @default never */
+  readonly deadlineMs?: number;
+  /** What every upload may take. @default 15 s */
+  readonly timeoutMs?: number;
+}
+
 /**
  * The whole body of a request, counted while it arrives.
- * @throws Problem UPLOAD_TOO_LARGE | UPLOAD_TIMEOUT | UPLOAD_MALFORMED (cut short)
+ * @throws Problem UPLOAD_TOO_LARGE | UPLOAD_TIMEOUT | DEADLINE_EXCEEDED | UPLOAD_MALFORMED (cut short)
  */
-export function receiveBody(request: IncomingMessage, maxBytes: number, timeoutMs = uploadTimeoutMs): Promise<Buffer> {
+export function receiveBody(
+  request: IncomingMessage,
+  maxBytes: number,
+  { deadlineMs = Number.POSITIVE_INFINITY, timeoutMs = uploadTimeoutMs }: ReceiveTimes = {},
+): Promise<Buffer> {
+  const leftMs = deadlineMs - performance.now();
+  const [code, within] =
+    leftMs < timeoutMs
+      ? (['DEADLINE_EXCEEDED', 'the deadline'] as const)
+      : (['UPLOAD_TIMEOUT', `${timeoutMs / 1000} s`] as const);
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let bytes = 0;
-    const timer = setTimeout(() => {
-      const detail = `Expected the whole upload within ${timeoutMs / 1000} s but received ${bytes} bytes`;
-      settle(() => reject(new Problem('UPLOAD_TIMEOUT', detail)));
-    }, timeoutMs);
+    const timer = setTimeout(
+      () => {
+        const detail = `Expected the whole upload within ${within} but received ${bytes} bytes`;
+        settle(() => reject(new Problem(code, detail)));
+      },
+      Math.min(leftMs, timeoutMs),
+    );
 
     function settle(outcome: () => void): void {
       clearTimeout(timer);

@@ -13,6 +13,8 @@ export interface RequestParameters {
   readonly top: number;
   /** Milliseconds left of the client's patience when the request arrived here; may be 0 or less. */
   readonly patienceMs: number;
+  /** Whether that runs from then on; patience that nobody named or stamped begins when the upload is complete. */
+  readonly isTicking: boolean;
   /** Whether the client named its patience, so that running out of it says nothing about this function. */
   readonly namesDeadline: boolean;
   /** Whether only the primary model will do. */
@@ -47,15 +49,15 @@ function findRoute(path: string): Route | undefined {
 }
 
 /**
- * Reads `?top`, `X-Deadline-Ms`, `X-Request-Start` and `Prefer`.
- * @param nowMs the wall clock, milliseconds since 1970
+ * Reads `?top`, `X-Deadline-Ms` and `Prefer`.
+ * @param spentMs what was spent of the patience before, undefined where nobody says so
  * @throws Problem PARAMETER_INVALID
  */
 export function readParameters(
   query: URLSearchParams,
   headers: IncomingHttpHeaders,
   deadlineMs: number,
-  nowMs: number,
+  spentMs: number | undefined,
 ): RequestParameters {
   const patience = readInteger('X-Deadline-Ms', headers['x-deadline-ms'], deadlineMs, 30_000);
   const tops = query.getAll('top');
@@ -64,7 +66,8 @@ export function readParameters(
   }
   return {
     top: readInteger('top', tops[0], 5, 20),
-    patienceMs: patience - spentMs(headers['x-request-start'], nowMs),
+    patienceMs: patience - (spentMs ?? 0),
+    isTicking: spentMs !== undefined || headers['x-deadline-ms'] !== undefined,
     namesDeadline: headers['x-deadline-ms'] !== undefined,
     strict: isStrict(headers.prefer),
   };
@@ -91,11 +94,14 @@ function readInteger(name: string, text: string | string[] | undefined, fallback
 /** The ingress waits 8 s for the primary, connects, and waits 30 s for the fallback: an older stamp is of another clock. */
 const oldestStampMs = 40_000;
 
-/** Milliseconds since the ingress' stamp `t=SECONDS.MILLISECONDS`; 0 without one, or when it is from the future or too old. */
-function spentMs(stamp: string | string[] | undefined, nowMs: number): number {
-  const seconds = /^t=(\d{1,12}\.\d{3})$/.exec(String(stamp))?.[1];
-  const spent = nowMs - Number(seconds) * 1000;
-  return spent >= 0 && spent <= oldestStampMs ? spent : 0;
+/**
+ * Milliseconds since the ingress' stamp `t=SECONDS.MILLISECONDS`, by our clock; undefined without one, or when it is of another clock.
+ * @param nowMs milliseconds since 1970
+ */
+export function readStampAge(headers: IncomingHttpHeaders, nowMs: number): number | undefined {
+  const seconds = /^t=(\d{1,12}\.\d{3})$/.exec(String(headers['x-request-start']))?.[1];
+  const ageMs = nowMs - Number(seconds) * 1000;
+  return Math.abs(ageMs) <= oldestStampMs ? ageMs : undefined;
 }
 
 /** RFC 7240: preferences are separated by commas, the first of a name counts, parameters follow a semicolon. */

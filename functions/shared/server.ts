@@ -76,7 +76,9 @@ export async function startServer(served: UnderstudyFunction, port: number): Pro
       judgeMessage(request, expects);
       if (expects === 'continue') response.writeContinue();
       if (request.method === 'POST') {
-        request.rawBody = await receiveBody(request, maxBodyBytes(request.headers, config.maxUploadBytes));
+        const { deadlineMs = Number.POSITIVE_INFINITY } = request;
+        const maxBytes = maxBodyBytes(request.headers, config.maxUploadBytes);
+        request.rawBody = await receiveBody(request, maxBytes, { deadlineMs });
       }
     } catch (fault) {
       handler.refuse(request, response, fault);
