@@ -49,7 +49,7 @@ describe('the quick start of README.md', () => {
     chmodSync(folder, 0o711); // started by root, nginx' workers are someone else
     port = await freePort();
     // The last command of `npm start`: the compiler before it would write the files that other tests are reading.
-    const last = String(scripts.start?.split(' && ').at(-1));
+    const last = String(scripts.start?.split(' && exec ').at(-1));
     const [file, ...args] = last.replace('dist/', `${compiled}/`).split(' ');
     stack = spawn(file as string, args, {
       env: { ...process.env, PORT: String(port), TMPDIR: folder, DRAIN_MS: '5000' },
