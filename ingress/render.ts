@@ -10,7 +10,7 @@ export interface TierSettings {
 
 /** What differs between one place where the ingress runs and another; everything else stands in nginx.conf. */
 export interface IngressSettings {
-  /** Absolute folder for sockets, pid and bodies; exists, belongs to this process. */
+  /** Folder for sockets, pid and bodies, absolute or as nginx sees it from where it works; exists, belongs to this process. */
   readonly runDir: string;
   /** As in nginx' `listen`: a port, or address and port. */
   readonly listen: string;

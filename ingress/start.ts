@@ -2,11 +2,12 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, constants, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { functionCommand, memoryVariables } from '../functions/launch.ts';
 import { ensureNginx, NginxError } from './install.ts';
+import { openOutput } from './output.ts';
 import { localSettings, renderIngress, templatePath } from './render.ts';
 import { type Program, type Supervised, supervise } from './supervise.ts';
 
@@ -22,13 +23,19 @@ const primaryHeadStartMs = 1_000;
 const drainMarginMs = 2_000;
 // npm hands a Ctrl-C on that the terminal has already sent to everyone: that is one Ctrl-C, not two.
 const sameSignalMs = 500;
+const lastLinesMs = 500;
+
+const configName = 'nginx.conf';
+const accessLogName = 'access.pipe';
 
 /** Something the person at the terminal has to change; the message says what. */
 class StartError extends Error {
   override readonly name = 'StartError';
 }
 
-const say = (text: string): void => void process.stderr.write(`understudy: ${text}\n`);
+// The programs write to us and never to our standard output itself: what they share is theirs to block.
+const [output, errors] = [openOutput(process.stdout), openOutput(process.stderr)];
+const say = (text: string): void => errors.write(`understudy: ${text}\n`);
 
 const programs = new Map<string, Supervised>();
 let stoppingSince: number | undefined; // on the clock of Date.now()
@@ -43,7 +50,13 @@ try {
 } catch (fault) {
   const isForPerson = fault instanceof StartError || fault instanceof NginxError;
   say(isForPerson ? fault.message : String((fault as Error).stack));
-  process.exit(1);
+  await end(1);
+}
+
+// Who reads the output gets a moment to read the end of it.
+async function end(code: number): Promise<void> {
+  await Promise.all([output.flush(lastLinesMs), errors.flush(lastLinesMs)]);
+  process.exit(code);
 }
 
 async function startStack(): Promise<void> {
@@ -59,20 +72,25 @@ async function startStack(): Promise<void> {
   const front = await reserve(port);
   const [primaryPort, fallbackPort] = await Promise.all([freePort(), freePort()]);
 
-  runDir = makeRunDir();
-  const config = join(runDir, 'nginx.conf');
+  // nginx works in its folder and finds everything there: its configuration has no way to write down every path.
   const settings = {
-    ...localSettings({ runDir, port, primaryPort, fallbackPort }),
+    ...localSettings({ runDir: '.', port, primaryPort, fallbackPort }),
     limits,
-    accessLog: accessLogPipe(runDir),
+    accessLog: accessLogName,
   };
-  writeFileSync(config, renderIngress(readFileSync(templatePath, 'utf8'), settings));
-
-  const sockets = ['primary', 'strict', 'fallback', 'wake'].map((name) => join(settings.runDir, `${name}.sock`));
+  const folder = makeRunDir(renderIngress(readFileSync(templatePath, 'utf8'), settings));
+  const sockets = ['primary', 'strict', 'fallback', 'wake'].map((name) => join(folder, `${name}.sock`));
   const start = (program: Program): void => {
-    const started = supervise(program, say, (text) => {
-      say(text);
-      process.exit(1);
+    const started = supervise(program, {
+      say,
+      giveUp: (text) => {
+        say(text);
+        void end(1);
+      },
+      readOutput: (stdout, stderr) => {
+        output.pass(stdout);
+        errors.pass(stderr);
+      },
     });
     programs.set(program.name, started);
   };
@@ -87,8 +105,9 @@ async function startStack(): Promise<void> {
   if (stoppingSince !== undefined) return;
   start({
     name: 'nginx',
-    command: [nginx, '-p', runDir, '-c', config, '-e', 'stderr'],
+    command: [nginx, '-p', '.', '-c', configName, '-e', 'stderr'],
     env: process.env,
+    cwd: folder,
     prepare: () => sockets.forEach((path) => void rmSync(path, { force: true })), // nginx does not start over left ones
   });
   await Promise.all([primary, fallback, untilReady('nginx', `http://127.0.0.1:${port}/healthz`)]);
@@ -119,7 +138,7 @@ function stopOnSignal(drainMs: number): void {
     await programs.get('nginx')?.stop('SIGQUIT', drainMs);
     const functions = ['primary', 'fallback'].map((name) => programs.get(name));
     await Promise.all(functions.map((one) => one?.stop('SIGTERM', drainMs + drainMarginMs)));
-    process.exit(0);
+    await end(0);
   }
   // SIGHUP: the terminal is gone, and the programs would not notice.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
@@ -161,28 +180,37 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-// 0700, so that nobody else reaches the private sockets; but root's nginx works as another user, who has to pass through.
-function makeRunDir(): string {
+// The folder in which nginx works, with its configuration and a pipe for its access log. 0700, so that nobody else reaches
+// the private sockets; but root's nginx works as another user, who has to pass through.
+function makeRunDir(config: string): string {
+  const parent = resolve(tmpdir());
   const isRoot = process.getuid?.() === 0;
-  for (let above = tmpdir(); isRoot && above !== dirname(above); above = dirname(above)) {
-    if ((statSync(above).mode & 0o001) !== 0) continue;
+  try {
+    for (let above = parent; isRoot && above !== dirname(above); above = dirname(above)) {
+      const stats = statSync(above);
+      if (!stats.isDirectory() || (stats.mode & 0o001) !== 0) continue;
+      throw new StartError(
+        `Expected a TMPDIR that every user may pass through but received ${tmpdir()}, closed at ${above}`,
+      );
+    }
+    runDir = mkdtempSync(join(parent, 'understudy-'));
+    if (isRoot) chmodSync(runDir, 0o711);
+    writeFileSync(join(runDir, configName), config);
+    passAccessLog(join(runDir, accessLogName));
+    return runDir;
+  } catch (fault) {
+    if (fault instanceof StartError) throw fault;
     throw new StartError(
-      `Expected a TMPDIR that every user may pass through but received ${tmpdir()}, closed at ${above}`,
+      `Expected a folder to write to for TMPDIR but received ${JSON.stringify(tmpdir())}: ${(fault as Error).message}`,
     );
   }
-  const path = mkdtempSync(join(tmpdir(), 'understudy-'));
-  if (isRoot) chmodSync(path, 0o711);
-  return path;
 }
 
-// nginx opens the path of its access log anew, so it cannot be given our standard output where that is a socket, a file
-// without O_APPEND or another user's terminal: it writes into a pipe with a name, and we pass the lines on.
-function accessLogPipe(folder: string): string {
-  const path = join(folder, 'access.pipe');
-  execFileSync('mkfifo', ['-m', '600', path]);
+// nginx opens the path of its access log anew, so it cannot be given a socket or a pipe without a name.
+function passAccessLog(path: string): void {
+  execFileSync('mkfifo', ['-m', '600', path], { stdio: 'pipe' });
   const fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK); // also for writing: it stays open while nginx restarts
-  new Socket({ fd, readable: true, writable: false }).pipe(process.stdout);
-  return path;
+  output.pass(new Socket({ fd, readable: true, writable: false }));
 }
 
 // Settles never once everything stops: the process ends then.

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 // The first restart is soon, the next ones spare a machine that something is wrong with.
@@ -7,13 +8,26 @@ const firstDelayMs = 250;
 const longestDelayMs = 10_000;
 // Who lived that long was healthy: the next restart is soon again.
 const healthyAfterMs = 10_000;
+// What it wrote last is read within this time; a process that it left behind may hold its output open for ever.
+const lastWordsMs = 500;
 
 export interface Program {
   readonly name: string;
   readonly command: readonly [string, ...string[]];
   readonly env: NodeJS.ProcessEnv;
+  /** Where it works; our own folder otherwise. */
+  readonly cwd?: string;
   /** Runs before every start, such as removing what a killed one left behind. */
   readonly prepare?: () => void;
+}
+
+/** What becomes of a program's output, and of what there is to say about it. */
+export interface Audience {
+  say(text: string): void;
+  /** It ended by itself before it was trusted. */
+  giveUp(text: string): void;
+  /** Reads without end: a program that writes into a full pipe waits, and its clients with it. */
+  readOutput(stdout: Readable, stderr: Readable): void;
 }
 
 /** A program that is started again whenever it ends. */
@@ -28,10 +42,11 @@ export interface Supervised {
 
 /**
  * Starts a program in a process group of its own (a Ctrl-C in the terminal reaches only this process) and starts it
- * again, later each time, when it ends. `say` is told; `giveUp` when it ends by itself before it is trusted.
+ * again, later each time, when it ends.
  */
-export function supervise(program: Program, say: (text: string) => void, giveUp: (text: string) => void): Supervised {
+export function supervise(program: Program, { say, giveUp, readOutput }: Audience): Supervised {
   const [file, ...args] = program.command;
+  const { env, cwd } = program;
   let child: ChildProcess | undefined;
   let isTrusted = false;
   let isStopping = false;
@@ -40,13 +55,16 @@ export function supervise(program: Program, say: (text: string) => void, giveUp:
   function start(): void {
     program.prepare?.();
     const startedAt = Date.now();
-    const started = spawn(file, args, { detached: true, env: program.env, stdio: ['ignore', 'inherit', 'inherit'] });
+    const started = spawn(file, args, { detached: true, env, cwd, stdio: ['ignore', 'pipe', 'pipe'] });
     child = started;
+    readOutput(started.stdout, started.stderr);
     started.once('spawn', () => say(`${program.name} is process ${started.pid}`));
     started.once('error', (fault) => giveUp(`${program.name} could not be started: ${fault.message}`));
-    started.once('exit', (code, signal) => {
+    started.once('exit', async (code, signal) => {
       if (isStopping) return;
       killGroup(started); // nginx' workers outlive a killed master and would keep its port
+      await untilRead(started);
+      if (isStopping) return;
       const how = signal ?? `exit code ${code}`;
       if (!isTrusted && signal === null) return giveUp(`${program.name} could not start (${how}); it says why above`);
       if (Date.now() - startedAt >= healthyAfterMs) delayMs = firstDelayMs;
@@ -74,6 +92,7 @@ export function supervise(program: Program, say: (text: string) => void, giveUp:
         await ended;
       }
       cancel.abort();
+      await untilRead(child);
     },
     kill: () => {
       isStopping = true;
@@ -84,6 +103,11 @@ export function supervise(program: Program, say: (text: string) => void, giveUp:
 
 function isRunning(child: ChildProcess): boolean {
   return child.pid !== undefined && child.exitCode === null && child.signalCode === null;
+}
+
+async function untilRead({ stdout, stderr }: ChildProcess): Promise<void> {
+  const isOpen = () => [stdout, stderr].some((stream) => stream?.readableEnded === false && !stream.destroyed);
+  for (const end = Date.now() + lastWordsMs; isOpen() && Date.now() < end; ) await sleep(5);
 }
 
 function killGroup(child: ChildProcess): void {

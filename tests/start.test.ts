@@ -1,6 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,18 +8,14 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { functionCommand, memoryVariables } from '../functions/launch.ts';
 import { freePort } from '../load/port.ts';
+import { childrenOf, readProc, type Started, startProgram } from './support/started.ts';
 
 jest.setTimeout(60_000);
 
 const script = fileURLToPath(new URL('../ingress/start.js', import.meta.url));
 
-interface Stack {
-  readonly child: ChildProcess;
+interface Stack extends Started {
   readonly port: number;
-  readonly exited: Promise<[number | null, NodeJS.Signals | null]>;
-  output(): string;
-  /** Waits until the output matches. @throws Error with the output when it does not within 30 s */
-  says(pattern: RegExp): Promise<void>;
 }
 
 let folder: string;
@@ -44,28 +39,10 @@ afterEach(async () => {
 
 async function start(env: Record<string, string> = {}): Promise<Stack> {
   const port = env.PORT === undefined ? await freePort() : Number(env.PORT);
-  const child = spawn(process.execPath, [script], {
+  const started = startProgram([process.execPath, script], {
     env: { ...process.env, TMPDIR: folder, PORT: String(port), DRAIN_MS: '5000', WORKERS: '1', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
   });
-  let text = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (chunk: string) => {
-      text += chunk;
-    });
-  }
-  const exited = once(child, 'close') as Stack['exited'];
-  stack = {
-    child,
-    port,
-    exited,
-    output: () => text,
-    says: async (pattern) => {
-      for (const end = Date.now() + 30_000; !pattern.test(text); await sleep(20)) {
-        if (Date.now() > end) throw new Error(`Expected ${pattern} but received:\n${text}`);
-      }
-    },
-  };
+  stack = { ...started, port };
   return stack;
 }
 
@@ -75,24 +52,7 @@ function runDirs(): string[] {
 
 /** Process ids of the programs that a stack has started, by what their command line contains. */
 function programs(of: Stack, part: string): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .filter(
-      (pid) =>
-        readProc(pid, 'stat')
-          .replace(/^.*\) /s, '')
-          .split(' ')[1] === String(of.child.pid),
-    )
-    .filter((pid) => readProc(pid, 'cmdline').includes(part))
-    .map(Number);
-}
-
-function readProc(pid: string, file: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/${file}`, 'utf8');
-  } catch {
-    return ''; // it ended meanwhile
-  }
+  return childrenOf(of.child.pid, part);
 }
 
 async function health(port: number): Promise<number> {
@@ -156,6 +116,37 @@ describe('npm start', () => {
     expect(output()).toBe(
       `understudy: Expected a TMPDIR that every user may pass through but received ${folder}, closed at ${folder}\n`,
     );
+  });
+
+  it.each([
+    ['that is missing', () => join(folder, 'missing'), /ENOENT/],
+    ['that is a file', () => join(folder, 'file'), /ENOTDIR/],
+    ['of a kind without files', () => '/proc', /ENOENT/],
+  ])('refuses a TMPDIR %s with one sentence', async (_circumstance, path, why) => {
+    writeFileSync(join(folder, 'file'), '');
+
+    const { exited, output } = await start({ TMPDIR: path() });
+
+    expect((await exited)[0]).toBe(1);
+    const sentence = `understudy: Expected a folder to write to for TMPDIR but received ${JSON.stringify(path())}: `;
+    expect(output().slice(0, sentence.length)).toBe(sentence);
+    expect(output().split('\n')).toEqual([expect.stringMatching(why), '']);
+  });
+
+  it.each([
+    ['characters that nginx would take for its own', ` a b\tü;$x{y}'q"#\\z`],
+    ['more of them than the path of a socket may have', 'long'.repeat(40)],
+  ])('works in a TMPDIR with %s', async (_circumstance, name) => {
+    mkdirSync(join(folder, name));
+    chmodSync(join(folder, name), 0o711);
+
+    const { child, exited, port, says } = await start({ TMPDIR: join(folder, name) });
+    await says(/ready, ends with Ctrl-C/);
+    await classify(port);
+
+    child.kill('SIGTERM');
+    expect(await exited).toEqual([0, null]);
+    expect(readdirSync(join(folder, name))).toEqual([]);
   });
 
   it('tells which function cannot start and leaves nothing behind', async () => {
