@@ -6,10 +6,22 @@ import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { functionCommand, memoryVariables } from '../functions/launch.ts';
+import { readCommand } from '../load/command.ts';
 import { ensureNginx, NginxError } from './install.ts';
 import { openOutput } from './output.ts';
 import { localSettings, renderIngress, templatePath } from './render.ts';
 import { type Program, type Supervised, supervise } from './supervise.ts';
+
+const usage = `Usage: npm start
+
+Starts both functions and, in front of them, nginx; restarts what dies. Ctrl-C drains and ends, twice ends at once.
+These variables are read, all others reach the functions:
+
+  PORT                  where the front door listens on 127.0.0.1 (default 8080)
+  DRAIN_MS              longest drain (default 25000)
+  INGRESS_RATE          requests a second of one client (default 50)
+  INGRESS_BURST         how many of them at a time (default 100)
+  INGRESS_CONNECTIONS   requests of one client at once (default 50)`;
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -45,6 +57,7 @@ process.once('exit', () => {
   if (runDir !== undefined) rmSync(runDir, { recursive: true, force: true });
 });
 
+readCommand(usage, {});
 try {
   await startStack();
 } catch (fault) {

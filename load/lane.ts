@@ -2,14 +2,22 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { allowedCores } from '../functions/shared/cores.ts';
 import { loadBare, through } from './ask.ts';
+import { readCommand } from './command.ts';
 import { machine, median, print, table } from './report.ts';
 import { type Stack, startStack } from './stack.ts';
 import { readLanes, watchUsage } from './usage.ts';
 
-const { values: options } = parseArgs({
+const usage = `Usage: node dist/load/lane.js [options]
+
+Photos a second and a CPU second of the service, through nginx, and of bare loops of its code, in turn.
+
+  --models-dir PATH   MODELS_DIR of both
+  --rounds N          how often they take turns (default 5)
+  --seconds N         of each round (default 20)`;
+
+const { values: options } = readCommand(usage, {
   options: {
     'models-dir': { type: 'string' },
     rounds: { type: 'string', default: '5' },

@@ -4,9 +4,15 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import sharp from 'sharp';
 import { functionCommand, memoryVariables } from '../functions/launch.ts';
+import { readCommand } from './command.ts';
 import { freePort } from './port.ts';
 import { residentMib } from './proc.ts';
 import { machine, print, table } from './report.ts';
+
+readCommand(
+  'Usage: node dist/load/memory.js\n\nMemory of each function at rest and under traffic of photos and of the largest images.',
+  {},
+);
 
 /** As knative/base has them. */
 const workersOf = { primary: 2, fallback: 1 };

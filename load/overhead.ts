@@ -6,10 +6,16 @@ import { Worker } from 'node:worker_threads';
 import sharp from 'sharp';
 import { functionCommand, memoryVariables } from '../functions/launch.ts';
 import { type Ask, loadBare, type Sample, through } from './ask.ts';
+import { readCommand } from './command.ts';
 import { freePort } from './port.ts';
 import type { Probing } from './probe.ts';
 import { loopTable, machine, median, print, quantile, table } from './report.ts';
 import { loopWatch, type Stack, startStack } from './stack.ts';
+
+readCommand(
+  'Usage: node dist/load/overhead.js\n\nWhat the service adds to decoding and running, and how long its event loop stalls.',
+  {},
+);
 
 /** The bare loop and the three ways through the service take turns, so that what else the machine does falls on all four. */
 const rounds = 7;

@@ -1,4 +1,3 @@
-// What the platform costs, from a running cluster:  npm run platform
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Cluster, openCluster } from '../tests/cluster/support/cluster.ts';
@@ -7,7 +6,13 @@ import { runInside, startClient } from '../tests/cluster/support/inside.ts';
 import { forOneAddress, scaling } from '../tests/cluster/support/overlay.ts';
 import { untilPods } from '../tests/cluster/support/pods.ts';
 import { copyFallback, partsTable, wakeInTurn } from '../tests/cluster/support/wake.ts';
+import { readCommand } from './command.ts';
 import { machine, median, print, quantile, table } from './report.ts';
+
+readCommand(
+  'Usage: npm run platform\n\nWhat the platform costs, from the cluster that KUBECONFIG names: latency, cold start, throughput and memory.',
+  {},
+);
 
 /** The ways take turns, so that what else the machine does falls on all of them. */
 const rounds = 9;

@@ -6,8 +6,8 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
+import { readCommand } from './command.ts';
 import { type Asked, inTimeMs, needsCapacity, type Phase, planPhases, secondsOf, shapeNames } from './k6/shapes.ts';
 import type { LoopReport } from './loop.ts';
 import { drawPicture, type Scene, type Stretch } from './picture.ts';
@@ -18,7 +18,7 @@ import { type Stack, startStack } from './stack.ts';
 import { ensureK6, ToolError } from './tool.ts';
 import { type Lane, memoryTrend, readLanes, type Usage, watchUsage } from './usage.ts';
 
-const help = `npm run load -- SHAPE [options]
+const help = `Usage: npm run load -- SHAPE [options]
 
   SHAPE  ${[...shapeNames, 'capacity', 'failover', 'canary'].join(', ')}
 
@@ -33,7 +33,8 @@ const help = `npm run load -- SHAPE [options]
   --out DIR         where the results go, load/results/SHAPE otherwise
 
 The environment reaches the functions: WORKERS=1 npm run load -- average
-Ends with 0 when every limit held, with k6's own code (99) when one did not, with 1 when there was nothing to judge.
+Ends with 0 when every limit held, with k6's own code (99) when one did not, with 1 when there was nothing to judge,
+with 2 when the command line was not understood.
 `;
 
 /** Something the person at the terminal has to change; the message says what. */
@@ -103,13 +104,9 @@ function readJob(args: readonly string[]): Job {
   const options = ['duration', 'rate', 'capacity', 'factors', 'fault', 'target', 'baseline', 'candidate'] as const;
   const names = [...options, 'models-dir', 'out'] as const;
   const config = Object.fromEntries(names.map((name) => [name, { type: 'string' as const }]));
-  let parsed: { values: Partial<Record<(typeof names)[number], string>>; positionals: string[] };
-  try {
-    parsed = parseArgs({ args: [...args], options: config, allowPositionals: true }) as typeof parsed;
-  } catch (fault) {
-    throw new UsageError(`${(fault as Error).message}\n\n${help}`);
-  }
-  const { values, positionals } = parsed;
+  const parsed = readCommand(help, { args: [...args], options: config, allowPositionals: true });
+  const values: Partial<Record<(typeof names)[number], string>> = parsed.values;
+  const { positionals } = parsed;
   const shapes: readonly string[] = [...shapeNames, 'capacity', 'failover', 'canary'];
   const [shape = '', ...others] = positionals;
   if (!shapes.includes(shape) || others.length > 0) {
@@ -441,7 +438,7 @@ try {
   process.exitCode = await main(readJob(process.argv.slice(2)));
 } catch (fault) {
   const isInterrupted = interruptedAt !== undefined;
-  process.exitCode = isInterrupted ? 130 : 1;
+  process.exitCode = isInterrupted ? 130 : fault instanceof UsageError ? 2 : 1;
   const isForPerson = fault instanceof UsageError || fault instanceof ToolError;
   if (!isInterrupted) process.stderr.write(`${isForPerson ? fault.message : (fault as Error).stack}\n`);
   stopping.abort(); // k6 and the probing thread may be at it still

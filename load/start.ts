@@ -3,8 +3,14 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { functionCommand, memoryVariables } from '../functions/launch.ts';
+import { readCommand } from './command.ts';
 import { freePort } from './port.ts';
 import { machine, median, print, table } from './report.ts';
+
+readCommand(
+  'Usage: node dist/load/start.js\n\nHow long each function takes from the start of its process to its first answer.',
+  {},
+);
 
 /** Odd, so that the median is a run. */
 const runs = 11;

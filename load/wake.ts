@@ -1,4 +1,3 @@
-// What waking the fallback early is worth, on a running cluster:  node dist/load/wake.js
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Cluster, openCluster } from '../tests/cluster/support/cluster.ts';
@@ -7,7 +6,13 @@ import { strike } from '../tests/cluster/support/inside.ts';
 import { type Change, ingressVariables, scaling } from '../tests/cluster/support/overlay.ts';
 import { logLines, untilPods, untilZero } from '../tests/cluster/support/pods.ts';
 import { type Sent, send } from '../tests/support/client.ts';
+import { readCommand } from './command.ts';
 import { median, print, table } from './report.ts';
+
+readCommand(
+  'Usage: node dist/load/wake.js\n\nWhat waking the fallback early is worth, on the cluster that KUBECONFIG names.',
+  {},
+);
 
 /** With and without take turns, so that what else the machine does falls on both. */
 const rounds = 5;

@@ -1,6 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { listCandidates, ModelError, type ModelSpec, portable, verifyFiles } from '../functions/shared/catalog.ts';
 import { disableTelemetry, loadConfig } from '../functions/shared/config.ts';
 import { decodeImage, type Pixels } from '../functions/shared/image.ts';
@@ -10,6 +9,7 @@ import { Problem } from '../functions/shared/problem.ts';
 import { geometryOf } from '../functions/shared/resize.ts';
 import { goldenPixels, type Tensor, toTensor } from '../functions/shared/tensor.ts';
 import { topPredictions } from '../functions/shared/top.ts';
+import { readCommand } from '../load/command.ts';
 import { prepareAhead } from './ahead.ts';
 import { DataError, type LabeledImage, listLabeledImages } from './labeled.ts';
 import { runTool } from './tool.ts';
@@ -130,7 +130,7 @@ type Options = ReturnType<typeof readOptions>;
 
 /** @throws TypeError about the command line */
 function readOptions() {
-  const { values } = parseArgs({
+  const { values } = readCommand(usage, {
     options: {
       data: { type: 'string' },
       models: { type: 'string', default: 'wide-resnet,mobilenet' },

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { listCandidates, verifyFiles } from '../functions/shared/catalog.ts';
 import { disableTelemetry } from '../functions/shared/config.ts';
 import { allowedInstructions } from '../functions/shared/instructions.ts';
 import type { FromWorker, Load, ToWorker } from '../functions/shared/pool.ts';
 import { goldenPixels } from '../functions/shared/tensor.ts';
+import { readCommand } from '../load/command.ts';
 import { runTool } from './tool.ts';
 
 const usage = `Usage: node dist/models/memory.js --model NAME [options]
@@ -89,7 +89,7 @@ function readMemory(): { readonly residentMb: number; readonly onceMb: number } 
 
 /** @throws TypeError about the command line */
 function readOptions() {
-  const { values } = parseArgs({
+  const { values } = readCommand(usage, {
     options: {
       model: { type: 'string' },
       'models-dir': { type: 'string', default: 'models' },

@@ -1,8 +1,8 @@
 import { closeSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { disableTelemetry, loadConfig } from '../functions/shared/config.ts';
 import { decodeImage, type Image } from '../functions/shared/image.ts';
 import { Problem } from '../functions/shared/problem.ts';
+import { readCommand } from '../load/command.ts';
 import { prepareAhead } from './ahead.ts';
 import { DataError, type LabeledImage, listLabeledImages } from './labeled.ts';
 import { sampleEvenly } from './sample.ts';
@@ -94,7 +94,7 @@ function writeWhole(file: number, data: Uint8Array): void {
 
 /** @throws TypeError about the command line */
 function readOptions() {
-  const { values } = parseArgs({
+  const { values } = readCommand(usage, {
     options: {
       data: { type: 'string' },
       resize: { type: 'string' },

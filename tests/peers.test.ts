@@ -170,7 +170,7 @@ describe('npm run peers', () => {
     const { status, stdout, stderr } = runProgram(run, ...options);
 
     expect(stderr).toMatch(message);
-    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
   });
 
   it.each([
@@ -188,6 +188,6 @@ describe('npm run peers', () => {
     const { status, stdout } = runProgram(run, '--help');
 
     expect(status).toBe(0);
-    expect(stdout).toMatch(/^npm run peers -- \[options\]$/m);
+    expect(stdout).toMatch(/^Usage: npm run peers -- \[options\]$/m);
   });
 });

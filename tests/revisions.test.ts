@@ -441,7 +441,7 @@ describe('npm run revision', () => {
   ])('refuses %j', async (args, message) => {
     const { code, stderr } = await run(args);
 
-    expect(code).toBe(1);
+    expect(code).toBe(2);
     expect(stderr).toMatch(message);
   });
 

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
+import { readCommand } from '../../load/command.ts';
 import { ensureK6, ToolError } from '../../load/tool.ts';
 import { checkKn, KnError, look, type Subject } from './kn.ts';
 import { listOf } from './list.ts';
@@ -9,7 +9,7 @@ import { type Asked, rehearse } from './rehearse.ts';
 import { ReleaseError, release } from './release.ts';
 import { candidateOf, currentOf, type State, StateError } from './state.ts';
 
-const help = `npm run revision -- VERB [options]
+const help = `Usage: npm run revision -- VERB [options]
 
   list               every revision with its share of the traffic, tags and fate
   deploy             makes a revision without traffic, tagged candidate
@@ -57,7 +57,7 @@ function readJob(args: readonly string[]): Job {
     ...{ image: text, env: { ...text, multiple: true as const }, wait: text, address: text, seconds: text },
     ...{ service: text, namespace: text, state: text, 'dry-run': flag, json: flag },
   };
-  const { values, positionals } = parse(() => parseArgs({ args: [...args], options, allowPositionals: true }));
+  const { values, positionals } = readCommand(help, { args: [...args], options, allowPositionals: true });
   const [verb = '', ...others] = positionals;
   if (!verbs.includes(verb)) {
     throw new UsageError(`Expected one of ${verbs.join(', ')} but received ${JSON.stringify(verb)}\n\n${help}`);
@@ -98,14 +98,6 @@ function readJob(args: readonly string[]): Job {
     stateFile: values.state,
     isJson: values.json ?? false,
   };
-}
-
-function parse<Parsed>(read: () => Parsed): Parsed {
-  try {
-    return read();
-  } catch (fault) {
-    throw new UsageError(`${(fault as Error).message}\n\n${help}`);
-  }
 }
 
 function wrong(what: string, name: string, received: string): UsageError {
@@ -222,5 +214,5 @@ try {
   const { message, stack } = fault as Error;
   const isForPerson = interruptedAt !== undefined || forPerson.some((kind) => fault instanceof kind);
   process.stderr.write(`${isForPerson ? message : stack}\n`);
-  process.exitCode = 1;
+  process.exitCode = fault instanceof UsageError ? 2 : 1;
 }

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { readCommand } from '../command.ts';
 import { print } from '../report.ts';
 import { type Chart, drawChart, type Line } from './chart.ts';
 import { type Family, loadFactors, type System, systems } from './plan.ts';
@@ -11,7 +11,15 @@ import { type Accuracy, allTables, type Measured, middle, outcomesOf } from './t
 const root = resolve(fileURLToPath(new URL('../../../', import.meta.url)));
 const here = join(root, 'load/peers');
 
-const { values: args } = parseArgs({
+const usage = `Usage: node dist/load/peers/report.js [options]
+
+Tables and plots of what npm run peers has measured.
+
+  --quick            of its quick runs
+  --results FOLDER   where the measurements are (default load/peers/build/results)
+  --out FOLDER       where tables and plots go (default load/peers)`;
+
+const { values: args } = readCommand(usage, {
   options: {
     quick: { type: 'boolean', default: false },
     results: { type: 'string' },

@@ -15,7 +15,7 @@ import { cpus, loadavg, release, tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { onInterrupt, readCommand, refuse } from '../command.ts';
 import { freePort } from '../port.ts';
 import { print } from '../report.ts';
 import { ensureK6 } from '../tool.ts';
@@ -72,7 +72,7 @@ const drainClients = 8;
 const drainAfterMs = 4_000;
 const drainMs = 6_000;
 
-const help = `npm run peers -- [options]
+const help = `Usage: npm run peers -- [options]
 
   --quick             one run of 10 s a point, to see whether everything works here
   --only NAME,...     of ${systems.map(({ name }) => name).join(', ')}
@@ -87,11 +87,20 @@ const help = `npm run peers -- [options]
 
 What is kept is not measured again: the command may be interrupted and run again.
 `;
-const args = readArguments();
-if (args.help) {
-  print(help);
-  process.exit(0);
-}
+const { values: args } = readCommand(help, {
+  options: {
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string', multiple: true },
+    scenario: { type: 'string', multiple: true },
+    points: { type: 'string', multiple: true },
+    repeats: { type: 'string' },
+    seconds: { type: 'string' },
+    capacity: { type: 'string' },
+    photos: { type: 'string' },
+    results: { type: 'string' },
+    plan: { type: 'boolean', default: false },
+  },
+});
 const openSeconds = positive('--seconds', args.seconds ?? (args.quick ? 10 : 60));
 const closedSeconds = Math.min(20, openSeconds);
 const faultSeconds = args.quick ? 20 : 30;
@@ -126,14 +135,12 @@ if (args.plan) process.exit(0);
 let current: ProcessTree | undefined;
 let load: ReturnType<typeof spawn> | undefined;
 const stopping = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, async () => {
-    stopping.abort(); // or the next server would be started while this one is ended
-    load?.kill('SIGKILL');
-    await current?.stop();
-    process.exit(130);
-  });
-}
+onInterrupt(async () => {
+  stopping.abort(); // or the next server would be started while this one is ended
+  load?.kill('SIGKILL');
+  await current?.stop();
+  process.exit(130);
+});
 
 for (const needed of ['models/wide-resnet/model.json', 'models/mobilenet/model.json']) requireFile(join(build, needed));
 for (const family of new Set(jobs.map(({ system }) => system.family))) {
@@ -166,28 +173,6 @@ for (const [index, job] of missing.entries()) {
 print(`\nTables and plots: node dist/load/peers/report.js${args.quick ? ' --quick' : ''}`);
 process.exitCode = failures > 0 ? 1 : 0;
 
-function readArguments() {
-  try {
-    return parseArgs({
-      options: {
-        help: { type: 'boolean', default: false },
-        quick: { type: 'boolean', default: false },
-        only: { type: 'string', multiple: true },
-        scenario: { type: 'string', multiple: true },
-        points: { type: 'string', multiple: true },
-        repeats: { type: 'string' },
-        seconds: { type: 'string' },
-        capacity: { type: 'string' },
-        photos: { type: 'string' },
-        results: { type: 'string' },
-        plan: { type: 'boolean', default: false },
-      },
-    }).values;
-  } catch (fault) {
-    return refuse((fault as Error).message);
-  }
-}
-
 function choose<Name extends string>(
   option: string,
   all: readonly Name[],
@@ -204,12 +189,6 @@ function positive(option: string, value: string | number): number {
   return number > 0 && Number.isFinite(number)
     ? number
     : refuse(`Expected a number above 0 for ${option} but received ${value}`);
-}
-
-/** Ends with one sentence on what the person at the terminal has to change. */
-function refuse(sentence: string): never {
-  process.stderr.write(`${sentence}\n`);
-  process.exit(1);
 }
 
 /** Starts the job's system, measures it and ends it. */
@@ -564,7 +543,9 @@ function writeMachine(): void {
 }
 
 function requireFile(path: string): void {
-  if (!existsSync(path)) refuse(`Expected ${path} but received nothing: run "bash load/peers/setup.sh" first`);
+  if (existsSync(path)) return;
+  process.stderr.write(`Expected ${path} but received nothing: run "bash load/peers/setup.sh" first\n`);
+  process.exit(1);
 }
 
 /** Whole or not at all: a file that is there is never measured again. */

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, release } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { onInterrupt, readCommand, refuse } from '../../load/command.ts';
 import { machineFaults } from './faults/machine.ts';
 import { modelFaults } from './faults/models.ts';
 import { networkFaults } from './faults/network.ts';
@@ -15,7 +15,16 @@ import { type Skipped, toMarkdown } from './table.ts';
 const defaultRate = '45';
 const defaultSeconds = '18';
 
-const { values } = parseArgs({
+const usage = `Usage: npm run chaos -- [options]
+
+Steady traffic for the whole stack, and one fault after another: who goes without an answer. Ends with 1 when somebody did.
+
+  --rate N                requests a second (default ${defaultRate})
+  --seconds-per-fault N   at least (default ${defaultSeconds})
+  --only NAMES            faults whose key or name contains one of these, separated by commas (default all)
+  --out FOLDER            for the table and what the programs said (default dist/chaos)`;
+
+const { values } = readCommand(usage, {
   options: {
     rate: { type: 'string', default: defaultRate },
     'seconds-per-fault': { type: 'string', default: defaultSeconds },
@@ -30,12 +39,11 @@ const chosen = Object.entries(all).filter(([key, { name }]) => wanted.some((part
 const rate = Number(values.rate);
 const shortestMs = Number(values['seconds-per-fault']) * 1000;
 if (!(rate > 0) || !(shortestMs >= 0) || chosen.length === 0) {
-  throw new Error(`Expected a rate, seconds and the name of a fault but received ${JSON.stringify(values)}`);
+  refuse(`Expected a rate, seconds and the name of a fault but received ${JSON.stringify(values)}`);
 }
 
 const ending = new AbortController();
-// The second one ends at once; processes that hang then stay behind.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort());
+onInterrupt(() => ending.abort()); // the second one ends at once; processes that hang then stay behind
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 const startedAt = new Date();
