@@ -8,7 +8,9 @@ export async function* prepareAhead<Item, Prepared>(
 ): AsyncGenerator<Prepared, void> {
   const waiting: Promise<Prepared>[] = [];
   for (const item of items) {
-    waiting.push(prepare(item));
+    const prepared = prepare(item);
+    prepared.catch(() => undefined); // told below, when it is its turn
+    waiting.push(prepared);
     if (waiting.length > itemsAhead) yield await (waiting.shift() as Promise<Prepared>);
   }
   for (const prepared of waiting) yield await prepared;

@@ -5,7 +5,6 @@ import { disableTelemetry, loadConfig } from '../functions/shared/config.ts';
 import { decodeImage, type Pixels } from '../functions/shared/image.ts';
 import { allowedInstructions } from '../functions/shared/instructions.ts';
 import { loadModel, type Model, proveModel } from '../functions/shared/model.ts';
-import { Problem } from '../functions/shared/problem.ts';
 import { geometryOf } from '../functions/shared/resize.ts';
 import { goldenPixels, type Tensor, toTensor } from '../functions/shared/tensor.ts';
 import { topPredictions } from '../functions/shared/top.ts';
@@ -19,7 +18,8 @@ const usage = `Usage: npm run evaluate -- --data PATH [options]
 Accuracy of the models in models/ by the steps that a request takes: sharp decodes and resizes, onnxruntime-node runs.
 
   --data PATH          a Parquet file with the columns image (encoded bytes) and wnid (WordNet id), or a folder: a sub-folder
-                       for each WordNet id, or files whose names begin with it, or Tiny ImageNet's own val folder
+                       for each WordNet id, or files whose names begin with it, or Tiny ImageNet's own val folder;
+                       Hugging Face's columns are read, too: image (bytes, path) and label (ClassLabel)
   --models NAMES       folders, NAME or NAME@VERSION, separated by commas (default wide-resnet,mobilenet)
   --models-dir PATH    folder of model folders (default models)
   --variant NAME       which of a folder's files: portable, or the name of a variant that this processor may run
@@ -53,7 +53,7 @@ interface Result {
   readonly scores: readonly Score[];
   /** Classes that no model knows, with the number of images skipped for each. */
   readonly unknownClasses: Readonly<Record<string, number>>;
-  /** Images that the service would refuse, with the problem code. */
+  /** Images that the service would refuse, with the problem code, and those that cannot be read, with the system's. */
   readonly refused: Readonly<Record<string, string>>;
 }
 
@@ -81,7 +81,7 @@ async function evaluate(options: Options): Promise<void> {
   const rows: Row[] = [];
   const images = listed.filter((image) => known.has(image.class));
   for await (const { image, tensors } of prepareAhead(images, preparationFor(specs))) {
-    if (tensors instanceof Problem) refused[image.name] = tensors.code;
+    if (isFault(tensors)) refused[image.name] = tensors.code;
     else rows.push(await judge(image, tensors, loaded));
     if (process.stderr.isTTY) process.stderr.write(`\r${rows.length} of ${images.length} `);
   }
@@ -165,6 +165,11 @@ function readOptions() {
   };
 }
 
+/** Of the image, or of the file system: the next image may be fine. */
+function isFault(made: unknown): made is Error & { readonly code: string } {
+  return made instanceof Error && 'code' in made;
+}
+
 /** Makes of an image a tensor for each model, or the problem that the service would answer. */
 function preparationFor(specs: readonly ModelSpec[]) {
   const { maxPixels } = loadConfig(1, {});
@@ -172,7 +177,7 @@ function preparationFor(specs: readonly ModelSpec[]) {
     try {
       return { image, tensors: await toTensors(await image.read(), specs, maxPixels) };
     } catch (fault) {
-      if (fault instanceof Problem) return { image, tensors: fault };
+      if (isFault(fault)) return { image, tensors: fault };
       throw fault;
     }
   };

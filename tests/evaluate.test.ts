@@ -1,4 +1,13 @@
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -60,6 +69,20 @@ describe('evaluate', () => {
     expect(scores[0].agreement).toBe(1);
     expect(unknownClasses).toEqual({ n00000001: 1 });
     expect(refused).toEqual({ 'n01443537_3.png': 'IMAGE_UNSUPPORTED' });
+  });
+
+  it('leaves out what cannot be read, and goes on', () => {
+    const broken = join(root, 'broken');
+    mkdirSync(join(broken, 'n01443537_2.jpg'), { recursive: true });
+    cpSync(dark, broken, { recursive: true });
+    for (let link = 3; link < 12; link += 1) symlinkSync('nowhere', join(broken, `n01443537_${link}.jpg`));
+
+    const { status, stdout, stderr } = evaluate('--data', broken, '--models', 'mobilenet', '--json');
+
+    const { scores, refused } = JSON.parse(stdout);
+    expect({ status, stderr, images: scores[0].images }).toEqual({ status: 0, stderr: '', images: 1 });
+    expect(refused).toMatchObject({ 'n01443537_3.jpg': 'ENOENT', 'n01443537_11.jpg': 'ENOENT' });
+    expect(Object.keys(refused)).toHaveLength(9);
   });
 
   it('writes the class of each image by each model', () => {

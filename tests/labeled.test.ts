@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,6 +7,8 @@ import { listLabeledImages } from '../models/labeled.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'understudy-labeled-'));
 afterAll(() => rmSync(root, { recursive: true }));
+// Two PNG of 2x2 pixels in each, written by pyarrow.
+const parquets = fileURLToPath(new URL('../../tests/labeled/', import.meta.url));
 let folders = 0;
 
 /** A folder of text files, by path and content. */
@@ -64,16 +66,53 @@ describe('listLabeledImages', () => {
     ]);
   });
 
-  it('takes the rows of a Parquet file', async () => {
-    // Two PNG of 2x2 pixels, written by pyarrow.
-    const file = fileURLToPath(new URL('../../tests/labeled/two-images.parquet', import.meta.url));
-    const images = await list(file);
+  it.each(['two-images', 'gzip', 'zstd', 'brotli', 'lz4', 'class-label'])(
+    'takes the rows of the Parquet file %s',
+    async (name) => {
+      const images = await list(join(parquets, `${name}.parquet`));
 
-    expect(images.map(([name, wnid]) => [name, wnid])).toEqual([
-      ['0', 'n01443537'],
-      ['1', 'n02099601'],
+      expect(images.map(([name, wnid]) => [name, wnid])).toEqual([
+        ['0', 'n01443537'],
+        ['1', 'n02099601'],
+      ]);
+      expect(images.map(([, , bytes]) => bytes?.slice(1, 4))).toEqual(['PNG', 'PNG']);
+    },
+  );
+
+  it('takes val_annotations.txt as Windows writes it', async () => {
+    const folder = folderWith({
+      'images/val_0.JPEG': 'A',
+      'images/val_1.JPEG': 'B',
+      'val_annotations.txt': '\uFEFFval_0.JPEG\tn01443537\r\nval_1.JPEG\tn02099601\r\n',
+    });
+
+    expect(await list(folder)).toEqual([
+      ['val_0.JPEG', 'n01443537', 'A'],
+      ['val_1.JPEG', 'n02099601', 'B'],
     ]);
-    expect(images.map(([, , bytes]) => bytes?.slice(1, 4))).toEqual(['PNG', 'PNG']);
+  });
+
+  it('takes no folder for an image, whatever it is called', async () => {
+    const folder = folderWith({ 'n01443537.jpg/a.png': 'A' });
+
+    expect(await list(folder)).toEqual([[join('n01443537.jpg', 'a.png'), 'n01443537', 'A']]);
+  });
+
+  it('names a compression that it does not know', async () => {
+    const file = join(folderWith({}), 'lzo.parquet');
+    const gzip = readFileSync(join(parquets, 'gzip.parquet'));
+    // In the description of a column the codec follows its name: 2 is gzip, 3 is LZO, written as their doubles.
+    const text = gzip.toString('latin1').replaceAll('image\x15\x04', 'image\x15\x06');
+    writeFileSync(file, text, 'latin1');
+
+    await expect(listLabeledImages(file)).rejects.toThrow(/ but received "[^"]+": .*\bLZO$/);
+  });
+
+  it.each([
+    ['the columns of a file with others', 'other-columns', /received "[^"]+" with picture, text$/],
+    ['a number that no name is known for', 'numbers', /received "[^"]+" with 1 for label in row 0$/],
+  ])('names %s', async (_circumstance, name, message) => {
+    await expect(listLabeledImages(join(parquets, `${name}.parquet`))).rejects.toThrow(message);
   });
 
   it.each([
