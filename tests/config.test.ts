@@ -15,6 +15,7 @@ describe('loadConfig', () => {
       shadowShare: 0,
       drainMs: 25_000,
       wakeUrl: '',
+      peerUrl: '',
       revision: '',
       logLevel: 'info',
     });
@@ -40,6 +41,8 @@ describe('loadConfig', () => {
     ['SHADOW_SHARE', '1', 'shadowShare', 1],
     ['WAKE_URL', 'http://ingress:8081/readyz', 'wakeUrl', 'http://ingress:8081/readyz'],
     ['WAKE_URL', '', 'wakeUrl', ''],
+    ['PEER_URL', 'http://ingress:8081/primary/readyz', 'peerUrl', 'http://ingress:8081/primary/readyz'],
+    ['PEER_URL', '', 'peerUrl', ''],
     ['K_REVISION', 'classify-primary-00012', 'revision', 'classify-primary-00012'],
     ['K_REVISION', '', 'revision', ''],
   ])('takes %s=%s', (name, text, field, value) => {
@@ -69,6 +72,7 @@ describe('loadConfig', () => {
     ['WAKE_URL', 'ingress:8081/readyz', 'an http URL'],
     ['WAKE_URL', 'https://ingress/readyz', 'an http URL'],
     ['WAKE_URL', '/readyz', 'an http URL'],
+    ['PEER_URL', 'ingress:8081/readyz', 'an http URL'],
     ['K_REVISION', 'Primary', 'lower-case letters, digits, - and .'],
     ['K_REVISION', 'a b', 'lower-case letters, digits, - and .'],
   ])('refuses %s=%s', (name, text, expected) => {

@@ -22,6 +22,8 @@ export interface Config {
   readonly drainMs: number;
   /** Asked by a primary in trouble, so that the fallback is awake before it is needed; empty: nobody is. @default "" */
   readonly wakeUrl: string;
+  /** Asked by a primary that starts, whether another one leads: then it is ready only with its own lead model; empty: nobody is. @default "" */
+  readonly peerUrl: string;
   /** What the platform calls this revision of the function, as every answer does; empty where there is none. @default "" */
   readonly revision: string;
   /** Least severe log line that is written. @default "info" */
@@ -72,6 +74,7 @@ export function loadConfig(cores: number, env: NodeJS.ProcessEnv = process.env):
     shadowShare: Number(env.SHADOW_SHARE || 0),
     drainMs: integer('DRAIN_MS', { fallback: 25_000, min: 0, max: 600_000 }),
     wakeUrl: env.WAKE_URL ?? '',
+    peerUrl: env.PEER_URL ?? '',
     revision: env.K_REVISION ?? '',
     logLevel: (env.LOG_LEVEL || 'info') as LogLevel,
   };
@@ -89,8 +92,9 @@ export function loadConfig(cores: number, env: NodeJS.ProcessEnv = process.env):
   if (!/^(0|1|0?\.\d+|1\.0+)$/.test(env.SHADOW_SHARE || '0')) {
     faults.push(`Expected a number from 0 to 1 for SHADOW_SHARE but received ${JSON.stringify(env.SHADOW_SHARE)}`);
   }
-  if (config.wakeUrl !== '' && !isHttpUrl(config.wakeUrl)) {
-    faults.push(`Expected an http URL for WAKE_URL but received ${JSON.stringify(config.wakeUrl)}`);
+  for (const [name, url] of Object.entries({ WAKE_URL: config.wakeUrl, PEER_URL: config.peerUrl })) {
+    if (url === '' || isHttpUrl(url)) continue;
+    faults.push(`Expected an http URL for ${name} but received ${JSON.stringify(url)}`);
   }
   if (!/^[a-z0-9.-]*$/.test(config.revision)) {
     faults.push(
