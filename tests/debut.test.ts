@@ -1,8 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { createDebut, type DebutOutcome } from '../functions/shared/debut.ts';
 import { freePort } from '../load/port.ts';
+import type { RunningFunction } from './support/function.ts';
+import { changeCard } from './support/models.ts';
+import { ask, cleanAfterEach } from './support/served.ts';
 import { answer, type Behavior, startUpstream, type Upstream } from './support/upstream.ts';
 
 const says = (status: number, body: string): Behavior => answer(status, { 'content-type': 'application/json' }, body);
@@ -103,5 +108,68 @@ describe('createDebut', () => {
 
     expect(code).toBe(0);
     expect(performance.now() - startedMs).toBeLessThan(1900);
+  });
+});
+
+describe('a starting primary', () => {
+  const { modelsDir, start } = cleanAfterEach();
+
+  async function readiness({ url }: RunningFunction): Promise<string> {
+    const [probe, protocol] = await Promise.all([fetch(`${url}/readyz`), fetch(`${url}/v2/health/ready`)]);
+    expect(protocol.status).toBe(probe.status);
+    const { status } = (await probe.json()) as { status: string };
+    return `${probe.status} ${status}`;
+  }
+
+  /** Models of which the leading one never becomes ready. */
+  function withoutLead(): string {
+    const dir = modelsDir({ 'wide-resnet': 'moody', mobilenet: 'moody' });
+    changeCard(join(dir, 'wide-resnet'), (card) => ({ ...card, golden: { logits: [1, 3], tolerance: 0.1 } }));
+    return dir;
+  }
+
+  async function untilRefused({ lines }: RunningFunction): Promise<void> {
+    while (!lines.some(({ message }) => message === 'model refused')) await sleep(10);
+  }
+
+  it('is not ready without its lead model while another leads, answers all the same, and gives in after 10 s', async () => {
+    const startedMs = performance.now();
+    const fn = await start('primary', { MODELS_DIR: withoutLead(), PEER_URL: url });
+    await untilRefused(fn);
+
+    expect(await readiness(fn)).toBe('503 starting');
+    expect(await ask(fn)).toMatchObject({ model: 'mobilenet', degraded: true });
+    await fn.ready('degraded');
+    expect(performance.now() - startedMs).toBeGreaterThan(9500);
+    expect(await readiness(fn)).toBe('200 degraded');
+  }, 20_000);
+
+  it('is ready with its lead model', async () => {
+    const dir = modelsDir({ 'wide-resnet': 'moody', mobilenet: 'moody' });
+    const fn = await start('primary', { MODELS_DIR: dir, PEER_URL: url });
+    await fn.ready();
+
+    expect(await readiness(fn)).toBe('200 ready');
+    expect(peer.received).toHaveLength(1);
+  });
+
+  it.each<[string, Behavior | undefined]>([
+    ['where nobody leads', says(503, '')],
+    ['where it has nobody to ask', undefined],
+  ])('is ready without it %s', async (_what, behavior) => {
+    if (behavior) peer.behave(behavior);
+    const env = behavior === undefined ? {} : { PEER_URL: url };
+    const startedMs = performance.now();
+    const fn = await start('primary', { MODELS_DIR: withoutLead(), ...env });
+    await fn.ready('degraded');
+
+    expect(performance.now() - startedMs).toBeLessThan(9500);
+  });
+
+  it('asks nobody where it is a fallback', async () => {
+    const fn = await start('fallback', { MODELS_DIR: modelsDir({ mobilenet: 'moody' }), PEER_URL: url });
+    await fn.ready();
+
+    expect(peer.received).toHaveLength(0);
   });
 });

@@ -1,6 +1,7 @@
 import type { Tier } from './classify.ts';
 import { type Config, disableTelemetry, embeddedModels, loadConfig } from './config.ts';
 import { allowedCores } from './cores.ts';
+import { createDebut } from './debut.ts';
 import { openStdout } from './files.ts';
 import { registerFunction } from './framework.ts';
 import { createHandler, type Handler } from './handler.ts';
@@ -41,10 +42,17 @@ export function defineFunction(name: Tier, roles: readonly [Role, ...Role[]]): U
           },
         })
       : undefined;
+  const debut =
+    name === 'primary' && config.peerUrl !== ''
+      ? createDebut({
+          url: config.peerUrl,
+          onEnd: (outcome, ms) => log('info', 'asked for another primary', { outcome, ms }),
+        })
+      : undefined;
   const onLost = () => wake?.lost();
   const choices = roles.map((role) => ({ folder: config[role], embedded: embeddedModels[role] }));
   const instructions = allowedInstructions();
-  const service = createService({ tier: name, choices, instructions, config, log, metrics, onLost });
+  const service = createService({ tier: name, choices, instructions, config, log, metrics, onLost, debut });
   const handler = createHandler({ service, config, log, metrics, wake });
   registerFunction(name, handler.handle);
   return { name, config, log, service, handler };

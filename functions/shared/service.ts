@@ -3,6 +3,7 @@ import { listCandidates, ModelError, type ModelSpec, portable, verifyFiles } fro
 import type { ModelChain, ServedModel, Tier, Trace } from './classify.ts';
 import { createWorkingClock } from './clock.ts';
 import { type Config, nameOf } from './config.ts';
+import type { Debut } from './debut.ts';
 import { createEstimate } from './estimate.ts';
 import { createGate } from './gate.ts';
 import { decodeImage } from './image.ts';
@@ -21,6 +22,8 @@ export interface Service {
   missing(): readonly string[];
   /** Whether any model can answer. */
   canAnswer(): boolean;
+  /** Whether it is not to be called ready yet though it can answer: others lead meanwhile. */
+  isHeldBack(): boolean;
   /** Whether nothing is decoded, runs or waits. */
   isIdle(): boolean;
   /** The class that the model standing by names first for an image that was classified; never rejects. */
@@ -51,6 +54,8 @@ export interface ServiceOptions {
   readonly metrics: Metrics;
   /** Called when the leading model cannot answer any more: refused, taken out, or without a worker. */
   readonly onLost: () => void;
+  /** Absent where there are no others to lead meanwhile. */
+  readonly debut?: Debut | undefined;
 }
 
 const workerScript = new URL('./worker.js', import.meta.url);
@@ -76,7 +81,7 @@ const shadowTimeoutMs = 1000;
  * @throws ModelError when no folder is left
  */
 export function createService(options: ServiceOptions): Service {
-  const { tier, choices, instructions, config, log, metrics, onLost } = options;
+  const { tier, choices, instructions, config, log, metrics, onLost, debut } = options;
   const faults: string[] = [];
   const now = createWorkingClock();
 
@@ -238,6 +243,7 @@ export function createService(options: ServiceOptions): Service {
       return choices.map(({ folder }) => folder).filter((folder) => !serving.includes(folder));
     },
     canAnswer: () => models.some(({ pool }) => pool.isReady()),
+    isHeldBack: () => debut?.waits(leads() && models[0].pool.isReady()) ?? false,
     isIdle() {
       const isAtWork = ({ pool }: ServedModel) => pool.counts().busy + pool.counts().queued > 0;
       return !draining && gate.isEmpty() && !models.some(isAtWork);

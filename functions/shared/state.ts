@@ -13,7 +13,7 @@ interface State {
  */
 export function describeState(route: Route, service: Service): State {
   const isDraining = service.isDraining();
-  const isReady = service.canAnswer() && !isDraining;
+  const isReady = service.canAnswer() && !isDraining && !service.isHeldBack();
   const status = isReady ? 200 : 503;
   switch (route.name) {
     case 'readyz':
@@ -34,7 +34,7 @@ export function describeState(route: Route, service: Service): State {
 
 function describeReadiness(service: Service): object {
   if (service.isDraining()) return { status: 'draining' };
-  if (!service.canAnswer()) return { status: 'starting' };
+  if (!service.canAnswer() || service.isHeldBack()) return { status: 'starting' };
   const missing = service.missing();
   return missing.length === 0 ? { status: 'ready' } : { status: 'degraded', missing };
 }
