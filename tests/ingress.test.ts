@@ -1024,6 +1024,33 @@ describe('waking the fallback', () => {
     expect(await nginx.accessLine(`wake-${method}`)).toMatchObject({ status: 503, answers: '503' });
   });
 
+  it("hands GET /primary/readyz to the primary's host, and its answer back", async () => {
+    primary.behave(answer(200, { 'content-type': 'application/json' }, '{"status":"ready"}'));
+
+    const answered = await wake({ path: '/primary/readyz', headers: { 'x-request-id': 'peer' } });
+
+    expect(answered).toMatchObject({ status: 200, text: '{"status":"ready"}' });
+    expect(primary.received).toMatchObject([
+      { method: 'GET', url: '/readyz', headers: { host: 'classify-primary.local', 'x-request-id': 'peer' } },
+    ]);
+    expect(fallback.received).toHaveLength(0);
+  });
+
+  it('hands it on to a primary that has as many requests as it may have, too', async () => {
+    const settings = localSettings({ runDir: '/run', port: 1, primaryPort: primary.port, fallbackPort: fallback.port });
+    await stop();
+    await start({
+      shorten: hasty,
+      settings: { wakeListen: `127.0.0.1:${wakePort}`, primary: { ...settings.primary, maxConnections: 1 } },
+    });
+    primary.behave({ ...answer(200), delayMs: 400 });
+    const asked = [1, 2].map(() => send(nginx.origin, { body: photo }));
+    while (fallback.received.length === 0) await sleep(10); // the second has found the primary full
+
+    expect((await wake({ path: '/primary/readyz' })).status).toBe(200);
+    await Promise.all(asked);
+  });
+
   it('waits for a fallback that starts', async () => {
     fallback.behave({ ...answer(200), delayMs: 400 });
 
@@ -1052,6 +1079,8 @@ describe('waking the fallback', () => {
     [404, 'more than the path', { path: '/readyz/x' }],
     [405, 'POST', { method: 'POST' }],
     [405, 'DELETE', { method: 'DELETE' }],
+    [404, 'any other path of the primary', { path: '/primary/classify' }],
+    [405, 'POST of the primary', { method: 'POST', path: '/primary/readyz' }],
     [413, 'a GET with a body', { body: Buffer.from('xx') }],
   ])('answers %i to %s, and asks nobody', async (status, _what, sent) => {
     expect((await wake(sent)).status).toBe(status);
