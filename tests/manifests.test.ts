@@ -279,12 +279,15 @@ describe.each(overlays)('the %s overlay', (overlay) => {
       expect(String(ingressPort('wake'))).toBe(ingressEnvironment.WAKE_LISTEN);
     });
 
-    it('lead from the primary to the wake-up call, and nobody else may call', () => {
-      const { hostname, port, pathname } = new URL(loadConfig(1, environment(primary)).wakeUrl);
-      const wake = find('Service', hostname).spec.ports?.find(({ name }) => name === 'wake');
+    it('lead from the primary to the wake-up call and to its like, and nobody else may call', () => {
+      const { wakeUrl, peerUrl } = loadConfig(1, environment(primary));
+      for (const { hostname, port, pathname } of [wakeUrl, peerUrl].map((url) => new URL(url))) {
+        const wake = find('Service', hostname).spec.ports?.find(({ name }) => name === 'wake');
 
-      expect(Number(port)).toBe(wake?.port);
-      expect(serverOf('WAKE_LISTEN')).toContain(`location = ${pathname} {`);
+        expect(Number(port)).toBe(wake?.port);
+        expect(serverOf('WAKE_LISTEN')).toContain(`location = ${pathname} {`);
+      }
+      expect(new URL(wakeUrl).pathname).not.toBe(new URL(peerUrl).pathname);
       const [everybody, caller, ...others] = find('NetworkPolicy', 'ingress').spec.ingress;
       const [called] = find('NetworkPolicy', 'functions').spec.egress;
       expect(everybody).toEqual({ ports: [{ port: ingressPort('http') }] });
