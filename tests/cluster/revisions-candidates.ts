@@ -29,7 +29,7 @@ const wrong = `
   syncBuiltinESMExports();`;
 
 /** Has Node run a module before the function. */
-function preload(source: string): string {
+export function preload(source: string): string {
   return `NODE_OPTIONS=--import=data:text/javascript;base64,${Buffer.from(source).toString('base64')}`;
 }
 

@@ -5,6 +5,7 @@ import type { Driver } from '../chaos/driver.ts';
 import type { Row } from '../chaos/row.ts';
 import { toMarkdown } from '../chaos/table.ts';
 import { send } from '../support/client.ts';
+import { preload } from './revisions-candidates.ts';
 import { type Cluster, drive, openCluster } from './support/cluster.ts';
 import { kn, kubectl, until } from './support/command.ts';
 import { runInside, startClient } from './support/inside.ts';
@@ -21,6 +22,13 @@ const mostPods = 3;
 
 /** Each has a request open all the time; 70 % of 4 for a pod makes that more than three pods. */
 const crowd = 12;
+
+/** A variable by which the workers of the lead model begin 4 s later. */
+const slowToLead = preload(`
+  import { isMainThread, workerData } from 'node:worker_threads';
+  if (!isMainThread && workerData.path.includes('/wide-resnet/')) {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 4000);
+  }`);
 
 describe('a primary under 10 requests a second', () => {
   const rows: Row[] = [];
@@ -116,6 +124,30 @@ describe('a primary under 10 requests a second', () => {
     expect([...statuses.keys()]).toEqual([200]);
   }, 400_000);
 
+  it('refuses no strict request while pods that need seconds for their lead model come beside others', async () => {
+    const answers = new Map<string, number>();
+    const leaving = new AbortController();
+    const strict = askStrictly(cluster.door.origin, answers, leaving.signal);
+    try {
+      await kn(['-n', cluster.namespace, 'service', 'update', 'classify-primary', '--env', slowToLead], {
+        withinMs: 120_000,
+      });
+      await untilOneRevision();
+      const statuses = new Map<number, number>();
+      const crowding = new AbortController();
+      const crowded = Promise.all(
+        Array.from({ length: crowd }, () => askOn(cluster.door.origin, statuses, crowding.signal)),
+      );
+      await untilPods(cluster.namespace, 'classify-primary', mostPods).finally(() => crowding.abort());
+      await crowded;
+    } finally {
+      leaving.abort();
+      await strict;
+    }
+
+    expect([...answers.keys()]).toEqual(['200 ']);
+  }, 400_000);
+
   it('loses no answer when its pod is evicted, as a drain of its node does', async () => {
     await losesNobody('the pod of the primary is evicted', async () => {
       await untilPods(cluster.namespace, 'classify-primary', 1);
@@ -151,6 +183,22 @@ describe('a primary under 10 requests a second', () => {
     });
   }
 });
+
+/** Asks ten times a second for an answer of the lead model and counts the statuses, with the code of each problem. */
+async function askStrictly(origin: string, answers: Map<string, number>, leaving: AbortSignal): Promise<void> {
+  const headers = { 'content-type': 'image/jpeg', prefer: 'handling=strict' };
+  const body = readFileSync('tests/images/test_image_1.jpg');
+  const asked: Promise<void>[] = [];
+  while (!leaving.aborted) {
+    const ask = send(origin, { headers, body }).then(({ status, text }) => {
+      const answer = `${status} ${/"code":"(\w+)"/.exec(text)?.[1] ?? ''}`;
+      answers.set(answer, (answers.get(answer) ?? 0) + 1);
+    });
+    asked.push(ask);
+    await sleep(1000 / perSecond);
+  }
+  await Promise.all(asked);
+}
 
 /** Asks one classification after the other and counts the statuses. */
 async function askOn(origin: string, statuses: Map<number, number>, leaving: AbortSignal): Promise<void> {
