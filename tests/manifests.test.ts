@@ -1,6 +1,6 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { loadBoot, loadConfig } from '../functions/shared/config.ts';
 import { readRoute } from '../functions/shared/request.ts';
@@ -212,16 +212,23 @@ describe.each(overlays)('the %s overlay', (overlay) => {
   describe('load', () => {
     const workers = Number(environment(primary).WORKERS);
     const concurrency = Number(podOf(primary).containerConcurrency);
-    const passed = Number(ingressEnvironment.PRIMARY_MAX_CONNS) * Number(ingress.spec.replicas);
+    const passed = (tier: string) => Number(ingressEnvironment[`${tier}_MAX_CONNS`]) * Number(ingress.spec.replicas);
 
-    it('waits where the primary can judge it: its pods take at once what all ingresses let through', () => {
-      expect(concurrency).toBe(16 * workers);
-      expect(passed).toBeLessThanOrEqual(concurrency * count(primary, 'min-scale'));
+    it('is let through to the primary by as many requests as all of its pods may have, 16 a worker', () => {
+      expect(passed('PRIMARY')).toBe(16 * workers * count(primary, 'max-scale'));
     });
 
-    it('is enough, as far as the ingresses let it through, to make Knative start every pod that it may', () => {
+    it('is let through to the fallback by as many requests as all of its pods take', () => {
+      expect(passed('FALLBACK')).toBe(Number(podOf(fallback).containerConcurrency) * count(fallback, 'max-scale'));
+    });
+
+    it('waits where the primary can judge it: its fewest pods take at once what all ingresses let through', () => {
+      expect(concurrency * count(primary, 'min-scale')).toBe(passed('PRIMARY'));
+    });
+
+    it('makes Knative start every pod that it may', () => {
       expect(count(primary, 'target')).toBe(2 * workers);
-      expect(passed).toBeGreaterThanOrEqual(count(primary, 'target') * count(primary, 'max-scale'));
+      expect(passed('PRIMARY')).toBeGreaterThanOrEqual(count(primary, 'target') * count(primary, 'max-scale'));
     });
 
     it('keeps a primary awake and lets the fallback sleep', () => {
@@ -584,6 +591,35 @@ if (kustomize === undefined) {
         expect(byName(plain)).toEqual(byName(readOverlay(folderOf(overlay))));
       },
     );
+
+    it('makes of the overlay of your own in knative/README.md what the page says', async () => {
+      const [, written] =
+        /```yaml\n(apiVersion: kustomize.*?)```/s.exec(readFileSync('knative/README.md', 'utf8')) ?? [];
+      const folder = mkdtempSync('dist/overlay-'); // kustomize wants what it builds on by a relative path
+      try {
+        writeFileSync(
+          join(folder, 'kustomization.yaml'),
+          String(written).replace('../production', relative(folder, folderOf('production'))),
+        );
+        const built = await buildOverlay(kustomize, folder);
+        const withPods = built.filter(({ spec }) => spec?.template !== undefined);
+        const find = (name: string) => withPods.find(({ metadata }) => metadata.name === name) as Manifest;
+        const variables = (name: string) =>
+          Object.fromEntries(containerOf(find(name)).env.map(({ name, value }) => [name, value]));
+
+        expect(
+          new Set(built.map(({ kind, metadata }) => (kind === 'Namespace' ? metadata.name : metadata.namespace))),
+        ).toEqual(new Set(['photos']));
+        expect(withPods.map((object) => containerOf(object).image)).toEqual(
+          withPods.map(() => expect.stringMatching(/^registry\.mine\/understudy-\w+@sha256:/)),
+        );
+        expect(variables('ingress').TRUSTED_PROXIES).toBe('10.0.0.0/8');
+        expect(variables('classify-fallback').LOG_LEVEL).toBe('warn');
+        expect(knob(find('classify-fallback'), 'min-scale')).toBe('1');
+      } finally {
+        rmSync(folder, { recursive: true });
+      }
+    });
 
     it('says what is wrong with a folder', async () => {
       await expect(buildOverlay(kustomize, 'knative/overlays')).rejects.toThrow(/kustomization/);

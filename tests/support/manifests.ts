@@ -137,7 +137,9 @@ export function readOverlay(folder: string): readonly Manifest[] {
   for (const { target, patch } of patches) {
     const object = objects.find(({ kind, metadata }) => kind === target.kind && metadata.name === target.name);
     if (object === undefined) throw new Error(`Expected ${target.kind} ${target.name} for a patch but received none`);
-    for (const operation of load(patch) as Operation[]) operate(object, operation);
+    const changes = load(patch) as object | readonly Operation[];
+    if (Array.isArray(changes)) for (const operation of changes) operate(object, operation);
+    else merge(object as unknown as Tree, changes as Tree);
   }
   for (const { kind, metadata, spec } of objects) {
     if (namespace !== undefined) Object.assign(metadata, kind === 'Namespace' ? { name: namespace } : { namespace });
@@ -164,6 +166,29 @@ function operate(object: object, { op, path, value }: Operation): void {
     throw new Error(`Expected "add", or "replace" of what is there, for ${path} but received "${op}"`);
   }
   Object.assign(parent, { [last]: value });
+}
+
+type Tree = Record<string, unknown>;
+
+/** A strategic merge: maps key by key, lists of what has a name by that. */
+function merge(object: Tree, patch: Tree): void {
+  for (const [key, value] of Object.entries(patch)) {
+    const known = object[key];
+    if (Array.isArray(value) && Array.isArray(known)) object[key] = mergeNamed(known, value);
+    else if (value instanceof Object && known instanceof Object) merge(known as Tree, value as Tree);
+    else object[key] = value;
+  }
+}
+
+/** What the patch names comes first. @throws Error for a name that is not there */
+function mergeNamed(known: readonly Tree[], changed: readonly Tree[]): readonly Tree[] {
+  const named = changed.map((one) => {
+    const found = known.find(({ name }) => name === one.name);
+    if (found === undefined) throw new Error(`Expected ${one.name} for a patch but received none of that name`);
+    merge(found, one);
+    return found;
+  });
+  return [...named, ...known.filter((one) => !named.includes(one))];
 }
 
 /** A program that builds a kustomization, with the arguments before the folder. */
