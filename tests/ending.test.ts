@@ -18,7 +18,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { freePort } from '../load/port.ts';
-import { childrenOf, type Started, startProgram } from './support/started.ts';
+import { childrenOf, readProc, type Started, startProgram } from './support/started.ts';
 
 jest.setTimeout(60_000);
 
@@ -55,10 +55,11 @@ function isRunning(pid: number): boolean {
 
 /** npm where it is in between, `npm start`'s own process, both functions and nginx. */
 function allPids({ child }: Started): readonly number[] {
-  const pid = child.pid as number;
-  const below = childrenOf(pid, '');
-  const programs = below.length > 1 ? below : below.flatMap((starter) => [starter, ...childrenOf(starter, '')]);
-  return [pid, ...programs, ...programs.flatMap((program) => childrenOf(program, 'serve.js'))];
+  const below = (pid: number | undefined): number[] => {
+    const isNginx = readProc(`${pid}`, 'cmdline').startsWith('nginx'); // its workers end with it
+    return [pid as number, ...(isNginx ? [] : childrenOf(pid, '').flatMap(below))];
+  };
+  return below(child.pid);
 }
 
 async function untilHealthy(): Promise<void> {
