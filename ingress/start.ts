@@ -18,10 +18,7 @@ Starts both functions and, in front of them, nginx; restarts what dies. Ctrl-C d
 These variables are read, all others reach the functions:
 
   PORT                  where the front door listens on 127.0.0.1 (default 8080)
-  DRAIN_MS              longest drain (default 25000)
-  INGRESS_RATE          requests a second of one client (default 50)
-  INGRESS_BURST         how many of them at a time (default 100)
-  INGRESS_CONNECTIONS   requests of one client at once (default 50)`;
+  DRAIN_MS              longest drain (default 25000)`;
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -31,6 +28,9 @@ const readyWithinMs = 60_000;
 const probeMs = 1_000;
 // How long nginx waits for the primary once the fallback is ready; as a rule both first models are loaded at the same time.
 const primaryHeadStartMs = 1_000;
+// The fallback shares the cores with the primary: what it answers, the primary cannot, and at twice the capacity the primary alone
+// answers everything.
+const givesWay = 5;
 // Beyond the longest drain of a function, which then ends itself.
 const drainMarginMs = 2_000;
 // npm hands a Ctrl-C on that the terminal has already sent to everyone: that is one Ctrl-C, not two.
@@ -75,12 +75,6 @@ async function end(code: number): Promise<void> {
 async function startStack(): Promise<void> {
   const port = whole('PORT', 8080, 65_535);
   const drainMs = whole('DRAIN_MS', 25_000, 600_000);
-  const defaults = localSettings({ runDir: '', port, primaryPort: 0, fallbackPort: 0 }).limits;
-  const limits = {
-    requestsPerSecond: whole('INGRESS_RATE', defaults.requestsPerSecond, 1_000_000),
-    burst: whole('INGRESS_BURST', defaults.burst, 1_000_000),
-    connections: whole('INGRESS_CONNECTIONS', defaults.connections, 65_535),
-  };
   const nginx = await ensureNginx();
   const front = await reserve(port);
   const [primaryPort, fallbackPort] = await Promise.all([freePort(), freePort()]);
@@ -88,7 +82,6 @@ async function startStack(): Promise<void> {
   // nginx works in its folder and finds everything there: its configuration has no way to write down every path.
   const settings = {
     ...localSettings({ runDir: '.', port, primaryPort, fallbackPort }),
-    limits,
     accessLog: accessLogName,
   };
   const folder = makeRunDir(renderIngress(readFileSync(templatePath, 'utf8'), settings));
@@ -135,6 +128,7 @@ function functionProgram(name: 'primary' | 'fallback', port: number): Program {
   return {
     name,
     command: functionCommand(name),
+    niceness: name === 'fallback' ? givesWay : 0,
     env: { ...defaults, ...process.env, FUNCTION_TARGET: name, PORT: String(port) },
   };
 }

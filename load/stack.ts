@@ -23,8 +23,6 @@ export interface Stack {
   interrupt(): void;
 }
 
-// One client sends more here than the ingress grants to a stranger.
-const limits = { INGRESS_RATE: '100000', INGRESS_BURST: '100000', INGRESS_CONNECTIONS: '10000' };
 const script = fileURLToPath(new URL('../ingress/start.js', import.meta.url));
 /** For NODE_OPTIONS: has a function report what its event loop did. */
 export const loopWatch = `--import=${new URL('./loop.js', import.meta.url)}`;
@@ -50,7 +48,6 @@ export async function startStack(
   const child = spawn(process.execPath, [script], {
     env: {
       ...env,
-      ...limits,
       PORT: String(port),
       NODE_OPTIONS: `${env.NODE_OPTIONS ?? ''} ${watchesLoops ? loopWatch : ''}`,
     },

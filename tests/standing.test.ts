@@ -17,8 +17,8 @@ describe('createStanding', () => {
     ['a queue that was empty half a second ago', 1500, 10, (ms: number) => ms === 1000, 900],
     ['a queue that was empty before that', 1510, 10, (ms: number) => ms === 1000, 100],
     ['a burst before a slow model', 1000, 100, () => false, 900],
-    ['a queue that stands before a slow model', 1010, 100, () => false, 600],
-    ['a queue that stands before a model slower than the budget', 5000, 300, () => false, 900],
+    ['a queue that stands before a slow model', 1010, 100, () => false, 300],
+    ['a queue that stands before a model slower than the budget', 5000, 400, () => false, 900],
   ])('grants %s after %d ms: of runs of %d ms', (_what, untilMs, meanMs, isIdleAt, allowedMs) => {
     expect(lastOf(untilMs, meanMs, isIdleAt)).toBe(allowedMs);
   });

@@ -14,7 +14,7 @@ const standsAfterMs = 500;
 const standsAfterRuns = 10;
 
 /** So many runs may wait in a queue that stands: the workers are never out of work, and nobody waits for long. */
-const shortRuns = 6;
+const shortRuns = 3;
 /** Below that the scheduler's turns decide, not the queue. */
 const shortestMs = 100;
 

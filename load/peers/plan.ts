@@ -46,9 +46,6 @@ function ours(name: string, label: string, tuned: boolean, headers: Readonly<Rec
       PORT: String(port),
       MODELS_DIR: join(peers(root), 'build/models'),
       // One client sends here what the ingress grants to many.
-      INGRESS_RATE: '100000',
-      INGRESS_BURST: '100000',
-      INGRESS_CONNECTIONS: '10000',
     }),
   };
 }

@@ -73,9 +73,6 @@ export async function startStack(): Promise<Stack> {
       LOG_LEVEL: 'warn',
       NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${nodeOptions}`,
       // One address sends everything, and misbehaves as well.
-      INGRESS_RATE: '10000',
-      INGRESS_BURST: '10000',
-      INGRESS_CONNECTIONS: '10000',
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
