@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { passes } from '../functions/shared/passes.ts';
 import { type Filter, type Kernel, planAxes, planFilter, resizeRegion } from '../functions/shared/resize.ts';
-import { assemblePasses } from './support/assemble.ts';
+import { assemble } from './support/assemble.ts';
 
 const weightBits = 22;
 
@@ -87,6 +87,6 @@ describe('resizeRegion', () => {
   });
 
   it('runs what passes.wat says', async () => {
-    expect(await assemblePasses()).toBe(passes);
+    expect(await assemble('passes')).toBe(passes);
   });
 });

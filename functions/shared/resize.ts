@@ -17,6 +17,7 @@ export function geometryOf({ resize, crop, kernel = 'linear' }: ImageRecipe): st
 
 /** One side of the image on its way: `source` pixels become `resized`, of which the crop keeps `crop` from `offset` on. */
 export interface Axis {
+  /** Not a whole number where the last pixel stands for less of the image than the others. */
   readonly source: number;
   readonly resized: number;
   readonly offset: number;
@@ -90,7 +91,7 @@ function placeFilter({ source, resized, offset }: Axis, { reach }: Curve) {
     unit,
     centerOf,
     startOf: (i: number) => Math.max(0, Math.trunc(centerOf(i) - reach * unit + 0.5)),
-    endOf: (i: number) => Math.min(source, Math.trunc(centerOf(i) + reach * unit + 0.5)),
+    endOf: (i: number) => Math.min(Math.ceil(source), Math.trunc(centerOf(i) + reach * unit + 0.5)),
   };
 }
 

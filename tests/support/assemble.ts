@@ -2,11 +2,12 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import startWabt from 'wabt';
 
-/** Relative to the repository, because it is not copied into dist. */
-const source = 'functions/shared/passes.wat';
+/** Of the folder functions/shared, relative to the repository because the texts are not copied into dist. */
+const modules = ['passes', 'scan'] as const;
 
-/** The text in functions/shared/passes.wat as WebAssembly, in base64. @throws Error that quotes the faulty line */
-export async function assemblePasses(): Promise<string> {
+/** The text in functions/shared/NAME.wat as WebAssembly, in base64. @throws Error that quotes the faulty line */
+export async function assemble(name: (typeof modules)[number]): Promise<string> {
+  const source = `functions/shared/${name}.wat`;
   const wabt = await startWabt();
   const parsed = wabt.parseWat(source, readFileSync(source, 'utf8'), { simd: true });
   parsed.validate();
@@ -16,6 +17,8 @@ export async function assemblePasses(): Promise<string> {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const code = `/** \`passes.wat\` in base64; a test holds the two together. */\nexport const passes =\n  '${await assemblePasses()}';\n`;
-  writeFileSync('functions/shared/passes.ts', code);
+  for (const name of modules) {
+    const code = `/** \`${name}.wat\` in base64; a test holds the two together. */\nexport const ${name} =\n  '${await assemble(name)}';\n`;
+    writeFileSync(`functions/shared/${name}.ts`, code);
+  }
 }
