@@ -63,12 +63,12 @@ export function localSettings(place: {
     primary: {
       address: `127.0.0.1:${place.primaryPort}`,
       host: 'classify-primary.local',
-      maxConnections: 64, // what MobileNet answers in less than half a second, so that what exceeds it is refused and not late
+      maxConnections: 48, // what MobileNet answers in half a second on half of the cores: what exceeds it is refused and not late
     },
     fallback: {
       address: `127.0.0.1:${place.fallbackPort}`,
       host: 'classify-fallback.local',
-      maxConnections: 32, // half of it: on the same cores it adds little, and alone it answers them in a fifth of a second
+      maxConnections: 24, // half as many: it shares the cores with the primary, which leads
     },
     unlimited: ['127.0.0.0/8', '::1'], // the first thing that a user does is to point a load tool at it
     limits: { requestsPerSecond: 50, burst: 100, connections: 50 }, // what one page of photos may send at once

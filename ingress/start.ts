@@ -28,9 +28,6 @@ const readyWithinMs = 60_000;
 const probeMs = 1_000;
 // How long nginx waits for the primary once the fallback is ready; as a rule both first models are loaded at the same time.
 const primaryHeadStartMs = 1_000;
-// The fallback shares the cores with the primary: what it answers, the primary cannot, and at twice the capacity the primary alone
-// answers everything.
-const givesWay = 5;
 // Beyond the longest drain of a function, which then ends itself.
 const drainMarginMs = 2_000;
 // npm hands a Ctrl-C on that the terminal has already sent to everyone: that is one Ctrl-C, not two.
@@ -128,7 +125,6 @@ function functionProgram(name: 'primary' | 'fallback', port: number): Program {
   return {
     name,
     command: functionCommand(name),
-    niceness: name === 'fallback' ? givesWay : 0,
     env: { ...defaults, ...process.env, FUNCTION_TARGET: name, PORT: String(port) },
   };
 }

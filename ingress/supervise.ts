@@ -1,7 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
-import { setPriority } from 'node:os';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -19,8 +17,6 @@ export interface Program {
   readonly env: NodeJS.ProcessEnv;
   /** Where it works; our own folder otherwise. */
   readonly cwd?: string;
-  /** By how much the scheduler prefers everyone else on a crowded core, 0 to 19. @default 0 */
-  readonly niceness?: number;
   /** Runs before every start, such as removing what a killed one left behind. */
   readonly prepare?: () => void;
 }
@@ -62,7 +58,6 @@ export function supervise(program: Program, { say, giveUp, readOutput }: Audienc
     const started = spawn(file, args, { detached: true, env, cwd, stdio: ['ignore', 'pipe', 'pipe'] });
     child = started;
     readOutput(started.stdout, started.stderr);
-    if (started.pid !== undefined) yieldCores(started.pid, program.niceness ?? 0);
     started.once('spawn', () => say(`${program.name} is process ${started.pid}`));
     started.once('error', (fault) => giveUp(`${program.name} could not be started: ${fault.message}`));
     started.once('exit', async (code, signal) => {
@@ -121,16 +116,5 @@ function killGroup(child: ChildProcess): void {
     process.kill(-child.pid, 'SIGKILL');
   } catch (fault) {
     if ((fault as NodeJS.ErrnoException).code !== 'ESRCH') throw fault; // nobody is left
-  }
-}
-
-/** At once, before the process has threads. Linux may weigh sessions instead, and each program here has one of its own. */
-function yieldCores(pid: number, niceness: number): void {
-  if (niceness === 0) return;
-  try {
-    setPriority(pid, niceness);
-    writeFileSync(`/proc/${pid}/autogroup`, String(niceness));
-  } catch {
-    // It has ended, or the system knows no such thing: all programs stay equal.
   }
 }

@@ -346,6 +346,25 @@ describe('classify', () => {
       expect(await ask(chain)).toMatchObject({ model: 'mobilenet', reason: 'overload' });
     });
 
+    it('leaves even an idle leading model alone while a queue stands before the model that stands by', async () => {
+      const { chain, precisions } = chainOf([{ end: done, predictedMs: 10 }, done], { allowedMs: 0 });
+
+      expect(await ask(chain)).toMatchObject({ model: 'mobilenet', reason: 'overload' });
+      expect(precisions).toEqual(['reduced']);
+    });
+
+    it('gives an idle leading model no more time than its budget has left, but two of its average runs', async () => {
+      const { chain, runs } = chainOf([{ end: done, predictedMs: 900, meanMs: 20 }, done], { takesMs: 960 });
+      const quick = chainOf([{ end: done, predictedMs: 900, meanMs: 20 }, done], { takesMs: 300 });
+
+      await ask(chain);
+      await ask(quick.chain);
+
+      expect(runs[0]?.timeoutMs).toBe(40);
+      expect(quick.runs[0]?.timeoutMs).toBeGreaterThan(600);
+      expect(quick.runs[0]?.timeoutMs).toBeLessThan(686);
+    });
+
     it.each([
       ['below', 490, 0, 'answered'],
       ['above', 510, 0, 'BUSY'],

@@ -209,8 +209,9 @@ function timeFor(
   const wholeMs = primaryBudgetMs - reservedMs;
   const remainingMs = wholeMs - (performance.now() - startedMs);
   // Leaving a worker idle because decoding took long would make nobody's answer come sooner.
-  const budgetMs = pool.isIdle() ? Math.max(remainingMs, Math.min(wholeMs, pool.predictMs())) : remainingMs;
-  return { leftMs, budgetMs, allowedMs: standing.allowedMs(budgetMs, pool.isIdle(), pool.meanMs()) };
+  const budgetMs = pool.isIdle() ? Math.max(remainingMs, Math.min(wholeMs, 2 * pool.meanMs())) : remainingMs;
+  const laneOf = (one: Pool) => ({ isIdle: one.isIdle(), meanMs: one.meanMs() });
+  return { leftMs, budgetMs, allowedMs: standing.allowedMs(budgetMs, laneOf(pool), laneOf(understudy.pool)) };
 }
 
 /** Why the model is not to be asked, before or after decoding: not ready, predicted to answer too late, or taken out. */
@@ -225,7 +226,7 @@ function judge({ pool, breaker }: ServedModel, time: Time, decodeMs: number): Mi
   // scattered, and a model that is left alone because of them would never show that it is not.
   const isWorthTrying = isIdle && (!hasUnderstudy || pool.isStale() || decodeMs + pool.meanMs() <= deadlineMs);
   const isTooLate = predictedMs > deadlineMs && !isWorthTrying;
-  const isOverBudget = hasUnderstudy && predictedMs > time.allowedMs && !isIdle;
+  const isOverBudget = hasUnderstudy && predictedMs > time.allowedMs && (!isIdle || time.allowedMs <= 0);
   if (isTooLate || isOverBudget) {
     const allowedMs = Math.round(isTooLate ? deadlineMs : time.allowedMs);
     return { status: 'overload', cause: `predicted to take ${Math.round(predictedMs)} ms of ${allowedMs}` };

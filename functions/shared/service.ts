@@ -69,7 +69,7 @@ const breakerFailures = 3;
 const breakerOpenMs = 5000;
 
 /** The leading model gives way to the event loop, decoders and models that stand by wherever a core is short. */
-const leadingNiceness = 10;
+const leadingNiceness = 5;
 
 /** Longest run of the model standing by for the sake of a comparison; a pool is not held up by one that hangs. */
 const shadowTimeoutMs = 1000;
@@ -191,7 +191,6 @@ export function createService(options: ServiceOptions): Service {
 
   function openPool(spec: ModelSpec, rank: number): Pool {
     const { name, version, variant, path, input, output, optimizedBy, golden } = spec;
-    const workers = rank === 0 ? config.workers : Math.ceil(config.workers / 2);
     const pool = createPool({
       script: workerScript,
       load: {
@@ -202,8 +201,8 @@ export function createService(options: ServiceOptions): Service {
         golden: { ...golden, pixels: goldenPixels(input.crop) },
         niceness: rank === 0 && lanes.length > 1 ? leadingNiceness : 0,
       },
-      workers,
-      maxQueued: workers * queuedPerWorker,
+      workers: config.workers,
+      maxQueued: config.workers * queuedPerWorker,
       estimate: createEstimate(),
       now,
       onEvent(severity, message, fields) {

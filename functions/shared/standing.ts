@@ -1,17 +1,23 @@
 /** Tells a queue that stands from one that a burst has left: the first means overload, the second is gone in a moment. */
 export interface Standing {
   /**
-   * How long a model may be predicted to take for a request that comes now: its whole budget, or less while a queue stands.
-   * @param isIdle whether the model would run it at once
-   * @param meanMs what a run of the model takes
+   * How long the leading model may be predicted to take for a request that comes now: its whole budget, less while a queue stands
+   * before it, and 0 while one stands before the model that stands by as well: there is nothing left for it then.
    */
-  allowedMs(budgetMs: number, isIdle: boolean, meanMs: number): number;
+  allowedMs(budgetMs: number, leading: Lane, standby: Lane): number;
 }
 
-/** A page of photos that came at once is answered by then, and so is the next one: that is no overload ... */
-const standsAfterMs = 500;
-/** ... but of a slow model a queue empties no sooner than after so many runs. */
-const standsAfterRuns = 10;
+interface Lane {
+  /** Whether it would run a request at once. */
+  readonly isIdle: boolean;
+  /** What a run takes. */
+  readonly meanMs: number;
+}
+
+/** A burst has come by then, and what has come keeps its budget: only what comes later finds a queue that stands ... */
+const standsAfterMs = 200;
+/** ... but before a slow model some runs wait at any load. */
+const standsAfterRuns = 5;
 
 /** So many runs may wait in a queue that stands: the workers are never out of work, and nobody waits for long. */
 const shortRuns = 3;
@@ -19,17 +25,21 @@ const shortRuns = 3;
 const shortestMs = 100;
 
 /**
- * A queue stands when its model has not been idle at any arrival for half a second or ten of its runs (the idea of CoDel, RFC 8289:
+ * A queue stands when its model has not been idle at any arrival for 200 ms or five of its runs (the idea of CoDel, RFC 8289:
  * not how long a queue is tells overload, but how long it has not been empty).
  * @param now milliseconds of a monotonic clock
  */
 export function createStanding(now = () => performance.now()): Standing {
-  let idleMs = now();
+  const idleMs = { leading: now(), standby: now() };
+  const stands = (lane: keyof typeof idleMs, { isIdle, meanMs }: Lane) => {
+    if (isIdle) idleMs[lane] = now();
+    return now() - idleMs[lane] > Math.max(standsAfterMs, standsAfterRuns * meanMs);
+  };
   return {
-    allowedMs(budgetMs, isIdle, meanMs) {
-      if (isIdle) idleMs = now();
-      const stands = now() - idleMs > Math.max(standsAfterMs, standsAfterRuns * meanMs);
-      return stands ? Math.min(budgetMs, Math.max(shortestMs, shortRuns * meanMs)) : budgetMs;
+    allowedMs(budgetMs, leading, standby) {
+      const [leadingStands, standbyStands] = [stands('leading', leading), stands('standby', standby)];
+      if (standbyStands) return 0;
+      return leadingStands ? Math.min(budgetMs, Math.max(shortestMs, shortRuns * leading.meanMs)) : budgetMs;
     },
   };
 }
