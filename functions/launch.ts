@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 
 const script = fileURLToPath(new URL('./serve.js', import.meta.url));
+const threads = fileURLToPath(new URL('./threads.cjs', import.meta.url));
 
 // Pixels and uploads lie outside of V8's heap, which by itself thinks them too few to collect garbage for.
 const flags = {
@@ -12,7 +13,7 @@ const flags = {
 
 /** Starts a function in a process of its own; the images' ENTRYPOINTs say the same. */
 export function functionCommand(target: 'primary' | 'fallback'): readonly [program: string, ...args: string[]] {
-  return [process.execPath, flags[target], script];
+  return [process.execPath, flags[target], '--require', threads, script];
 }
 
 // Not eight a core: what one thread has freed is of use to the others.

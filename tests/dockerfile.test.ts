@@ -208,7 +208,9 @@ describe.each(['primary', 'fallback'] as const)('the image %s', (target) => {
   });
 
   it('starts it as everyone does who starts a function, and fills its compile cache with the same flags', () => {
-    const [, ...args] = functionCommand(target).map((arg) => arg.replace(compiled, 'dist/'));
+    const [, ...args] = functionCommand(target).map((arg) =>
+      arg.replace(compiled, 'dist/').replace('dist/functions/threads', './$&'),
+    );
     const [made = ''] = valuesOf(imageOf(functions, `${target}-warm`), 'RUN');
 
     expect(JSON.parse(String(valuesOf(instructions, 'ENTRYPOINT')[0]))).toEqual(['node', ...args]);

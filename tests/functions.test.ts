@@ -1,13 +1,14 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import sharp from 'sharp';
+import { functionCommand } from '../functions/launch.ts';
 import { freePort } from '../load/port.ts';
 import { type RunningFunction, startFunction } from './support/function.ts';
 import { changeCard, makeModelsDir } from './support/models.ts';
@@ -407,6 +408,29 @@ describe('a function that runs', () => {
     expect(readdirSync(folder)).toEqual([]);
     await fn.stop();
     rmSync(folder, { recursive: true });
+  });
+});
+
+describe('the threads that decode', () => {
+  /** How many threads a process has that is started as a function is and has read files. */
+  function threadsOf(env: NodeJS.ProcessEnv): number {
+    const [program, ...args] = functionCommand('fallback').slice(0, -1) as [string, ...string[]];
+    const count = `import fs from 'node:fs';
+      await fs.promises.stat('.');
+      console.log(fs.readdirSync('/proc/self/task').length);`;
+    const { stdout } = spawnSync(program, [...args, '--input-type=module', '-e', count], { env, encoding: 'utf8' });
+    return Number(stdout);
+  }
+
+  it.each([
+    ['below', '3', 4],
+    ['at', '4', 4],
+    ['above', '5', 5],
+    ['unset beside', '', Math.max(4, Math.min(64, availableParallelism()))],
+  ])('are as many as the workers, with WORKERS %s the four of libuv: %s, %d', (_where, WORKERS, threads) => {
+    const [usual, told] = [threadsOf({ WORKERS }), threadsOf({ WORKERS, UV_THREADPOOL_SIZE: '1' })];
+
+    expect(usual - told).toBe(threads - 1);
   });
 });
 
