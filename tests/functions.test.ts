@@ -37,6 +37,14 @@ function form(...files: Uint8Array[]): FormData {
   return data;
 }
 
+/** The answer to the photo without a Content-Type. */
+async function sendBare(port: number): Promise<unknown> {
+  const sent = httpRequest({ port, path: '/classify', method: 'POST', headers: { 'content-length': photo.length } });
+  sent.end(photo);
+  const [response] = await once(sent, 'response');
+  return JSON.parse(Buffer.concat(await response.toArray()).toString());
+}
+
 /** Sends bytes on a plain connection and gives back all that came until it was closed. */
 async function raw(port: number, ...chunks: (string | Buffer)[]): Promise<string> {
   const socket = connect(port, '127.0.0.1');
@@ -103,6 +111,10 @@ describe.each([
       expect((await post(fn.url, { headers: { 'content-type': type } })).status).toBe(200);
     },
   );
+
+  it('answers a raw body without a type', async () => {
+    expect(await sendBare(fn.port)).toMatchObject({ model, tier });
+  });
 
   it.each([1, 20])('gives %d predictions when asked to', async (top) => {
     const answer = await (await post(fn.url, { query: `?top=${top}` })).json();
@@ -307,10 +319,14 @@ describe.each([
         .then((response) => response.json())
         .catch(() => ({}));
     }
+    const bare = await sendBare(port);
+    const empty = await fetch(`http://127.0.0.1:${port}/classify`, { method: 'POST' });
     stock.kill('SIGKILL');
     await ended;
 
     expect(answer).toMatchObject({ model, tier });
+    expect(bare).toMatchObject({ model, tier });
+    expect((await empty.json()).code).toBe('UPLOAD_EMPTY');
   });
 });
 

@@ -4,6 +4,7 @@ import type { Config } from './config.ts';
 import type { Log, Severity } from './log.ts';
 import type { Metrics, Stage } from './metrics.ts';
 import { asProblem, type Problem, toProblemJson } from './problem.ts';
+import { receiveBody } from './receive.ts';
 import {
   type RequestParameters,
   type Route,
@@ -159,7 +160,8 @@ export function createHandler({ service, config, log, metrics, wake }: HandlerOp
     exchange: Exchange,
     parameters: RequestParameters,
   ) {
-    const body = request.rawBody ?? Buffer.alloc(0);
+    // Google's framework reads no body that has no Content-Type.
+    const body = request.rawBody ?? (await receiveBody(request, maxBodyBytes(request.headers, config.maxUploadBytes)));
     const { bytes } = await readUpload(request.headers, body, config.maxUploadBytes);
     exchange.markArrived?.();
     exchange.bytes = bytes.length;
