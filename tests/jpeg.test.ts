@@ -52,6 +52,13 @@ describe('readJpegHeader', () => {
     expect(headerOf(bytes)).toEqual(sizeUntold);
   });
 
+  it.each([
+    ['bytes', [0x12, 0x34]],
+    ['stuffed bytes', [0xff, 0, 0xff, 0, 0x34]],
+  ])('reads past %s between segments', (_what, bytes) => {
+    expect(headerOf(bytes, frame(), bytes)).toEqual(sizeTold);
+  });
+
   it('takes the largest size', () => {
     const size = { width: 65_535, height: 65_535 };
 
@@ -85,7 +92,11 @@ describe('readJpegHeader', () => {
     ['a frame and no scan', [...start, ...frame()]],
     ['a scan without an end', [...start, ...frame(), 0xff, 0xda, 0, 2, 1, 2, 0xff]],
     ['a segment that is longer than the rest', [...start, 0xff, 0xe0, 255, 255, 1, ...frame(), ...scanAndEnd]],
-    ['no marker where one must be', [...start, 0x12, 0x34, 0x56, 0x78, ...scanAndEnd]],
+    ['nothing but other bytes', [...start, 0x12, 0x34, 0x56, 0x78, 0x9a]],
+    [
+      'more runs of bytes between segments than any has',
+      [...start, ...Array(1001).fill([0xff, 0]).flat(), ...scanAndEnd],
+    ],
   ])('finds %s incomplete', (_what, bytes) => {
     expect(readJpegHeader(Buffer.from(bytes)).isComplete).toBe(false);
   });

@@ -45,6 +45,9 @@ const decodeTimeoutSeconds = 8;
 /** Animations have fewer; only the first frame is classified. */
 const maxFrames = 1000;
 
+/** Of JPEG, warnings are about what cameras write and every viewer shows; that a file is cut short is an error in all formats. */
+const failOn = 'error';
+
 /**
  * The pixels that torchvision's Resize(resize) and CenterCrop(crop) give after EXIF orientation, color profiles ignored
  * and alpha dropped as there: to the bit where the crop needs at most 1,000,000 source pixels, close above. Reduced ones, if asked for,
@@ -96,7 +99,7 @@ async function decodeWhole(
 ): Promise<Uint8Array> {
   const { width, height } = header;
   const { kernel } = recipe;
-  const pipeline = sharp(bytes, { autoOrient: true, ignoreIcc: true, failOn: 'warning', limitInputPixels: maxPixels });
+  const pipeline = sharp(bytes, { autoOrient: true, ignoreIcc: true, failOn, limitInputPixels: maxPixels });
   let [across, down] = planAxes(width, height, recipe);
   let [columns, rows] = [planSpan(across, kernel), planSpan(down, kernel)];
   const reduction = reductionFor(columns.length * rows.length, recipe.crop, precision);
@@ -160,7 +163,7 @@ async function readHeader(bytes: Uint8Array): Promise<Header> {
   if ((format === 'gif' || format === 'webp') && hasMoreFrames(content, format, maxFrames)) {
     throw new Problem('IMAGE_UNREADABLE', `Expected at most ${maxFrames} frames for the image but received more`);
   }
-  const source = sharp(bytes, { autoOrient: true, failOn: 'warning', limitInputPixels: false });
+  const source = sharp(bytes, { autoOrient: true, failOn, limitInputPixels: false });
   const header = await source.metadata().catch(refuse);
   // The same container holds AVIF and HEIC.
   if (header.format === 'heif' && header.compression !== 'av1') throw unsupported();

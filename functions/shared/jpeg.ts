@@ -14,7 +14,7 @@ const startsOfFrame = [0xc0, 0xc1, 0xc2];
 const isAlone = (code: number) => code === 0x01 || (code >= 0xd0 && code <= 0xd7);
 const endOfImage = Buffer.of(0xff, 0xd9);
 
-/** Ten megabytes of fill bytes, or of segments without content, would hold the event loop for 20 ms; the largest color profile has 255. */
+/** Ten megabytes of fill bytes, or of segments without content and bytes between them, would hold the event loop for 20 ms; the largest color profile has 255. */
 const maxFillers = 1000;
 const maxSegments = 1000;
 
@@ -28,8 +28,16 @@ export function readJpegHeader(content: Buffer): JpegHeader {
   let fillers = 0;
   let segments = 0;
   let at = 2;
-  while (content[at] === 0xff && at + 4 <= content.length && fillers <= maxFillers && segments <= maxSegments) {
+  while (at + 4 <= content.length && fillers <= maxFillers && segments <= maxSegments) {
     const code = content[at + 1] as number;
+    if (content[at] !== 0xff || code === 0) {
+      // Cameras leave bytes between segments, or count a segment's one short: decoders go on at the next marker.
+      segments += 1;
+      const next = content.indexOf(0xff, at + 1);
+      if (next < 0) break;
+      at = next;
+      continue;
+    }
     if (code === marker.startOfScan) {
       const isComplete = content.includes(endOfImage, at);
       const size = frameAt === undefined || mayBeTurned ? undefined : readFrameSize(content.subarray(frameAt));
