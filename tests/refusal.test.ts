@@ -289,7 +289,7 @@ describe('a model whose file is gone when its worker starts', () => {
     await until(service.canAnswer);
 
     expect(service.canAnswer()).toBe(true);
-  });
+  }, 20_000);
 
   it('is lost when what comes back is no graph', async () => {
     const dir = modelsDir({ mobilenet: 'moody' });
@@ -301,5 +301,5 @@ describe('a model whose file is gone when its worker starts', () => {
     writeFileSync(file, 'no graph');
 
     expect((await service.lost).message).toMatch(/model\.onnx: Expected a graph .*Protobuf parsing failed/);
-  });
+  }, 20_000);
 });
