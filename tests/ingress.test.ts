@@ -206,7 +206,7 @@ describe('problems in nginx.conf', () => {
   );
 
   it('are found at all', () => {
-    expect(written).toHaveLength(12);
+    expect(written).toHaveLength(14);
   });
 });
 
@@ -314,10 +314,8 @@ describe('when both tiers fail', () => {
 
   it.each<[string, Behavior]>([
     ['503 BUSY', busy],
-    ['503 STARTING', starting],
     ['503 PRIMARY_REQUIRED', strictRefusal],
     ['504 DEADLINE_EXCEEDED', deadline],
-    ['500 INTERNAL', own('INTERNAL')],
   ])("passes the fallback's own %s through", async (_name, behavior) => {
     const expected = behavior as ReturnType<typeof answer>;
     primary.behave(busy);
@@ -334,7 +332,6 @@ describe('when both tiers fail', () => {
     ['503', plain(503)],
     ['full queue', queueFull],
     ['504', plain(504)],
-    ['500', plain(500)],
     ['404', plain(404)],
     ['refused connection', refused],
     ['reset', { kind: 'reset', when: 'after body' }],
@@ -353,6 +350,17 @@ describe('when both tiers fail', () => {
     primary.behave(answer(200, { 'content-type': 'application/json', 'x-envoy-upstream-service-time': '5' }, '{}'));
 
     expect((await send(nginx.origin, { body: photo })).headers).not.toHaveProperty('x-envoy-upstream-service-time');
+  });
+
+  it.each<[ProblemCode, Behavior]>([
+    ['STARTING', starting],
+    ['INTERNAL', own('INTERNAL')],
+    ['INTERNAL', plain(500)],
+  ])('says %s when the fallback does and the primary has been asked', async (code, behavior) => {
+    primary.behave(busy);
+    fallback.behave(behavior);
+
+    expectProblem(await send(nginx.origin, { body: photo }), code);
   });
 
   it('does not let a function redirect inside the ingress', async () => {
@@ -507,7 +515,7 @@ describe('the breaker', () => {
     expect(await tiersOf(1)).toEqual(['fallback']);
   });
 
-  it.each(outages.filter(([, fault]) => fault === refused || !isOwn(fault)))(
+  it.each(outages)(
     'is passed by, with the whole upload, when behind it the fallback meets: %s',
     async (_name, fault) => {
       primary.behave(own('INTERNAL'));
@@ -596,7 +604,6 @@ describe('full tiers', () => {
   it.each<[string, Behavior]>([
     ['503 BUSY', busy],
     ['504 DEADLINE_EXCEEDED', deadline],
-    ['500 INTERNAL', own('INTERNAL')],
   ])("pass the fallback's own %s through, and leave a full primary alone", async (_name, behavior) => {
     await startSmall(1, 20);
     primary.behave({ ...answer(200), delayMs: 400 });
@@ -633,6 +640,16 @@ describe('full tiers', () => {
     expect(statusesOf(answers)).toEqual([200, 200, 503, 503, 503, 503]);
     for (const refusal of answers.filter(({ status }) => status === 503)) expectProblem(refusal, 'PRIMARY_REQUIRED');
     expect(fallback.received).toHaveLength(0);
+  });
+
+  it('say BUSY of a primary that is full while the fallback is gone', async () => {
+    await startSmall(2, 20);
+    primary.behave({ ...answer(200), delayMs: 400 });
+
+    const answers = await whileFaulty(fallback, refused, () => burst(8));
+
+    expect(statusesOf(answers)).toEqual([200, 200, ...Array(6).fill(503)]);
+    for (const refusal of answers.filter(({ status }) => status === 503)) expectProblem(refusal, 'BUSY');
   });
 
   it('say BUSY once when the primary is full past its breaker and the fallback is gone', async () => {

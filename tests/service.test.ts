@@ -119,7 +119,7 @@ describe('the service behind nginx', () => {
     const limits = { requestsPerSecond: 1, burst: 1, connections: 10 };
     const strictEdge = await startEdge(
       { primaryPort: primary.port, fallbackPort: fallback.port },
-      { settings: { limits } },
+      { settings: { limits, unlimited: [] } },
     );
 
     const answers = await Promise.all(Array.from({ length: 5 }, () => send(strictEdge.origin, { body: photo })));
@@ -245,7 +245,7 @@ describe('a Wide ResNet that misbehaves', () => {
     expect(await ask('black')).toMatchObject({ model: 'mobilenet', reason: 'error' });
     const strict = await send(primary.url, { body: await plain('black'), headers: { prefer: 'handling=strict' } });
     expectProblem(strict, 'PRIMARY_REQUIRED');
-    expect(strict.headers['retry-after']).toBe('5');
+    expect(strict.headers['retry-after']).toMatch(/^[567]$/); // 5 s of an open breaker, and what spreads clients
 
     const untilMs = performance.now() + 10_000;
     let answer = await ask('black');
@@ -288,9 +288,8 @@ describe('the time ladder of the contract', () => {
     const conf = readFileSync('ingress/nginx.conf', 'utf8');
     const { primaryBudgetMs, deadlineMs } = loadConfig(1, {});
     const seconds = [...conf.matchAll(/proxy_read_timeout (\d+)s;/g)].map(([, text]) => Number(text));
-    const [primaryReadS = 0, fallbackReadS = 0, edgeReadS = 0] = [...new Set(seconds)].sort(
-      (one, other) => one - other,
-    );
+    const ofUploads = [...new Set(seconds)].filter((one) => one * 1000 > deadlineMs); // not of a question among pods
+    const [primaryReadS = 0, fallbackReadS = 0, edgeReadS = 0] = ofUploads.sort((one, other) => one - other);
     const unlimitedMs = Number(/"" (\d+);/.exec(conf.slice(conf.indexOf('$patience')))?.[1]);
 
     const ladder = [
