@@ -123,7 +123,7 @@ describe('a function', () => {
   });
 
   it('drops the request of a client that has gone', async () => {
-    const large = await sharp({ create: { width: 4000, height: 4000, channels: 3, background: 'gray' } })
+    const large = await sharp({ create: { width: 6000, height: 6000, channels: 3, background: 'gray' } })
       .avif({ effort: 0 })
       .toBuffer();
     const ask = (id: string) => {
@@ -140,7 +140,7 @@ describe('a function', () => {
       socket.write(large);
       return socket;
     };
-    const crowd = Array.from({ length: 8 }, (_, i) => ask(`crowd-${i}`));
+    const crowd = Array.from({ length: 2 }, (_, i) => ask(`crowd-${i}`));
     await sleep(100);
     const gone = ask('gone');
     await sleep(100);
@@ -149,7 +149,7 @@ describe('a function', () => {
     for (let i = 0; i < 500 && !lineOf('gone'); i += 1) await sleep(10);
 
     expect(lineOf('gone')).toMatchObject({ status: 499 });
-    expect(lineOf('crowd-7')).toBeUndefined();
+    expect(lineOf('crowd-1')).toBeUndefined();
     for (const socket of crowd) socket.destroy();
   }, 30_000);
 
