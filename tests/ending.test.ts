@@ -45,8 +45,7 @@ afterEach(async () => {
 });
 
 function environment(): NodeJS.ProcessEnv {
-  const limits = { INGRESS_RATE: '100000', INGRESS_BURST: '100000', INGRESS_CONNECTIONS: '1000' };
-  return { ...process.env, ...limits, TMPDIR: folder, PORT: String(port), DRAIN_MS: '5000', WORKERS: '1' };
+  return { ...process.env, TMPDIR: folder, PORT: String(port), DRAIN_MS: '5000', WORKERS: '1' };
 }
 
 function isRunning(pid: number): boolean {
