@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import type { Sharp, default as SharpModule } from 'sharp';
-import { hasMoreFrames } from './frames.ts';
+import { type Inset, inkToRgb, paintAround } from './color.ts';
+import { firstFrameOf, hasMoreFrames } from './frames.ts';
 import { readJpegHeader } from './jpeg.ts';
 import { Problem } from './problem.ts';
 import { type Axis, type ImageRecipe, planAxes, planFilter, planSpan, resizeRegion } from './resize.ts';
@@ -69,7 +70,7 @@ export async function decodeImage(
   }
 
   const shrunk = precision === 'reduced' && header.isPlainJpeg ? shrink(bytes, header, recipe) : undefined;
-  const data = shrunk ?? (await decodeWhole(bytes, header, recipe, maxPixels, precision));
+  const data = shrunk ?? (await decodeWhole(header, recipe, maxPixels, precision));
   return { pixels: { data, width: recipe.crop, height: recipe.crop }, sourceWidth: width, sourceHeight: height };
 }
 
@@ -91,7 +92,6 @@ function shrink(bytes: Uint8Array, { width, height }: Header, recipe: ImageRecip
 
 /** By libvips. */
 async function decodeWhole(
-  bytes: Uint8Array,
   header: Header,
   recipe: ImageRecipe,
   maxPixels: number,
@@ -99,11 +99,18 @@ async function decodeWhole(
 ): Promise<Uint8Array> {
   const { width, height } = header;
   const { kernel } = recipe;
-  const pipeline = sharp(bytes, { autoOrient: true, ignoreIcc: true, failOn, limitInputPixels: maxPixels });
   let [across, down] = planAxes(width, height, recipe);
   let [columns, rows] = [planSpan(across, kernel), planSpan(down, kernel)];
   const reduction = reductionFor(columns.length * rows.length, recipe.crop, precision);
+  let pipeline = sharp(header.bytes, { autoOrient: true, ignoreIcc: true, failOn, limitInputPixels: maxPixels });
+  const isPainted = reduction > 1 && (header.hasAlpha || header.inset !== undefined);
   if (reduction > 1) {
+    // libvips multiplies alpha into colors before it resizes, so that what lies under transparency would be black.
+    if (isPainted) {
+      const data = await readRegion(pipeline, header);
+      if (header.inset) paintAround(data, header.inset, { left: 0, top: 0, width });
+      pipeline = sharp(data, { raw: { width, height, channels: 3 } });
+    }
     across = { ...across, source: Math.round(width / reduction) };
     down = { ...down, source: Math.round(height / reduction) };
     [columns, rows] = [planSpan(across, kernel), planSpan(down, kernel)];
@@ -111,10 +118,12 @@ async function decodeWhole(
     pipeline.resize(across.source, down.source, { fit: 'fill', kernel: 'cubic' });
   }
 
-  pipeline.extract({ left: columns.first, top: rows.first, width: columns.length, height: rows.length });
-  const reading = readRegion(pipeline, header);
+  const window = { left: columns.first, top: rows.first, width: columns.length, height: rows.length };
+  const reading = readRegion(pipeline.extract(window), header);
   const filters = [planFilter(across, kernel), planFilter(down, kernel)] as const; // while libvips decodes
-  return resizeRegion(await reading, ...filters);
+  const region = await reading;
+  if (header.inset && !isPainted) paintAround(region, header.inset, window);
+  return resizeRegion(region, ...filters);
 }
 
 let restricted = false;
@@ -141,6 +150,8 @@ function restrictLibvips(): void {
 
 /** The first frame, before any pixel is decoded. */
 interface Header {
+  /** The upload as libvips gives the right pixels of it. */
+  readonly bytes: Uint8Array;
   /** Pixels, after EXIF orientation. */
   readonly width: number;
   readonly height: number;
@@ -148,6 +159,9 @@ interface Header {
   readonly isInk: boolean;
   /** Whether it is a JPEG of one or three colors that is upright as it is stored. */
   readonly isPlainJpeg: boolean;
+  readonly hasAlpha?: boolean;
+  /** Where a GIF's first picture is smaller than the GIF. */
+  readonly inset?: Inset | undefined;
 }
 
 async function readHeader(bytes: Uint8Array): Promise<Header> {
@@ -158,18 +172,41 @@ async function readHeader(bytes: Uint8Array): Promise<Header> {
   if (format === 'jpeg') {
     const { isComplete, size } = readJpegHeader(content);
     if (!isComplete) throw unreadable();
-    if (size) return { ...size, isInk: false, isPlainJpeg: true }; // libvips would say the same 0.7 ms later, for the two threads in between
+    // libvips would say the same 0.7 ms later, for the two threads in between
+    if (size) return { bytes, ...size, isInk: false, isPlainJpeg: true };
   }
   if ((format === 'gif' || format === 'webp') && hasMoreFrames(content, format, maxFrames)) {
     throw new Problem('IMAGE_UNREADABLE', `Expected at most ${maxFrames} frames for the image but received more`);
   }
-  const source = sharp(bytes, { autoOrient: true, failOn, limitInputPixels: false });
+  const fit = format === 'gif' ? fitGif(content) : { bytes };
+  const source = sharp(fit.bytes, { autoOrient: true, failOn, limitInputPixels: false });
   const header = await source.metadata().catch(refuse);
   // The same container holds AVIF and HEIC.
   if (header.format === 'heif' && header.compression !== 'av1') throw unsupported();
   const isInk = header.space === 'cmyk';
-  const isPlainJpeg = format === 'jpeg' && !isInk && (header.orientation ?? 1) === 1;
-  return { ...header.autoOrient, isInk, isPlainJpeg };
+  return {
+    ...fit,
+    ...header.autoOrient,
+    isInk,
+    isPlainJpeg: format === 'jpeg' && !isInk && (header.orientation ?? 1) === 1,
+    hasAlpha: header.hasAlpha,
+  };
+}
+
+/** Without transparency in its first picture: libvips shows it black, where the palette has a color for it. */
+function fitGif(content: Buffer): { readonly bytes: Buffer; readonly inset?: Inset | undefined } {
+  const frame = firstFrameOf(content);
+  if (!frame) return { bytes: content };
+  const covers =
+    frame.left === 0 &&
+    frame.top === 0 &&
+    frame.width >= content.readUInt16LE(6) &&
+    frame.height >= content.readUInt16LE(8);
+  const inset = covers ? undefined : frame;
+  if (frame.transparencyAt === undefined) return { bytes: content, inset };
+  const bytes = Buffer.from(content);
+  bytes[frame.transparencyAt] = (bytes[frame.transparencyAt] as number) & 0xfe;
+  return { bytes, inset };
 }
 
 /** The accepted format that the bytes begin as; nothing else ever reaches a decoder. */
@@ -228,16 +265,4 @@ async function readRegion(pipeline: Sharp, { isInk }: Header): Promise<Uint8Arra
   const { data, info } = await pipeline.raw().toBuffer({ resolveWithObject: true }).catch(refuse);
   if (info.channels !== (isInk ? 4 : 3)) throw unsupported();
   return isInk ? inkToRgb(data) : data;
-}
-
-function inkToRgb(ink: Uint8Array): Uint8Array {
-  const rgb = new Uint8Array((ink.length / 4) * 3);
-  for (let from = 0, to = 0; from < ink.length; from += 4, to += 3) {
-    const light = 255 - (ink[from + 3] as number);
-    for (let channel = 0; channel < 3; channel++) {
-      const product = light * (ink[from + channel] as number) + 128;
-      rgb[to + channel] = light - ((product + (product >> 8)) >> 8); // product / 255, rounded
-    }
-  }
-  return rgb;
 }
