@@ -21,6 +21,12 @@ export function inkToRgb(ink: Uint8Array): Uint8Array {
   return rgb;
 }
 
+/** Video's black of 16 becomes 0, its white of 235 becomes 255, in place. */
+export function expandRange(pixels: Uint8Array): void {
+  const levels = Uint8ClampedArray.from({ length: 256 }, (_, level) => ((level - 16) * 255) / 219);
+  for (let i = 0; i < pixels.length; i++) pixels[i] = levels[pixels[i] as number] as number;
+}
+
 /** Paints what lies around the inset in the RGB pixels of a region, `first.width` pixels wide from `first` on, in place. */
 export function paintAround(
   pixels: Uint8Array,

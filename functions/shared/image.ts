@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import type { Sharp, default as SharpModule } from 'sharp';
-import { type Inset, inkToRgb, paintAround } from './color.ts';
+import { asAvif, isAvif, isGrayOfLimitedRange } from './avif.ts';
+import { expandRange, type Inset, inkToRgb, paintAround } from './color.ts';
 import { firstFrameOf, hasMoreFrames } from './frames.ts';
 import { readJpegHeader } from './jpeg.ts';
 import { Problem } from './problem.ts';
@@ -123,6 +124,7 @@ async function decodeWhole(
   const filters = [planFilter(across, kernel), planFilter(down, kernel)] as const; // while libvips decodes
   const region = await reading;
   if (header.inset && !isPainted) paintAround(region, header.inset, window);
+  if (header.isOfLimitedRange) expandRange(region);
   return resizeRegion(region, ...filters);
 }
 
@@ -162,6 +164,8 @@ interface Header {
   readonly hasAlpha?: boolean;
   /** Where a GIF's first picture is smaller than the GIF. */
   readonly inset?: Inset | undefined;
+  /** Whether black is 16 and white 235. */
+  readonly isOfLimitedRange?: boolean;
 }
 
 async function readHeader(bytes: Uint8Array): Promise<Header> {
@@ -178,7 +182,7 @@ async function readHeader(bytes: Uint8Array): Promise<Header> {
   if ((format === 'gif' || format === 'webp') && hasMoreFrames(content, format, maxFrames)) {
     throw new Problem('IMAGE_UNREADABLE', `Expected at most ${maxFrames} frames for the image but received more`);
   }
-  const fit = format === 'gif' ? fitGif(content) : { bytes };
+  const fit = format === 'gif' ? fitGif(content) : { bytes: format === 'avif' ? asAvif(content) : bytes };
   const source = sharp(fit.bytes, { autoOrient: true, failOn, limitInputPixels: false });
   const header = await source.metadata().catch(refuse);
   // The same container holds AVIF and HEIC.
@@ -190,6 +194,7 @@ async function readHeader(bytes: Uint8Array): Promise<Header> {
     isInk,
     isPlainJpeg: format === 'jpeg' && !isInk && (header.orientation ?? 1) === 1,
     hasAlpha: header.hasAlpha,
+    isOfLimitedRange: format === 'avif' && isGrayOfLimitedRange(content),
   };
 }
 
@@ -211,14 +216,12 @@ function fitGif(content: Buffer): { readonly bytes: Buffer; readonly inset?: Ins
 
 /** The accepted format that the bytes begin as; nothing else ever reaches a decoder. */
 function recognize(content: Buffer): 'jpeg' | 'png' | 'webp' | 'gif' | 'avif' | undefined {
-  const start = content.toString('latin1', 0, 64);
+  const start = content.toString('latin1', 0, 12);
   if (start.startsWith('\xff\xd8\xff')) return 'jpeg';
   if (start.startsWith('\x89PNG\r\n\x1a\n')) return 'png';
   if (start.startsWith('RIFF') && start.startsWith('WEBP', 8)) return 'webp';
   if (start.startsWith('GIF87a') || start.startsWith('GIF89a')) return 'gif';
-  // ISO 14496-12: the file type box lists the brands from its ninth byte on, four characters each.
-  if (start.startsWith('ftyp', 4) && /^(?:.{4})*?avi[fs]/s.test(start.slice(8))) return 'avif';
-  return undefined;
+  return isAvif(content) ? 'avif' : undefined;
 }
 
 function unsupported(): Problem {
