@@ -21,9 +21,9 @@ TUNED = IN_FLIGHT > 0
 PATIENCE_S = 1.0  # the limit that goodput is judged by; a tuned server gives up what it cannot answer within it
 PATIENCE_QUEUED_S = 0.8  # what is left of it for waiting where only the wait is limited: a run takes about 0.1 s, two at once 0.2 s
 MAX_UPLOAD_BYTES = 10_485_760  # as the service it is compared with
-MEAN = np.array((0.485, 0.456, 0.406), np.float32)
-STD = np.array((0.229, 0.224, 0.225), np.float32)
-RESIZE, CROP, TOP = 256, 224, 5
+CARD = json.loads((MODEL / "model.json").read_text())
+MEAN, STD = (np.array(CARD["input"][name], np.float32) for name in ("mean", "std"))
+RESIZE, CROP, TOP = CARD["input"]["resize"], CARD["input"]["crop"], 5
 
 
 class Unreadable(Exception):
@@ -41,7 +41,7 @@ def decode(data: bytes) -> Image.Image:
 
 
 def to_tensor(image: Image.Image) -> np.ndarray:
-    """The shorter side resized to 256 with bilinear filtering, the middle 224 x 224, normalized, channels first."""
+    """The shorter side resized with bilinear filtering, the middle of it, normalized, channels first: as the card says."""
     image = ImageOps.exif_transpose(image).convert("RGB")
     short = min(image.size)
     width, height = (RESIZE if side == short else int(RESIZE * side / short) for side in image.size)
@@ -58,7 +58,7 @@ class Classifier:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(MODEL / "model.onnx", options, providers=["CPUExecutionProvider"])
+        self.session = onnxruntime.InferenceSession(MODEL / CARD["file"], options, providers=["CPUExecutionProvider"])
         self.labels = json.loads((MODEL / "labels.json").read_text())
         if pids := os.environ.get("PEER_PIDS"):
             (Path(pids) / str(os.getpid())).touch()
