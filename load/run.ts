@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
+import { collapse, readOptions } from './collapse/command.ts';
 import { readCommand } from './command.ts';
 import { type Asked, inTimeMs, needsCapacity, type Phase, planPhases, secondsOf, shapeNames } from './k6/shapes.ts';
 import type { LoopReport } from './loop.ts';
@@ -20,7 +21,8 @@ import { type Lane, memoryTrend, readLanes, type Usage, watchUsage } from './usa
 
 const help = `Usage: npm run load -- SHAPE [options]
 
-  SHAPE  ${[...shapeNames, 'capacity', 'failover', 'canary'].join(', ')}
+  SHAPE  ${[...shapeNames, 'capacity', 'failover', 'canary'].join(', ')},
+         or collapse, which has options of its own: npm run load -- collapse --help
 
   --duration S      seconds of the whole shape, instead of its own
   --rate N          requests a second, of smoke and failover
@@ -435,7 +437,11 @@ function say(text: string): void {
 }
 
 try {
-  process.exitCode = await main(readJob(process.argv.slice(2)));
+  const args = process.argv.slice(2);
+  const isCollapse = args[0] === 'collapse'; // the one shape without k6
+  process.exitCode = isCollapse
+    ? await collapse(readOptions(args.slice(1)), say, stopping.signal)
+    : await main(readJob(args));
 } catch (fault) {
   const isInterrupted = interruptedAt !== undefined;
   process.exitCode = isInterrupted ? 130 : fault instanceof UsageError ? 2 : 1;

@@ -1,0 +1,205 @@
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { readCommand, refuse } from '../command.ts';
+import { systems } from '../peers/plan.ts';
+import { machine, print } from '../report.ts';
+import { failures, ratioFailures, type Sweep } from './judge.ts';
+import { serve } from './served.ts';
+import { measureCapacity, startGenerator, sweep } from './sweep.ts';
+import { drawSweeps, sweepTables } from './tables.ts';
+
+const help = `Usage: npm run load -- collapse [options]
+
+  --steps A,B       multiples of the capacity, 0.5,1,1.5,2,3,4,5,7,10 otherwise
+  --seconds S       of each step, 15 otherwise
+  --capacity N      requests a second, instead of measuring it; of a peer: as for ours in load/collapse.json
+  --deadline MS     clients say X-Deadline-Ms
+  --photos DIR      JPEGs of 20 kB and more there, instead of the three test images
+  --dead NAME       primary or fallback, which is killed as often as it is started
+  --target URL      loads that address and starts nothing
+  --peer NAME       ${peerNames().join(', ')}: starts it with the shipped Wide ResNet
+  --ratio           judges only that everything is answered and that 80 % of the best goodput is left
+  --save            keeps the steps in load/collapse.json and draws load/collapse.svg anew
+  --tables          only prints and draws what is kept there
+
+Ends with 0 when every limit held, else with 1 and a sentence for each that did not; of a peer nothing is judged.
+Ends with 2 when the command line is not understood.
+`;
+
+const kept = fileURLToPath(new URL('../../../load/collapse.json', import.meta.url));
+const images = fileURLToPath(new URL('../../../tests/images/', import.meta.url));
+const allFactors = [0.5, 1, 1.5, 2, 3, 4, 5, 7, 10];
+const smallestPhoto = 20_000;
+/** In the picture: the same photos and clients for everyone, and nobody dead. */
+const pictured = ['understudy', ...peerNames()];
+
+type Sweeps = Record<string, Sweep>;
+
+function peerNames(): string[] {
+  return systems
+    .filter(({ family, tuned }) => tuned && !['understudy', 'strict'].includes(family))
+    .map(({ name }) => name);
+}
+
+interface Options {
+  readonly factors: readonly number[];
+  readonly seconds: number;
+  readonly capacity: number | undefined;
+  readonly deadlineMs: number | undefined;
+  readonly photos: string | undefined;
+  readonly dead: 'primary' | 'fallback' | undefined;
+  readonly target: string | undefined;
+  readonly peer: string | undefined;
+  readonly isRatio: boolean;
+  readonly isKept: boolean;
+  readonly onlyTables: boolean;
+}
+
+/** Ends the process where the command line is not understood. */
+export function readOptions(args: readonly string[]): Options {
+  const text = { type: 'string' as const };
+  const flag = { type: 'boolean' as const, default: false };
+  const { values } = readCommand(help, {
+    args: [...args],
+    options: {
+      ...{
+        steps: text,
+        seconds: text,
+        capacity: text,
+        deadline: text,
+        photos: text,
+        dead: text,
+        target: text,
+        peer: text,
+      },
+      ...{ ratio: flag, save: flag, tables: flag },
+    },
+  });
+  const { dead, target, peer } = values;
+  const number = (name: string, value: string) => {
+    if (Number(value) > 0 && Number.isFinite(Number(value))) return Number(value);
+    return refuse(`Expected a number above 0 for --${name} but received ${JSON.stringify(value)}`);
+  };
+  const optional = (name: 'capacity' | 'deadline') =>
+    values[name] === undefined ? undefined : number(name, values[name]);
+  if (dead !== undefined && dead !== 'primary' && dead !== 'fallback') {
+    refuse(`Expected primary or fallback for --dead but received ${JSON.stringify(dead)}`);
+  }
+  if (target !== undefined && !/^http:\/\/[^/?#]+\/?$/.test(target)) {
+    refuse(`Expected an http address for --target but received ${JSON.stringify(target)}`);
+  }
+  if (peer !== undefined && !peerNames().includes(peer)) {
+    refuse(`Expected one of ${peerNames().join(', ')} for --peer but received ${JSON.stringify(peer)}`);
+  }
+  const [, second] = [dead && '--dead', target && '--target', peer && '--peer'].filter(Boolean);
+  if (second !== undefined) refuse(`Expected one of --dead, --target and --peer but received ${second}, too`);
+  return {
+    factors: values.steps?.split(',').map((step) => number('steps', step)) ?? allFactors,
+    seconds: number('seconds', values.seconds ?? '15'),
+    capacity: optional('capacity'),
+    deadlineMs: optional('deadline'),
+    ...{ photos: values.photos, dead, target: target?.replace(/\/$/, ''), peer },
+    ...{ isRatio: values.ratio, isKept: values.save, onlyTables: values.tables },
+  };
+}
+
+/** Measures, prints, keeps and judges; the exit code. */
+export async function collapse(options: Options, say: (text: string) => void, signal: AbortSignal): Promise<number> {
+  const sweeps = readKept();
+  if (options.onlyTables) {
+    for (const one of Object.values(sweeps)) print(sweepTables(one));
+    draw(sweeps);
+    return 0;
+  }
+  const one = await measure(options, sweeps.understudy?.capacity, say, signal);
+  print(sweepTables(one));
+  if (options.isKept) {
+    const all = { ...sweeps, [nameOf(options)]: one };
+    writeFileSync(kept, `${JSON.stringify(all, null, 1)}\n`);
+    draw(all);
+  }
+  if (options.peer !== undefined) return 0;
+  const failed = options.isRatio ? ratioFailures(one) : failures(one);
+  for (const sentence of failed) process.stderr.write(`${sentence}\n`);
+  return failed.length === 0 ? 0 : 1;
+}
+
+async function measure(
+  options: Options,
+  known: number | undefined,
+  say: (text: string) => void,
+  signal: AbortSignal,
+): Promise<Sweep> {
+  const { factors, seconds, deadlineMs, peer } = options;
+  const photos = photosOf(options);
+  const setting = machine().trim();
+  const cores = availableParallelism();
+  const given = options.capacity ?? (peer === undefined ? undefined : known);
+  if (peer !== undefined && given === undefined) {
+    refuse('Expected --capacity for a peer, or ours in load/collapse.json, but received neither');
+  }
+  say(
+    `starts what is to be measured${given === undefined ? ', and finds out how much the lead model can answer' : ''}`,
+  );
+  const served = await serve(options, photos, signal);
+  const generator = startGenerator(signal);
+  try {
+    const capacity = given ?? (await measureCapacity(generator, served, { photos, clients: 2 * Math.max(2, cores) }));
+    say(`capacity ${capacity.toFixed(1)} a second`);
+    served.kill();
+    const headers = deadlineMs === undefined ? {} : { 'x-deadline-ms': String(deadlineMs) };
+    const plan = { photos, headers, capacity, factors, seconds, isForeign: peer !== undefined };
+    const measured = await sweep(generator, served, plan, { say, signal });
+    const measuredAt = new Date().toISOString();
+    const label = labelOf(options);
+    const described =
+      options.photos === undefined ? 'the three test images' : `${photos.length} photos of 20 kB and more`;
+    return { label, measuredAt, machine: setting, cores, capacity, photos: described, ...measured };
+  } finally {
+    generator.stop();
+    await served.stop();
+  }
+}
+
+function photosOf({ photos }: Options): readonly string[] {
+  const paths =
+    photos === undefined
+      ? [1, 2, 3].map((number) => join(images, `test_image_${number}.jpg`))
+      : largeJpegs(resolve(photos));
+  if (paths.length === 0) refuse(`Expected JPEGs of 20 kB and more for --photos but received none in ${photos}`);
+  return paths;
+}
+
+function largeJpegs(folder: string): string[] {
+  const names = readdirSync(folder).filter((name) => /\.jpe?g$/i.test(name));
+  return names
+    .sort()
+    .map((name) => join(folder, name))
+    .filter((path) => statSync(path).size >= smallestPhoto);
+}
+
+function nameOf({ peer, deadlineMs, photos, dead }: Options): string {
+  const parts = [
+    peer ?? 'understudy',
+    deadlineMs && `deadline-${deadlineMs}`,
+    photos && 'large-photos',
+    dead && `no-${dead}`,
+  ];
+  return parts.filter(Boolean).join('-');
+}
+
+function labelOf({ peer, deadlineMs, dead, target }: Options): string {
+  const who = systems.find(({ name }) => name === peer)?.label ?? target ?? 'Understudy';
+  return [who, deadlineMs && `clients wait ${deadlineMs} ms`, dead && `${dead} dead`].filter(Boolean).join(', ');
+}
+
+function readKept(): Sweeps {
+  return existsSync(kept) ? (JSON.parse(readFileSync(kept, 'utf8')) as Sweeps) : {};
+}
+
+function draw(sweeps: Sweeps): void {
+  const shown = pictured.flatMap((name) => sweeps[name] ?? []);
+  if (shown.length > 0) writeFileSync(kept.replace('.json', '.svg'), drawSweeps(shown));
+}

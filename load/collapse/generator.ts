@@ -1,0 +1,76 @@
+import { readFileSync } from 'node:fs';
+import { setPriority } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { form } from '../peers/client.ts';
+import { type Outcome, openClient } from './connections.ts';
+
+/** A stretch of traffic: so many requests a second whatever comes back, or so many clients that wait for their answer. */
+export interface Traffic {
+  readonly origin: string;
+  readonly photos: readonly string[];
+  readonly headers: Readonly<Record<string, string>>;
+  readonly seconds: number;
+  readonly perSecond?: number;
+  readonly clients?: number;
+}
+
+export interface Fired {
+  readonly outcomes: readonly Outcome[];
+  /** This process', while it sent. */
+  readonly cpuSeconds: number;
+}
+
+const backOffMs = 50;
+
+async function fire({ origin, photos, headers, seconds, perSecond = 0, clients = 0 }: Traffic): Promise<Fired> {
+  const url = new URL(origin);
+  const requests = photos.map((path) => requestOf(url, readFileSync(path), headers));
+  const client = openClient(url);
+  const asked: Promise<Outcome>[] = [];
+  const ask = (dueMs: number) => {
+    const outcome = client.ask(requests[asked.length % requests.length] as Buffer, dueMs);
+    asked.push(outcome);
+    return outcome;
+  };
+  const before = process.cpuUsage();
+  const endMs = performance.now() + seconds * 1000;
+  await (clients > 0
+    ? Promise.all(Array.from({ length: clients }, () => closedLoop(ask, endMs)))
+    : openLoop(ask, perSecond, Math.round(perSecond * seconds)));
+  const { user, system } = process.cpuUsage(before);
+  const outcomes = await Promise.all(asked);
+  client.close();
+  return { outcomes, cpuSeconds: (user + system) / 1e6 };
+}
+
+async function openLoop(ask: (dueMs: number) => void, perSecond: number, requests: number): Promise<void> {
+  const beganMs = performance.now();
+  const dueMs = (turn: number) => beganMs + (turn * 1000) / perSecond;
+  for (let turn = 0; turn < requests; ) {
+    for (; turn < requests && dueMs(turn) <= performance.now(); turn += 1) ask(dueMs(turn));
+    await sleep(Math.max(0, dueMs(turn) - performance.now()));
+  }
+}
+
+async function closedLoop(ask: (dueMs: number) => Promise<Outcome>, endMs: number): Promise<void> {
+  while (performance.now() < endMs) {
+    const { verdict } = await ask(performance.now());
+    if (verdict.kind !== 'answer') await sleep(backOffMs);
+  }
+}
+
+/** A form with one file, as curl and browsers send it: every server that is compared takes it. */
+function requestOf({ host }: URL, photo: Buffer, headers: Readonly<Record<string, string>>): Buffer {
+  const { body, headers: own } = form(photo);
+  const fields = { host, ...own, 'content-length': body.length, ...headers };
+  const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
+  return Buffer.concat([Buffer.from(`POST /classify HTTP/1.1\r\n${lines.join('')}\r\n`), body]);
+}
+
+try {
+  setPriority(-10); // clients elsewhere would not have to wait for a core of the server's
+} catch {
+  // only root may; how many left late is counted
+}
+process.on('message', async (traffic: Traffic) => process.send?.(await fire(traffic)));
+process.on('disconnect', () => process.exit());

@@ -1,0 +1,121 @@
+import { drawChart, type Line } from '../peers/chart.ts';
+import { table } from '../report.ts';
+import type { Sweep } from './judge.ts';
+import { goodPerCpuSecond, type Step, type Times } from './step.ts';
+
+const whole = (value: number | null | undefined) => (value === null || value === undefined ? '' : value.toFixed(0));
+const percent = (part: number, of: number) => (of === 0 ? '' : `${((part / of) * 100).toFixed(part === of ? 0 : 1)} %`);
+const pair = ({ p50, p99 }: Times) => (p50 === null ? '' : `${whole(p50)}, ${whole(p99)}`);
+const sum = (counts: Readonly<Record<string, number>>) => Object.values(counts).reduce((all, count) => all + count, 0);
+
+/** What clients received, and what it cost; the row `then 0.5` is two seconds after the overload. */
+export function sweepTables(sweep: Sweep): string {
+  const { label, measuredAt, machine, capacity, photos, after } = sweep;
+  const rows = sweep.steps.map((step): Rows[number] => [String(step.factor), step]);
+  if (after !== undefined) rows.push([`then ${after.factor}`, after]);
+  const head = `${label}, ${photos}, capacity ${capacity.toFixed(1)} a second, ${measuredAt.slice(0, 16).replace('T', ' ')} UTC. ${machine}`;
+  return [head, answerTable(rows), costTable(rows, sweep.cores), ...namesOf(rows)].join('\n');
+}
+
+type Rows = readonly (readonly [name: string, step: Step])[];
+
+function answerTable(rows: Rows): string {
+  const cells = rows.map(([name, step]) => {
+    const { offered, seconds, sent, onTime, good, late, busy, problems, broken, by } = step;
+    const answers = good + late;
+    return [
+      name,
+      whole(offered / seconds),
+      whole(sent / seconds),
+      percent(offered - onTime, offered),
+      whole(good / seconds),
+      percent(good, offered),
+      String(late),
+      String(busy),
+      pair(step.refusalMs),
+      String(sum(problems)),
+      String(sum(broken)),
+      pair(step.answerMs),
+      [by.lead, by.standby, by.fallback].map((count) => percent(count, answers)).join(', '),
+    ];
+  });
+  const columns = [
+    'x capacity',
+    'offered a second',
+    'sent',
+    'sent late',
+    '200 within 1 s, a second',
+    'of all',
+    '200 later',
+    'BUSY',
+  ];
+  const others = ['its p50, p99, ms', 'other problems', 'no answer', '200: p50, p99, ms', 'lead, standby, fallback'];
+  return table([...columns, ...others], cells);
+}
+
+function costTable(rows: Rows, cores: number): string {
+  const [, first] = rows[0] as Rows[number];
+  const [programs, held, probes] = [first.cpuSeconds, first.mostMb, first.probeMs].map(Object.keys) as [
+    string[],
+    string[],
+    string[],
+  ];
+  const cells = rows.map(([name, step]) => [
+    name,
+    goodPerCpuSecond(step, cores).toFixed(1),
+    step.loadCpuSeconds.toFixed(1),
+    ...programs.map((program) => (step.cpuSeconds[program] ?? 0).toFixed(1)),
+    ...held.map((program) => whole(step.mostMb[program])),
+    ...probes.map((probe) => whole(step.probeMs[probe]) || '-'),
+  ]);
+  const head = [
+    'x capacity',
+    'good a CPU second left',
+    'CPU s: load',
+    ...programs,
+    ...held.map((name) => `MB: ${name}`),
+  ];
+  return table([...head, ...probes.map((name) => `${name} p99, ms`)], cells);
+}
+
+/** What the other problems and the broken answers were, and what Retry-After said. */
+function namesOf(rows: Rows): string[] {
+  return rows.flatMap(([name, { problems, broken, retryAfter }]) => {
+    const parts = Object.entries({ ...problems, ...broken }).map(([what, count]) => `${count} ${what}`);
+    if (retryAfter.length > 0) parts.push(`Retry-After ${retryAfter.map((value) => value || 'missing').join(', ')}`);
+    return parts.length === 0 ? [] : [`${name}: ${parts.join('; ')}\n`];
+  });
+}
+
+/** Okabe and Ito's colors, ours first. */
+const colors = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#b8860b', '#56b4e9'];
+
+/** Goodput against what is offered, a line for each system. */
+export function drawSweeps(sweeps: readonly Sweep[]): string {
+  const [ours] = sweeps as [Sweep];
+  const farthest = Math.max(...sweeps.flatMap(({ steps }) => steps.map(({ factor }) => factor)));
+  const linesOf = (value: (step: Step, sweep: Sweep) => number): Line[] =>
+    sweeps.map((sweep, index) => ({
+      label: sweep.label,
+      color: colors[index % colors.length] as string,
+      isOurs: sweep.label.startsWith('Understudy'),
+      points: sweep.steps.map((step) => [step.factor, value(step, sweep)] as const),
+    }));
+  const lines = linesOf(({ good, seconds }) => good / seconds);
+  const highest = Math.max(...lines.flatMap(({ points }) => points.map(([, y]) => y)));
+  const step = [5, 10, 20, 25, 50, 100, 200].find((size) => highest / size <= 6) ?? 500;
+  const ticks = Array.from({ length: Math.ceil(highest / step) + 1 }, (_, index) => index * step);
+  return drawChart({
+    title: 'Answered within one second, while ever more is asked',
+    subtitle: [
+      `Photos a second with a 200 within 1 s; the same Wide ResNet, ${ours.cores} cores, load generator included.`,
+      `1 x = ${ours.capacity.toFixed(0)} a second, what the Wide ResNet answers when it always has work.`,
+    ],
+    xTitle: 'offered load, as a multiple of the capacity',
+    xTicks: [0, 1, 2, 3, 4, 5, 7, 10].filter((factor) => factor <= farthest),
+    yTicks: ticks.map((at) => ({ at, text: String(at) })),
+    isLogarithmic: false,
+    level: { at: ours.capacity, text: 'capacity' },
+    panels: [{ title: '', lines }],
+  });
+}
