@@ -270,7 +270,7 @@ describe('classify', () => {
 
     await ask(chain);
 
-    expect(runs[0]?.timeoutMs).toBeGreaterThan(975);
+    expect(runs[0]?.timeoutMs).toBeGreaterThan(900); // less what decoding took
     expect(runs[0]?.timeoutMs).toBeLessThanOrEqual(985);
   });
 

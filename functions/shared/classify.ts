@@ -142,7 +142,7 @@ export async function classify(
 }
 
 /**
- * Of the budget, how much a request may be expected to take that has to wait. Expectations are means of what was: where the queue is
+ * Of the patience and of the budget, how much a request may be expected to take that has to wait. Expectations are means of what was: where the queue is
  * as long as that, some wait twice as long and are still in time.
  */
 const queueShare = 0.5;
@@ -157,8 +157,8 @@ export interface Prospect {
 }
 
 /**
- * Before anything is received or decoded: whether any model can be expected to answer soon, that is within the client's patience and
- * the budget. A longer queue would make every answer late and none more. Where nobody waits, prediction has no say: what is tried
+ * Before anything is received or decoded: whether any model can be expected to answer soon, that is within half of the client's
+ * patience and of the budget. A longer queue would make every answer late and none more. Where nobody waits, prediction has no say: what is tried
  * then costs nobody else time, and shows whether a prediction was too dark.
  * @throws Problem PRIMARY_REQUIRED | DEADLINE_EXCEEDED | BUSY
  */
@@ -172,7 +172,7 @@ export function refuseHopeless(chain: ModelChain, { strict, deadlineMs, arriving
   if (leftMs <= 0) throw deadlineExceeded();
   const ready = candidates.filter(({ pool }) => pool.isReady());
   const decodeMs = chain.decoder.predictMs(arriving);
-  const allowedMs = Math.min(leftMs, chain.primaryBudgetMs * queueShare);
+  const allowedMs = Math.min(leftMs, chain.primaryBudgetMs) * queueShare;
   const isHopeless = ({ pool }: ServedModel) =>
     pool.predictMs(decodeMs) > allowedMs && !(arriving === 0 && chain.decoder.isIdle() && pool.isIdle());
   if (ready.length === 0 || !ready.every(isHopeless)) return;

@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Sharp, default as SharpModule } from 'sharp';
 import { asAvif, isAvif, isGrayOfLimitedRange } from './avif.ts';
 import { expandRange, type Inset, inkToRgb, paintAround } from './color.ts';
@@ -70,16 +71,21 @@ export async function decodeImage(
     throw new Problem('IMAGE_TOO_MANY_PIXELS', detail);
   }
 
-  const shrunk = precision === 'reduced' && header.isPlainJpeg ? shrink(bytes, header, recipe) : undefined;
+  const shrunk = precision === 'reduced' && header.isPlainJpeg ? await shrink(bytes, header, recipe) : undefined;
   const data = shrunk ?? (await decodeWhole(header, recipe, maxPixels, precision));
   return { pixels: { data, width: recipe.crop, height: recipe.crop }, sourceWidth: width, sourceHeight: height };
 }
 
 /** Here and now, from a JPEG decoded at the smallest size that has as many pixels as the crop; undefined for one that cannot be. */
-function shrink(bytes: Uint8Array, { width, height }: Header, recipe: ImageRecipe): Uint8Array | undefined {
+async function shrink(
+  bytes: Uint8Array,
+  { width, height }: Header,
+  recipe: ImageRecipe,
+): Promise<Uint8Array | undefined> {
   if (bytes.length > maxShrunk.bytes || width * height > maxShrunk.pixels) return undefined;
   const reduction = reductions.find((candidate) => Math.min(width, height) / candidate >= recipe.resize);
   if (!reduction) return undefined;
+  await nextTurn(); // uploads that came together are not decoded in one turn: probes and answers come between
   const [across, down] = planAxes(width, height, recipe).map((axis) => ({
     ...axis,
     source: axis.source / reduction,

@@ -68,8 +68,8 @@ const breakerFailures = 3;
 /** Half of the ten seconds within which a model that is well again should lead again. */
 const breakerOpenMs = 5000;
 
-/** The leading model gives way to the event loop, decoders and models that stand by wherever a core is short. */
-const leadingNiceness = 5;
+/** Where a core is short, a model that stands by gives way to the event loop and the decoders, and the leading model to all of them. */
+const niceness = { leading: 10, last: 5 };
 
 /** Longest run of the model standing by for the sake of a comparison; a pool is not held up by one that hangs. */
 const shadowTimeoutMs = 1000;
@@ -199,7 +199,7 @@ export function createService(options: ServiceOptions): Service {
         output,
         optimizedBy,
         golden: { ...golden, pixels: goldenPixels(input.crop) },
-        niceness: rank === 0 && lanes.length > 1 ? leadingNiceness : 0,
+        niceness: rank < lanes.length - 1 ? niceness.leading : niceness.last,
       },
       workers: config.workers,
       maxQueued: config.workers * queuedPerWorker,
