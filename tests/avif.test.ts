@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import sharp from 'sharp';
-import { isAvif } from '../functions/shared/avif.ts';
+import { isAvif, isGrayOfLimitedRange } from '../functions/shared/avif.ts';
 import { decodeImage } from '../functions/shared/image.ts';
 import { fixture } from './support/fixtures.ts';
 
@@ -15,6 +15,15 @@ async function branded(major: string, ...compatible: readonly string[]): Promise
   avif.write(compatible.join(''), 16, 'latin1');
   return avif;
 }
+
+// Eight steps from black to white, 4 x 16 pixels each, made by Pillow with range='limited'; the levels are what Pillow reads.
+const steps = Buffer.from(
+  'AAAAHGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZgAAAOltZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAAA5waXRtAAAAAAABAAAAHmlsb2' +
+    'MAAAAARAAAAQABAAAAAQAAAQ0AAAArAAAAKGlpbmYAAAAAAAEAAAAaaW5mZQIAAAAAAQAAYXYwMUNvbG9yAAAAAGhpcHJwAAAASWlwY28AAAAUaXNwZQAAAAAAAAAg' +
+    'AAAAEAAAAA5waXhpAAAAAAEIAAAADGF2MUOBABwAAAAAE2NvbHJuY2x4AAEADQAGAAAAABdpcG1hAAAAAAAAAAEAAQQBAoMEAAAAM21kYXQSAAoIGBD/7TAQ0GIyHU' +
+    'RBqkAAeQCA5I3cHmzFc/RiK2IJyVYWUqoZdiTg',
+  'base64',
+);
 
 describe('decodeImage of an AVIF', () => {
   it.each([
@@ -48,16 +57,22 @@ describe('decodeImage of an AVIF', () => {
   });
 
   it('expands gray of limited range', async () => {
-    // Eight steps from black to white, 4 x 16 pixels each, made by Pillow with range='limited'; the levels are what Pillow reads.
-    const steps =
-      'AAAAHGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZgAAAOltZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAAA5waXRtAAAAAAABAAAAHmlsb2' +
-      'MAAAAARAAAAQABAAAAAQAAAQ0AAAArAAAAKGlpbmYAAAAAAAEAAAAaaW5mZQIAAAAAAQAAYXYwMUNvbG9yAAAAAGhpcHJwAAAASWlwY28AAAAUaXNwZQAAAAAAAAAg' +
-      'AAAAEAAAAA5waXhpAAAAAAEIAAAADGF2MUOBABwAAAAAE2NvbHJuY2x4AAEADQAGAAAAABdpcG1hAAAAAAAAAAEAAQQBAoMEAAAAM21kYXQSAAoIGBD/7TAQ0GIyHU' +
-      'RBqkAAeQCA5I3cHmzFc/RiK2IJyVYWUqoZdiTg';
-    const { pixels } = await decodeImage(Buffer.from(steps, 'base64'), recipe, maxPixels);
+    const { pixels } = await decodeImage(steps, recipe, maxPixels);
 
     const levels = [1, 5, 9, 13].map((x) => pixels.data[(8 * 16 + x) * 3]);
     expect(levels).toEqual([73, 109, 146, 182]);
+  });
+
+  it('answers whatever its boxes say', async () => {
+    const boxes = steps.length - 51;
+    for (let at = 28; at < boxes; at++) {
+      for (const value of [0, 1, 255]) {
+        const changed = Buffer.from(steps);
+        changed[at] = value;
+        expect(typeof isGrayOfLimitedRange(changed)).toBe('boolean');
+      }
+      expect(typeof isGrayOfLimitedRange(steps.subarray(0, at))).toBe('boolean');
+    }
   });
 
   it('leaves gray of full range as it is', async () => {

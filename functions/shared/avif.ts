@@ -39,7 +39,7 @@ export function isGrayOfLimitedRange(content: Buffer): boolean {
   const properties = meta && find(boxesOf(meta), 'iprp');
   const associations = properties && find(boxesOf(properties), 'ipma');
   const all = properties && find(boxesOf(properties), 'ipco');
-  if (!primary || !associations || !all || primary.length < 6) return false;
+  if (!primary || !associations || !all || primary.length < (primary[0] ? 8 : 6)) return false;
   const id = primary[0] ? primary.readUInt32BE(4) : primary.readUInt16BE(4);
   const boxes = boxesOf(all);
   const own = propertiesOf(id, associations).map((index) => boxes[index - 1]);
