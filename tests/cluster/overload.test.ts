@@ -1,11 +1,16 @@
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import type { Sweep } from '../../load/collapse/judge.ts';
+import { goodPerCpuSecond } from '../../load/collapse/step.ts';
+import { type Generator, measureCapacity, type Served, startGenerator, sweep } from '../../load/collapse/sweep.ts';
+import { sweepTables } from '../../load/collapse/tables.ts';
 import { type Answer, send } from '../support/client.ts';
 import { type Cluster, openCluster } from './support/cluster.ts';
 import { until } from './support/command.ts';
 import { runInside, startClient } from './support/inside.ts';
-import { concurrency, forOneAddress, scaling } from './support/overlay.ts';
-import { ingressLines } from './support/pods.ts';
+import { concurrency, forOneAddress, ingressVariables, scaling } from './support/overlay.ts';
+import { ingressLines, watchReadiness } from './support/pods.ts';
 
 /** A request to the API takes a moment; what takes longer says so. */
 jest.setTimeout(60_000);
@@ -15,10 +20,11 @@ const crowd = 60;
 const crowdSeconds = 15;
 
 const changes = [
-  // More pods would only share the cores with the client.
+  // One pod of each, and what the ingress lets through with it.
   scaling('classify-primary', { 'max-scale': '1' }),
   scaling('classify-fallback', { 'max-scale': '1' }),
   forOneAddress,
+  ingressVariables({ PRIMARY_MAX_CONNS: '32', FALLBACK_MAX_CONNS: '32' }),
 ];
 
 /** Two run and twenty wait before a pod that has no activator before it: a third of what nginx lets through finds the queue full. */
@@ -27,7 +33,12 @@ const shortQueue = [
   scaling('classify-primary', { target: '2', 'target-burst-capacity': '0' }),
 ];
 
+const photos = [1, 2, 3].map((number) => `tests/images/test_image_${number}.jpg`);
 const photo = readFileSync('tests/images/test_image_1.jpg');
+
+const cores = availableParallelism();
+/** Two for each core: there is always one that waits for it. */
+const clients = 2 * cores;
 
 describe('an overloaded primary', () => {
   let cluster: Cluster;
@@ -66,6 +77,71 @@ describe('an overloaded primary', () => {
     expect([after.status, after.headers['x-model']]).toEqual([200, 'wide-resnet']);
     expect(await attempts(cluster.namespace)).toContain('404, 200');
   }, 240_000);
+});
+
+/** Multiples of the capacity, 20 s each. */
+const factors = [1, 2, 3];
+const stepSeconds = 20;
+/** Of the best goodput, beyond the capacity; both for each second of the processors that the load generator leaves. */
+const keptShare = 0.8;
+
+describe('requests at multiples of the capacity, whatever becomes of those before', () => {
+  const sweeps: Sweep[] = [];
+  const leaving = new AbortController();
+  let cluster: Cluster;
+  let capacity: number;
+  let generator: Generator;
+  let served: Served;
+
+  beforeAll(async () => {
+    cluster = await openCluster('open-loop', [forOneAddress]);
+    const { origin } = cluster.door;
+    const nothing = { cpuSeconds: {}, mostMb: {} };
+    served = {
+      origin,
+      probed: { '/healthz': `${origin}/healthz` },
+      watch: () => ({ stop: () => nothing }),
+      kill: () => undefined,
+      stop: async () => undefined,
+    };
+    generator = startGenerator(leaving.signal);
+    capacity = await measureCapacity(generator, served, { photos, clients });
+  }, 300_000);
+
+  afterAll(async () => {
+    leaving.abort();
+    for (const sweep of sweeps) process.stderr.write(`${sweepTables(sweep)}\n`);
+    await cluster?.close();
+  }, 150_000);
+
+  it.each([
+    ['without a deadline', {}],
+    ['that name a deadline of 1 s', { 'x-deadline-ms': '1000' }],
+  ])(
+    'of clients %s are all answered by 200 or a problem, as many in time as at its best, by a front door that stays ready',
+    async (what, headers) => {
+      const door = await watchReadiness(cluster.namespace, 'app.kubernetes.io/name=ingress');
+      const plan = { photos, headers, capacity, factors, seconds: stepSeconds, isForeign: false };
+      const { steps } = await sweep(generator, served, plan, { say: () => undefined, signal: leaving.signal });
+      await door.stop();
+
+      sweeps.push({
+        label: what,
+        measuredAt: new Date().toISOString(),
+        machine: '',
+        cores,
+        capacity,
+        photos: '',
+        steps,
+      });
+      const perCpuSecond = steps.map((step) => goodPerCpuSecond(step, cores));
+      const best = Math.max(...perCpuSecond);
+      expect(steps.map(({ broken }) => broken)).toEqual(factors.map(() => ({})));
+      expect(door.unready()).toEqual([]);
+      expect(perCpuSecond.filter((one) => one < best * keptShare)).toEqual([]);
+    },
+    300_000,
+  );
 });
 
 /** A crowd whose members ask one classification after the other; then one that comes alone. */

@@ -86,15 +86,9 @@ export interface Sighting {
 export async function watchPods(
   namespace: string,
 ): Promise<{ sightings(): readonly Sighting[]; stop(): Promise<void> }> {
-  const child = spawn('kubectl', ['get', '--raw', `/api/v1/namespaces/${namespace}/pods?watch=true`], {
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
   const seen = new Map<string, Sighting>();
-  const lines = createInterface(child.stdout);
-  lines.on('line', (line) => {
-    const { type, object } = JSON.parse(line) as { readonly type: string; readonly object: Pod };
-    if (type !== 'ADDED' && type !== 'MODIFIED') return;
-    const { metadata, status } = object;
+  // The pods that are there already come first: from then on it is told of new ones.
+  const watch = await watchObjects(namespace, 'watch=true', ({ metadata, status }) => {
     const nowMs = Date.now();
     const known = seen.get(metadata.name) ?? {
       name: metadata.name,
@@ -103,9 +97,38 @@ export async function watchPods(
     };
     seen.set(metadata.name, { ...(hasCondition(status, 'PodScheduled') && { scheduledMs: nowMs }), ...known });
   });
-  await once(lines, 'line'); // the pods that are there already: from here on it is told of new ones
+  return { sightings: () => [...seen.values()], stop: watch.stop };
+}
+
+/** Watches the pods with a label, and names each that is seen unready from now on. The caller stops it. */
+export async function watchReadiness(
+  namespace: string,
+  selector: string,
+): Promise<{ unready(): readonly string[]; stop(): Promise<void> }> {
+  const query = `watch=true&labelSelector=${encodeURIComponent(selector)}`;
+  const unready = new Set<string>();
+  const watch = await watchObjects(namespace, query, (pod) => {
+    if (!isReady(pod)) unready.add(pod.metadata.name);
+  });
+  return { unready: () => [...unready], stop: watch.stop };
+}
+
+/** Tells of every pod that is there, and again whenever one changes; settles with the first. */
+async function watchObjects(
+  namespace: string,
+  query: string,
+  tell: (pod: Pod) => void,
+): Promise<{ stop(): Promise<void> }> {
+  const child = spawn('kubectl', ['get', '--raw', `/api/v1/namespaces/${namespace}/pods?${query}`], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const lines = createInterface(child.stdout);
+  lines.on('line', (line) => {
+    const { type, object } = JSON.parse(line) as { readonly type: string; readonly object: Pod };
+    if (type === 'ADDED' || type === 'MODIFIED') tell(object);
+  });
+  await once(lines, 'line');
   return {
-    sightings: () => [...seen.values()],
     async stop() {
       if (child.exitCode !== null) return;
       const ended = once(child, 'exit');
