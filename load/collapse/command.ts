@@ -117,7 +117,8 @@ export async function collapse(options: Options, say: (text: string) => void, si
   print(sweepTables(one));
   if (options.isKept) {
     const all = { ...sweeps, [nameOf(options)]: one };
-    writeFileSync(kept, `${JSON.stringify(all, null, 1)}\n`);
+    const rounded = (_: string, value: unknown) => (typeof value === 'number' ? Math.round(value * 100) / 100 : value);
+    writeFileSync(kept, `${JSON.stringify(all, rounded, 1)}\n`);
     draw(all);
   }
   if (options.peer !== undefined) return 0;

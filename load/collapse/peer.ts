@@ -15,8 +15,8 @@ const here = join(root, 'load/peers');
 const model = join(root, 'models/wide-resnet');
 const startWithinMs = 90_000;
 const sampleMs = 2000;
-/** Share of its capacity and second of a client's patience that a tuned peer lets wait: as in peers/run.ts. */
-const admittedSeconds = 0.8;
+/** Seconds of its capacity that a tuned peer lets wait. Less than in peers/run.ts: far beyond the capacity refusals take their time, too. */
+const admittedSeconds = 0.4;
 const warmUpAnswers = 40;
 
 /** Starts another model server with the Wide ResNet that ships. */
@@ -77,7 +77,7 @@ function watchTree(tree: ReturnType<typeof startTree>): ReturnType<Served['watch
   };
 }
 
-/** How many requests a tuned server may hold: what a bare loop on all cores finishes within 0.8 s. */
+/** How many requests a tuned server may hold: what a bare loop on all cores finishes within 0.4 s. */
 function inFlightOf(python: string, photoPaths: readonly string[]): number {
   const env = { ...process.env, PEER_MODEL: model, PEER_LANES: String(cores), PYTHONDONTWRITEBYTECODE: '1' };
   const args = [join(here, 'capacity.py'), ...photoPaths, '--seconds', '5'];

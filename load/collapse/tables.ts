@@ -106,10 +106,10 @@ export function drawSweeps(sweeps: readonly Sweep[]): string {
   const step = [5, 10, 20, 25, 50, 100, 200].find((size) => highest / size <= 6) ?? 500;
   const ticks = Array.from({ length: Math.ceil(highest / step) + 1 }, (_, index) => index * step);
   return drawChart({
-    title: 'Answered within one second, while ever more is asked',
+    title: 'Answered within one second',
     subtitle: [
-      `Photos a second with a 200 within 1 s; the same Wide ResNet, ${ours.cores} cores, load generator included.`,
-      `1 x = ${ours.capacity.toFixed(0)} a second, what the Wide ResNet answers when it always has work.`,
+      'Photos a second, while ever more are sent: the same Wide ResNet,',
+      `${ours.cores} cores, load generator included; 1× = ${ours.capacity.toFixed(0)} a second`,
     ],
     xTitle: 'offered load, as a multiple of the capacity',
     xTicks: [0, 1, 2, 3, 4, 5, 7, 10].filter((factor) => factor <= farthest),
