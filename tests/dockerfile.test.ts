@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -138,7 +138,7 @@ describe('.dockerignore', () => {
   it('leaves everything out but for a list of paths that exist', () => {
     expect(first).toBe('*');
     expect(others.filter((line) => !line.startsWith('!'))).toEqual([]);
-    expect(allowed.map((path) => path.replace('/*.ts', '')).filter((path) => !existsSync(path))).toEqual([]);
+    expect(allowed.map((path) => path.replace(/\/\*\.c?ts$/, '')).filter((path) => !existsSync(path))).toEqual([]);
   });
 
   it('lets through what the Dockerfiles copy, and nothing that they do not', () => {
@@ -146,6 +146,8 @@ describe('.dockerignore', () => {
     const isIn = (path: string, folder: string) => path === folder || path.startsWith(`${folder}/`);
 
     expect(copied.filter((path) => !allowed.some((entry) => isIn(entry, path) || isIn(path, entry)))).toEqual([]);
+    const sources = readdirSync('functions').filter((file) => /ts$/.test(file));
+    expect(sources.filter((file) => !allowed.includes(`functions/*${extname(file)}`))).toEqual([]);
     expect(allowed.filter((entry) => !copied.some((path) => isIn(entry, path)))).toEqual([]);
   });
 });
