@@ -34,7 +34,7 @@ export function openClient({ hostname, port }: URL) {
   let sockets = 0;
 
   function open(): Socket {
-    const socket = connect({ host: hostname, port: Number(port), noDelay: true, timeout: idleMs });
+    const socket = connect({ host: hostname, port: Number(port || 80), noDelay: true, timeout: idleMs });
     let fault = 'connection closed';
     sockets += 1;
     socket.setEncoding('latin1');
