@@ -475,6 +475,13 @@ describe('classify', () => {
       expect(runs.map(({ model }) => model)).toEqual(['wide-resnet']);
     });
 
+    it('lets a strict request wait for as long as its client does', async () => {
+      const { chain } = chainOf([busyLane(900), busyLane(900)]);
+
+      expect((await ask(chain, { strict: true })).model).toBe('wide-resnet');
+      await expect(ask(chain)).rejects.toMatchObject({ code: 'BUSY' });
+    });
+
     it('refuses a strict request that the primary model cannot answer in time, before it decodes', async () => {
       const { chain, decodes } = chainOf([busyLane(5600), done]);
 

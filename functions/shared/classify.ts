@@ -172,7 +172,8 @@ export function refuseHopeless(chain: ModelChain, { strict, deadlineMs, arriving
   if (leftMs <= 0) throw deadlineExceeded();
   const ready = candidates.filter(({ pool }) => pool.isReady());
   const decodeMs = chain.decoder.predictMs(arriving);
-  const allowedMs = Math.min(leftMs, chain.primaryBudgetMs) * queueShare;
+  // A strict client has nobody else to go to: it waits as long as it likes.
+  const allowedMs = strict ? leftMs : Math.min(leftMs, chain.primaryBudgetMs) * queueShare;
   const isHopeless = ({ pool }: ServedModel) =>
     pool.predictMs(decodeMs) > allowedMs && !(arriving === 0 && chain.decoder.isIdle() && pool.isIdle());
   if (ready.length === 0 || !ready.every(isHopeless)) return;
