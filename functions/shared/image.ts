@@ -26,7 +26,7 @@ export interface Image {
   readonly sourceHeight: number;
 }
 
-/** `reduced` costs a third and is for a model that has to be quick: its pixels are a level of 255 off on average. */
+/** `reduced` costs about half (a third of a photo of 30 kB) and is for a model that has to be quick: its pixels are 1.4 of 255 off on average. */
 export type Precision = 'exact' | 'reduced';
 
 /**
@@ -36,7 +36,7 @@ export type Precision = 'exact' | 'reduced';
  */
 const mainThreadPixels = 1_000_000;
 
-/** Largest JPEG that is shrunk on the main thread: such a one takes it about 6 ms, a photo of 30 kB 0.8, as much as libvips' own part there. */
+/** Largest JPEG that is shrunk on the main thread, by the processor time of its codes: 1.2 ms for a photo of 30 kB, 2.8 for one of 100. */
 const maxShrunk = { bytes: 262_144, pixels: 2_000_000 };
 
 /**
