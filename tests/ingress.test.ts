@@ -657,6 +657,13 @@ describe('full tiers', () => {
     for (const refusal of answers.filter(({ status }) => status === 503)) expectProblem(refusal, 'BUSY');
   });
 
+  it('say BUSY of a primary that is full by its own word while the fallback is gone', async () => {
+    await startSmall(20, 20);
+    primary.behave(busy);
+
+    expectProblem(await whileFaulty(fallback, refused, () => send(nginx.origin, { body: photo })), 'BUSY');
+  });
+
   it('say BUSY once when the primary is full past its breaker and the fallback is gone', async () => {
     await startSmall(1, 20);
     primary.behave(own('INTERNAL'));

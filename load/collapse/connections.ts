@@ -55,7 +55,9 @@ export function openClient({ hostname, port }: URL) {
   }
 
   function send(pending: Pending): void {
-    const socket = idle.pop() ?? (sockets < mostSockets ? open() : undefined);
+    let socket = idle.pop();
+    while (socket?.destroyed) socket = idle.pop(); // its `close` comes later
+    socket ??= sockets < mostSockets ? open() : undefined;
     if (socket === undefined) return void waiting.push(pending);
     pending.socket = socket;
     pending.sentMs = performance.now();
