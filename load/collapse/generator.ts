@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { form } from '../peers/client.ts';
@@ -68,9 +68,11 @@ function requestOf({ host }: URL, photo: Buffer, headers: Readonly<Record<string
 }
 
 try {
-  setPriority(-10); // clients elsewhere would not have to wait for a core of the server's
+  // Clients elsewhere would not have to wait for a core of the server's. Niceness alone counts only within a session.
+  setPriority(-10);
+  writeFileSync('/proc/self/autogroup', '-10');
 } catch {
-  // only root may; how many left late is counted
+  // only root may, and not every kernel groups by session; how many left late is counted
 }
 process.on('message', async (traffic: Traffic) => process.send?.(await fire(traffic)));
 process.on('disconnect', () => process.exit());
