@@ -603,6 +603,16 @@ describe('a connection that speaks no HTTP', () => {
   });
 });
 
+describe('a primary that was started with a niceness above its own', () => {
+  it('loads its lead model all the same, without the right to lower it', async () => {
+    const through = process.getuid?.() === 0 ? ['setpriv', '--bounding-set=-sys_nice'] : [];
+    const fn = await start('primary', {}, [...through, 'nice', '-n', '15']);
+    await fn.ready();
+
+    expect((await (await post(fn.url)).json()).model).toBe('wide-resnet');
+  });
+});
+
 describe('X-Revision', () => {
   const asked = (url: string) => [post(url), post(url, { query: '?top=0' }), fetch(`${url}/readyz`)];
 

@@ -1,4 +1,4 @@
-import { setPriority } from 'node:os';
+import { getPriority, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { readTextStart, readThreadId } from './files.ts';
 import { loadModel, type Model, proveModel } from './model.ts';
@@ -16,7 +16,8 @@ function send(message: FromWorker, transfer: ArrayBuffer[] = []): void {
 /** Linux schedules threads one by one, so this thread alone gives way; elsewhere there is no id and all stay equal. */
 function yieldCores(): void {
   const thread = niceness > 0 ? readThreadId() : undefined;
-  if (thread !== undefined) setPriority(thread, niceness);
+  // A process that has given way further already may not take that back, and need not.
+  if (thread !== undefined && getPriority(thread) < niceness) setPriority(thread, niceness);
 }
 
 /** Each run's tensor is written over the one before: new memory each time would have to be mapped, page by page. */
