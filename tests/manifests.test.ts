@@ -242,7 +242,7 @@ describe.each(overlays)('the %s overlay', (overlay) => {
       (service) => {
         expect(count(service, 'min-scale')).toBeLessThanOrEqual(count(service, 'max-scale'));
         expect(Number(knob(service, 'activation-scale') ?? 2)).toBeGreaterThanOrEqual(2); // Knative refuses less
-        expect(Number(knob(service, 'activation-scale') ?? 2)).toBeLessThanOrEqual(count(service, 'max-scale'));
+        expect(Number(knob(service, 'activation-scale') ?? 1)).toBeLessThanOrEqual(count(service, 'max-scale'));
         expect(knob(service, 'target-burst-capacity')).toBe('-1');
         expect(podOf(service).containerConcurrency).toBeGreaterThan(0); // 0 would switch queue-proxy's queue off
       },

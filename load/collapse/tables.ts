@@ -108,7 +108,7 @@ export function drawSweeps(sweeps: readonly Sweep[]): string {
   return drawChart({
     title: 'Answered within one second',
     subtitle: [
-      'Photos a second, while ever more are sent: the same Wide ResNet,',
+      'Photos a second by the same Wide ResNet; beyond 1×, Understudy’s by MobileNet, too;',
       `${ours.cores} cores, load generator included; 1× = ${ours.capacity.toFixed(0)} a second`,
     ],
     xTitle: 'offered load, as a multiple of the capacity',

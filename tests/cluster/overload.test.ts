@@ -138,7 +138,8 @@ describe('requests at multiples of the capacity, whatever becomes of those befor
       const best = Math.max(...perCpuSecond);
       expect(steps.map(({ broken }) => broken)).toEqual(factors.map(() => ({})));
       expect(door.unready()).toEqual([]);
-      expect(perCpuSecond.filter((one) => one < best * keptShare)).toEqual([]);
+      const isAnswered = (index: number) => (steps[index]?.good ?? 0) >= 0.99 * (steps[index]?.offered ?? 0); // less was asked for
+      expect(perCpuSecond.filter((one, index) => one < best * keptShare && !isAnswered(index))).toEqual([]);
     },
     300_000,
   );

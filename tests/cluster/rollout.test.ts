@@ -10,7 +10,7 @@ import { type Cluster, drive, openCluster } from './support/cluster.ts';
 import { kn, kubectl, until } from './support/command.ts';
 import { runInside, startClient } from './support/inside.ts';
 import { observe } from './support/observe.ts';
-import { forOneAddress } from './support/overlay.ts';
+import { concurrency, forOneAddress, ingressVariables, scaling } from './support/overlay.ts';
 import { listPods, podsOf, untilPods } from './support/pods.ts';
 
 /** A request to the API takes a moment; what takes longer says so. */
@@ -30,13 +30,21 @@ const slowToLead = preload(`
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 4000);
   }`);
 
+/** More than the overlay has, so that pods come and go beside others. */
+const severalPods = [
+  scaling('classify-primary', { 'max-scale': '3' }),
+  scaling('classify-fallback', { 'max-scale': '3' }),
+  concurrency('classify-primary', 96),
+  ingressVariables({ PRIMARY_MAX_CONNS: '96', FALLBACK_MAX_CONNS: '24' }),
+];
+
 describe('a primary under 10 requests a second', () => {
   const rows: Row[] = [];
   let cluster: Cluster;
   let driver: Driver;
 
   beforeAll(async () => {
-    cluster = await openCluster('rollout', [forOneAddress]);
+    cluster = await openCluster('rollout', [forOneAddress, ...severalPods]);
     driver = await drive(cluster, perSecond);
   }, 240_000);
 
