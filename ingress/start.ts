@@ -6,7 +6,7 @@ import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { functionCommand, memoryVariables } from '../functions/launch.ts';
-import { readCommand } from '../load/command.ts';
+import { onInterrupt, readCommand } from '../load/command.ts';
 import { ensureNginx, NginxError } from './install.ts';
 import { openOutput } from './output.ts';
 import { localSettings, renderIngress, templatePath } from './render.ts';
@@ -30,8 +30,6 @@ const probeMs = 1_000;
 const primaryHeadStartMs = 1_000;
 // Beyond the longest drain of a function, which then ends itself.
 const drainMarginMs = 2_000;
-// npm hands a Ctrl-C on that the terminal has already sent to everyone: that is one Ctrl-C, not two.
-const sameSignalMs = 500;
 const lastLinesMs = 500;
 
 const configName = 'nginx.conf';
@@ -47,7 +45,7 @@ const [output, errors] = [openOutput(process.stdout), openOutput(process.stderr)
 const say = (text: string): void => errors.write(`understudy: ${text}\n`);
 
 const programs = new Map<string, Supervised>();
-let stoppingSince: number | undefined; // on the clock of Date.now()
+let isStopping = false;
 let runDir: string | undefined;
 process.once('exit', () => {
   for (const program of programs.values()) program.kill();
@@ -105,7 +103,7 @@ async function startStack(): Promise<void> {
   // nginx' breaker would take a primary that refuses connections or says STARTING for a broken one, and skip it for 5 s.
   await Promise.race([primary, fallback.then(() => sleep(primaryHeadStartMs))]);
   await front.release();
-  if (stoppingSince !== undefined) return;
+  if (isStopping) return;
   start({
     name: 'nginx',
     command: [nginx, '-p', '.', '-c', configName, '-e', 'stderr'],
@@ -131,20 +129,14 @@ function functionProgram(name: 'primary' | 'fallback', port: number): Program {
 
 // nginx first: what it has accepted is answered, so the functions stay until it is done.
 function stopOnSignal(drainMs: number): void {
-  async function stop(): Promise<void> {
-    if (stoppingSince !== undefined) {
-      if (Date.now() - stoppingSince > sameSignalMs) process.exit(130);
-      return;
-    }
-    stoppingSince = Date.now();
+  onInterrupt(async () => {
+    isStopping = true;
     say('stops; once more to stop at once');
     await programs.get('nginx')?.stop('SIGQUIT', drainMs);
     const functions = ['primary', 'fallback'].map((name) => programs.get(name));
     await Promise.all(functions.map((one) => one?.stop('SIGTERM', drainMs + drainMarginMs)));
     await end(0);
-  }
-  // SIGHUP: the terminal is gone, and the programs would not notice.
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
+  });
 }
 
 function whole(name: string, fallback: number, max: number): number {
@@ -218,10 +210,10 @@ function passAccessLog(path: string): void {
 
 // Settles never once everything stops: the process ends then.
 async function untilReady(name: string, url: string): Promise<void> {
-  for (const end = Date.now() + readyWithinMs; Date.now() < end || stoppingSince !== undefined; await sleep(20)) {
+  for (const end = Date.now() + readyWithinMs; Date.now() < end || isStopping; await sleep(20)) {
     const answer = await fetch(url, { signal: AbortSignal.timeout(probeMs) }).catch(() => undefined);
     await answer?.body?.cancel();
-    if (answer?.ok && stoppingSince === undefined) return;
+    if (answer?.ok && !isStopping) return;
   }
   throw new StartError(`Expected ${name} to be ready within ${readyWithinMs / 1000} s but received no answer`);
 }

@@ -29,7 +29,7 @@ export function refuse(sentence: string): never {
   process.exit(2);
 }
 
-/** Calls `stop` at the first Ctrl-C or other signal to end; a second one ends the process at once. */
+/** Calls `stop` at the first Ctrl-C, end of the terminal (SIGHUP) or other signal to end; a second one ends the process at once. */
 export function onInterrupt(stop: () => void): void {
   let since: number | undefined;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
