@@ -142,8 +142,8 @@ export async function classify(
 }
 
 /**
- * Of the patience and of the budget, how much a request may be expected to take that has to wait. Expectations are means of what was: where the queue is
- * as long as that, some wait twice as long and are still in time.
+ * A request that has to wait may be predicted to take this share of the patience and of the budget. A prediction is a mean of what
+ * was: with a queue as long as that, some requests wait twice as long and are still in time.
  */
 const queueShare = 0.5;
 
@@ -157,9 +157,9 @@ export interface Prospect {
 }
 
 /**
- * Before anything is received or decoded: whether any model can be expected to answer soon, that is within half of the client's
- * patience and of the budget. A longer queue would make every answer late and none more. Where nobody waits, prediction has no say: what is tried
- * then costs nobody else time, and shows whether a prediction was too dark.
+ * Before anything is received or decoded: refuses where no model is predicted to answer soon, that is within half of the client's
+ * patience and of the budget. A longer queue makes every answer late and adds none. When idle, the function tries in any case: that
+ * delays no other request, and corrects a prediction that was too high.
  * @throws Problem PRIMARY_REQUIRED | DEADLINE_EXCEEDED | BUSY
  */
 export function refuseHopeless(chain: ModelChain, { strict, deadlineMs, arriving = 0 }: Prospect): void {
@@ -172,7 +172,7 @@ export function refuseHopeless(chain: ModelChain, { strict, deadlineMs, arriving
   if (leftMs <= 0) throw deadlineExceeded();
   const ready = candidates.filter(({ pool }) => pool.isReady());
   const decodeMs = chain.decoder.predictMs(arriving);
-  // A strict client has nobody else to go to: it waits as long as it likes.
+  // No other model can answer a strict request, so it may wait for its whole patience.
   const allowedMs = strict ? leftMs : Math.min(leftMs, chain.primaryBudgetMs) * queueShare;
   const isHopeless = ({ pool }: ServedModel) =>
     pool.predictMs(decodeMs) > allowedMs && !(arriving === 0 && chain.decoder.isIdle() && pool.isIdle());

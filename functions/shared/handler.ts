@@ -97,10 +97,10 @@ export function createHandler({ service, config, log, metrics, wake }: HandlerOp
       const spentMs = ageMs === undefined ? undefined : skew.spentMs(ageMs, exchange.arrivedMs);
       const parameters = readParameters(url.searchParams, request.headers, config.deadlineMs, spentMs);
       exchange.parameters = parameters;
-      if (parameters.isTicking) request.deadlineMs = exchange.arrivedMs + parameters.patienceMs;
+      const deadlineMs = exchange.arrivedMs + parameters.patienceMs;
+      if (parameters.isTicking) request.deadlineMs = deadlineMs;
       if (!service.canAnswer()) throw starting();
-      const { strict, patienceMs } = exchange.parameters;
-      refuseHopeless(service.chain, { strict, deadlineMs: exchange.arrivedMs + patienceMs, arriving });
+      refuseHopeless(service.chain, { strict: parameters.strict, deadlineMs, arriving });
       hold(request, response, exchange);
       return true;
     } catch (fault) {
