@@ -1,4 +1,4 @@
-import { defineFunction } from './shared/function.ts';
+import { defineFunction } from './core/function.ts';
 
 /** The primary model leads, the other one stands by; by default a Wide ResNet and a MobileNet. */
 export const primary = defineFunction('primary', ['primaryModel', 'fallbackModel']);

@@ -1,7 +1,7 @@
-import { ModelError } from './shared/catalog.ts';
-import { ConfigError, loadBoot } from './shared/config.ts';
-import type { UnderstudyFunction } from './shared/function.ts';
-import { startServer } from './shared/server.ts';
+import { ModelError } from './core/card/catalog.ts';
+import { ConfigError, loadBoot } from './core/config.ts';
+import type { UnderstudyFunction } from './core/function.ts';
+import { startServer } from './core/http/server.ts';
 
 let served: UnderstudyFunction | undefined;
 try {

@@ -6,7 +6,7 @@ import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { functionCommand, memoryVariables } from '../functions/launch.ts';
-import { onInterrupt, readCommand } from '../load/command.ts';
+import { onInterrupt, readCommand } from './command.ts';
 import { ensureNginx, NginxError } from './install.ts';
 import { openOutput } from './output.ts';
 import { localSettings, renderIngress, templatePath } from './render.ts';

@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
-import { readModelSpec } from '../functions/shared/catalog.ts';
-import { loadConfig } from '../functions/shared/config.ts';
-import { decodeImage } from '../functions/shared/image.ts';
-import { allowedInstructions } from '../functions/shared/instructions.ts';
-import { loadModel } from '../functions/shared/model.ts';
-import { type Tensor, toTensor } from '../functions/shared/tensor.ts';
+import { readModelSpec } from '../functions/core/card/catalog.ts';
+import { allowedInstructions } from '../functions/core/card/instructions.ts';
+import { loadConfig } from '../functions/core/config.ts';
+import { loadModel } from '../functions/core/pool/session.ts';
+import { type Tensor, toTensor } from '../functions/tasks/classify/tensor.ts';
+import { decodeImage } from '../functions/tasks/image/image.ts';
 
 /** One classified photo. */
 export interface Sample {

@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import sharp from 'sharp';
 import { functionCommand, memoryVariables } from '../functions/launch.ts';
-import { readCommand } from './command.ts';
-import { freePort } from './port.ts';
+import { readCommand } from '../ingress/command.ts';
+import { freePort } from '../ingress/port.ts';
 import { residentMib } from './proc.ts';
 import { machine, print, table } from './report.ts';
 

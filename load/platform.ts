@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { readCommand } from '../ingress/command.ts';
 import { type Cluster, openCluster } from '../tests/cluster/support/cluster.ts';
 import { kubectl } from '../tests/cluster/support/command.ts';
 import { runInside, startClient } from '../tests/cluster/support/inside.ts';
 import { forOneAddress, scaling } from '../tests/cluster/support/overlay.ts';
 import { untilPods } from '../tests/cluster/support/pods.ts';
 import { copyFallback, partsTable, wakeInTurn } from '../tests/cluster/support/wake.ts';
-import { readCommand } from './command.ts';
 import { machine, median, print, quantile, table } from './report.ts';
 
 readCommand(

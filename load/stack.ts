@@ -4,9 +4,9 @@ import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../ingress/port.ts';
 import { requestIdPrefix } from './k6/shapes.ts';
 import type { LoopReport } from './loop.ts';
-import { freePort } from './port.ts';
 
 /** nginx and both functions, started by ingress/start.ts. */
 export interface Stack {

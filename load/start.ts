@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { functionCommand, memoryVariables } from '../functions/launch.ts';
-import { readCommand } from './command.ts';
-import { freePort } from './port.ts';
+import { readCommand } from '../ingress/command.ts';
+import { freePort } from '../ingress/port.ts';
 import { machine, median, print, table } from './report.ts';
 
 readCommand(

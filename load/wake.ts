@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { readCommand } from '../ingress/command.ts';
 import { type Cluster, openCluster } from '../tests/cluster/support/cluster.ts';
 import { until } from '../tests/cluster/support/command.ts';
 import { strike } from '../tests/cluster/support/inside.ts';
 import { type Change, ingressVariables, scaling } from '../tests/cluster/support/overlay.ts';
 import { logLines, untilPods, untilZero } from '../tests/cluster/support/pods.ts';
 import { type Sent, send } from '../tests/support/client.ts';
-import { readCommand } from './command.ts';
 import { median, print, table } from './report.ts';
 
 readCommand(

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { listCandidates, verifyFiles } from '../functions/shared/catalog.ts';
-import { disableTelemetry } from '../functions/shared/config.ts';
-import { allowedInstructions } from '../functions/shared/instructions.ts';
-import type { FromWorker, Load, ToWorker } from '../functions/shared/pool.ts';
-import { goldenPixels } from '../functions/shared/tensor.ts';
-import { readCommand } from '../load/command.ts';
+import { listCandidates, verifyFiles } from '../functions/core/card/catalog.ts';
+import { allowedInstructions } from '../functions/core/card/instructions.ts';
+import { disableTelemetry } from '../functions/core/config.ts';
+import type { FromWorker, Load, ToWorker } from '../functions/core/pool/pool.ts';
+import { goldenPixels } from '../functions/tasks/classify/tensor.ts';
+import { readCommand } from '../ingress/command.ts';
 import { runTool } from './tool.ts';
 
 const usage = `Usage: node dist/models/memory.js --model NAME [options]
@@ -18,7 +18,7 @@ Memory of this process with a model in the service's workers, each of which has 
                        (default what the service would choose)
   --workers N          how many (default 1)`;
 
-const workerScript = new URL('../functions/shared/worker.js', import.meta.url);
+const workerScript = new URL('../functions/core/pool/worker.js', import.meta.url);
 /** After so many, what a run allocates has been allocated. */
 const runs = 20;
 

@@ -1,8 +1,8 @@
 import { closeSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
-import { disableTelemetry, loadConfig } from '../functions/shared/config.ts';
-import { decodeImage, type Image } from '../functions/shared/image.ts';
-import { Problem } from '../functions/shared/problem.ts';
-import { readCommand } from '../load/command.ts';
+import { disableTelemetry, loadConfig } from '../functions/core/config.ts';
+import { Problem } from '../functions/core/problem.ts';
+import { decodeImage, type Image } from '../functions/tasks/image/image.ts';
+import { readCommand } from '../ingress/command.ts';
 import { prepareAhead } from './ahead.ts';
 import { DataError, type LabeledImage, listLabeledImages } from './labeled.ts';
 import { sampleEvenly } from './sample.ts';

@@ -43,7 +43,7 @@ describe('the command lines', () => {
 
 describe('onInterrupt', () => {
   const program = `
-    import { onInterrupt } from ${JSON.stringify(join(compiled, 'load/command.js'))};
+    import { onInterrupt } from ${JSON.stringify(join(compiled, 'ingress/command.js'))};
     onInterrupt(() => console.log('stops'));
     process.emit('SIGINT');
     process.emit('SIGINT');

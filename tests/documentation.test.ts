@@ -7,9 +7,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { loadConfig } from '../functions/shared/config.ts';
-import { problems } from '../functions/shared/problem.ts';
-import { freePort } from '../load/port.ts';
+import { loadConfig } from '../functions/core/config.ts';
+import { problems } from '../functions/core/problem.ts';
+import { freePort } from '../ingress/port.ts';
 
 const readme = readFileSync('README.md', 'utf8');
 const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> };
@@ -129,7 +129,7 @@ describe('README.md', () => {
 
   it('lists every variable with the default that it has', () => {
     const defaults = loadConfig(1, {});
-    const source = readFileSync('functions/shared/config.ts', 'utf8');
+    const source = readFileSync('functions/core/config.ts', 'utf8');
     const read = [...source.matchAll(/(?:integer\('|env\.)([A-Z_]+)(?! \?\?=| =)\b/g)].map(
       ([, name]) => name as string,
     );

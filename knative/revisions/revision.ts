@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { readCommand } from '../../load/command.ts';
+import { readCommand } from '../../ingress/command.ts';
 import { ensureK6, ToolError } from '../../load/tool.ts';
 import { checkKn, KnError, look, type Subject } from './kn.ts';
 import { listOf } from './list.ts';

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { readCommand, refuse } from '../command.ts';
+import { readCommand, refuse } from '../../ingress/command.ts';
 import { systems } from '../peers/plan.ts';
 import { machine, print } from '../report.ts';
 import { failures, ratioFailures, type Sweep } from './judge.ts';

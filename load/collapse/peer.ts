@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../../ingress/port.ts';
 import { ask, form, isAnswered, keptConnections } from '../peers/client.ts';
 import { cores, type System } from '../peers/plan.ts';
 import { startTree } from '../peers/processes.ts';
-import { freePort } from '../port.ts';
 import type { Served } from './sweep.ts';
 
 const root = resolve(fileURLToPath(new URL('../../../', import.meta.url)));

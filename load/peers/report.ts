@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { readCommand } from '../command.ts';
+import { readCommand } from '../../ingress/command.ts';
 import { print } from '../report.ts';
 import { type Chart, drawChart, type Line } from './chart.ts';
 import { type Family, loadFactors, type System, systems } from './plan.ts';

@@ -15,8 +15,8 @@ import { cpus, loadavg, release, tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { onInterrupt, readCommand, refuse } from '../command.ts';
-import { freePort } from '../port.ts';
+import { onInterrupt, readCommand, refuse } from '../../ingress/command.ts';
+import { freePort } from '../../ingress/port.ts';
 import { print } from '../report.ts';
 import { ensureK6 } from '../tool.ts';
 import {

@@ -4,7 +4,7 @@
     instruction_classes("x86_64", frozenset({"avx2"}))     ("x64-avx2",)
 
 The service reads the same file by the same rules and takes the first variant of a card whose class is in the list;
-tests/pipeline/processors.json holds both to one table.
+tests/models/pipeline/processors.json holds both to one table.
 Needs the standard library alone.
 """
 

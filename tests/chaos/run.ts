@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, release } from 'node:os';
 import { join } from 'node:path';
-import { onInterrupt, readCommand, refuse } from '../../load/command.ts';
+import { onInterrupt, readCommand, refuse } from '../../ingress/command.ts';
 import { machineFaults } from './faults/machine.ts';
 import { modelFaults } from './faults/models.ts';
 import { networkFaults } from './faults/network.ts';

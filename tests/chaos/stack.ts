@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../../load/port.ts';
+import { freePort } from '../../ingress/port.ts';
 import { connectInspector, type Inspector } from './inspector.ts';
 import type { AccessLine } from './row.ts';
 

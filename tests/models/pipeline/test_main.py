@@ -1,0 +1,83 @@
+"""The command `models`; needs the standard library alone: python -m unittest tests/models/pipeline/test_main.py"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from pipeline.recipe import MODELS
+
+
+def models(*words: object) -> subprocess.CompletedProcess[str]:
+    """The command without any package beside the standard library."""
+    return subprocess.run(
+        [sys.executable, "-S", "-m", "pipeline", *map(str, words)],
+        env={**os.environ, "PYTHONPATH": str(MODELS), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+class CommandTest(unittest.TestCase):
+    def test_help_is_short_and_names_every_command(self) -> None:
+        done = models("--help")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertLess(len(done.stdout.splitlines()), 30)
+        for command in ("fetch", "export", "quantize", "optimize", "check", "pack", "build", "compare", "retrain"):
+            self.assertIn(f"\n    {command} ", done.stdout)
+
+    def test_wrong_usage_ends_with_status_2(self) -> None:
+        for words in (
+            (),
+            ("paint",),
+            ("build",),
+            ("build", "mobilenet", "--random-weights", "-1"),
+            ("build", "mobilenet", "--random-weights", 2**32),
+            ("build", "mobilenet", "--random-weights", 1, "--weights", "a"),
+            ("build", "mobilenet", "--version", "../up"),
+            ("build", "--folder", "models/mobilenet"),
+            ("optimize",),
+            ("optimize", "mobilenet", "--folder", "models/mobilenet"),
+            ("optimize", "--folder", "models/mobilenet", "--version", "a"),
+            ("optimize", "--folder", "models/mobilenet", "--out", "elsewhere"),
+        ):
+            with self.subTest(words=words):
+                done = models(*words)
+                self.assertEqual((done.returncode, done.stdout), (2, ""))
+                self.assertIn("usage: models", done.stderr)
+
+    def test_a_fault_is_one_sentence_and_status_1(self) -> None:
+        for words, expected in (
+            (("build", "nothing"), 'Expected one of efficientnet-lite0, .* for RECIPE but received "nothing"'),
+            (
+                ("build", "mobilenet", "--data", "/nowhere"),
+                "Expected a folder or a Parquet file for --data but received /nowhere",
+            ),
+            (("fetch", "mobilenet", "--weights", "/nowhere"), "Expected a file for --weights but received /nowhere"),
+        ):
+            with self.subTest(words=words), tempfile.TemporaryDirectory() as work:
+                done = models(*words, "--work", work)
+                self.assertEqual((done.returncode, done.stdout), (1, ""))
+                self.assertRegex(done.stderr, expected)
+                self.assertNotIn("Traceback", done.stderr)
+
+    def test_a_folder_to_optimize_must_be_one(self) -> None:
+        done = models("optimize", "--folder", "/nowhere")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertRegex(done.stderr, "^Expected a model folder with model.json and labels for /nowhere but received")
+        self.assertEqual(len(done.stderr.splitlines()), 1)
+
+    def test_a_step_prints_its_result_and_is_skipped_the_second_time(self) -> None:
+        with tempfile.TemporaryDirectory() as work:
+            first, second = (models("fetch", "mobilenet", "--work", work) for _ in range(2))
+        self.assertEqual((first.returncode, second.returncode), (0, 0))
+        self.assertIn(f"weights\t{MODELS / 'mobilenet' / 'model.onnx'}", first.stdout)
+        self.assertEqual(first.stdout, second.stdout)
+        self.assertNotIn("done before", first.stderr)
+        self.assertIn("mobilenet: fetch (done before)", second.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,117 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from '@jest/globals';
+import { listCandidates, type ModelSpec, readModelSpec, verifyFiles } from '../../functions/core/card/catalog.ts';
+import { allowedInstructions } from '../../functions/core/card/instructions.ts';
+import { embeddedModels } from '../../functions/core/config.ts';
+import { loadModel, proveModel } from '../../functions/core/pool/session.ts';
+import { goldenPixels, toTensor } from '../../functions/tasks/classify/tensor.ts';
+import { topPredictions } from '../../functions/tasks/classify/top.ts';
+import { decodeImage } from '../../functions/tasks/image/image.ts';
+
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+const modelsDir = join(root, 'models');
+const names = Object.values(embeddedModels).sort();
+const card = (name: string) => JSON.parse(readFileSync(join(modelsDir, name, 'model.json'), 'utf8'));
+const text = expect.stringMatching(/\S/);
+/** What the pictures in tests/images show. */
+const pictures: Readonly<Record<string, string>> = {
+  'test_image_1.jpg': 'goldfish',
+  'test_image_2.jpg': 'school bus',
+  'test_image_3.jpg': 'monarch butterfly',
+};
+const readme = readFileSync(join(modelsDir, 'README.md'), 'utf8');
+
+/** What a file makes of the pixels. */
+async function run(spec: ModelSpec, pixels: Parameters<typeof toTensor>[0]): Promise<Float32Array> {
+  const model = await loadModel(spec);
+  try {
+    return await model.run(toTensor(pixels, spec.input));
+  } finally {
+    await model.release();
+  }
+}
+
+describe.each(names)('models/%s', (name) => {
+  const spec = readModelSpec(modelsDir, name);
+
+  it('tells on its card what it is, where it comes from and under which licenses', () => {
+    expect(card(name)).toMatchObject({
+      version: text,
+      family: text,
+      description: text,
+      dataSet: { name: text, classes: 200, images: 100_000, license: text, source: text },
+      license: 'Apache-2.0',
+      provenance: text,
+    });
+  });
+
+  it('has a measured accuracy on its card that the README repeats', () => {
+    const { accuracy } = card(name);
+
+    expect(accuracy).not.toEqual([]);
+    for (const { data, variant, top1, top5 } of accuracy) {
+      const figures = [top1, top5].map((share) => `${(share * 100).toFixed(1)} %`);
+      expect(readme).toContain(`| ${name} | ${variant} | ${data} | ${figures.join(' | ')} |`);
+    }
+  });
+
+  it('has weights of at most 15 MB a file, and no file that its card does not name', () => {
+    const { variants = [] } = card(name);
+    const graphs = [card(name), ...variants].flatMap(({ file, externalData = [] }) => [file, ...externalData]);
+    const files = graphs.map((data) => data.file ?? data);
+
+    expect(readdirSync(join(modelsDir, name)).sort()).toEqual(['labels.json', 'model.json', ...new Set(files)].sort());
+    for (const file of files) expect(statSync(join(modelsDir, name, file)).size).toBeLessThanOrEqual(15_000_000);
+  });
+
+  it('has 200 labels in the order of their WordNet ids, no two alike', () => {
+    const classes = spec.labels.map((label) => label.class);
+
+    expect(new Set(classes).size).toBe(200);
+    expect(classes).toEqual([...classes].sort());
+    expect(new Set(spec.labels.map((label) => label.label)).size).toBe(200);
+  });
+
+  it('gives the golden logits that ONNX Runtime for Python gave', async () => {
+    const logits = await run(spec, goldenPixels(spec.input.crop));
+
+    const gaps = spec.golden.logits.map((logit, index) => Math.abs(logit - (logits[index] as number)));
+    expect(logits).toHaveLength(spec.golden.logits.length);
+    expect(Math.max(...gaps)).toBeLessThan(spec.golden.tolerance);
+  });
+
+  const candidates = listCandidates(modelsDir, name, allowedInstructions());
+
+  it.each(candidates.map((candidate) => [candidate.variant, candidate] as const))(
+    'has a file %s that passes its golden case and names the pictures',
+    async (_variant, candidate) => {
+      verifyFiles(candidate);
+      const { input, golden, labels } = candidate;
+      const model = await loadModel(candidate);
+      await proveModel(model, { ...golden, tensor: toTensor(goldenPixels(input.crop), input) });
+      await model.release();
+
+      for (const [file, label] of Object.entries(pictures)) {
+        const { pixels } = await decodeImage(readFileSync(join(root, 'tests/images', file)), input, 40_000_000);
+        const predictions = topPredictions(await run(candidate, pixels), labels, 5);
+        expect(predictions.map((prediction) => prediction.label)).toContain(label);
+      }
+    },
+  );
+});
+
+describe('the pair', () => {
+  const [one, other] = names.map((name) => readModelSpec(modelsDir, name));
+
+  it('takes one image', () => {
+    const geometryOf = (spec?: ModelSpec) => [spec?.input.resize, spec?.input.crop, spec?.input.kernel];
+
+    expect(geometryOf(one)).toEqual(geometryOf(other));
+  });
+
+  it('has the same labels', () => {
+    expect(one?.labels).toEqual(other?.labels);
+  });
+});

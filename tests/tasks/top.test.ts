@@ -1,0 +1,35 @@
+import { describe, expect, it } from '@jest/globals';
+import { topPredictions } from '../../functions/tasks/classify/top.ts';
+
+const labels = ['a', 'b', 'c', 'd'].map((label) => ({ class: `n0${label}`, label }));
+
+describe('topPredictions', () => {
+  it('sorts by falling score, which is the softmax over all labels', () => {
+    const predictions = topPredictions(Float32Array.of(0, Math.log(2), Math.log(5), Math.log(2)), labels, 2);
+
+    expect(predictions).toEqual([
+      { index: 2, class: 'n0c', label: 'c', score: expect.closeTo(0.5, 6) },
+      { index: 1, class: 'n0b', label: 'b', score: expect.closeTo(0.2, 6) },
+    ]);
+  });
+
+  it('stays finite for logits that overflow an exponential', () => {
+    const [first] = topPredictions(Float32Array.of(1000, 0, -1000, 0), labels, 1);
+
+    expect(first?.score).toBeCloseTo(1, 6);
+  });
+
+  it.each([1, 5, 19, 20])('gives the %i best of a thousand, as sorting all of them would', (count) => {
+    const logits = Float32Array.from({ length: 1000 }, (_, i) => (Math.imul(i + 1, 2_654_435_761) >>> 24) / 32); // 256 values: many are equal
+    const many = Array.from(logits, (_, i) => ({ class: `n${i}`, label: `${i}` }));
+    const sorted = [...logits.keys()].sort((a, b) => (logits[b] as number) - (logits[a] as number) || a - b);
+
+    const predictions = topPredictions(logits, many, count);
+
+    expect(predictions.map(({ index }) => index)).toEqual(sorted.slice(0, count));
+  });
+
+  it('gives all labels when asked for more', () => {
+    expect(topPredictions(new Float32Array(4), labels, 20).map(({ index }) => index)).toEqual([0, 1, 2, 3]);
+  });
+});
