@@ -1,4 +1,10 @@
 import { defineFunction } from './core/function.ts';
+import { classify } from './tasks/classify/task.ts';
 
-/** The primary model leads, the other one stands by; by default a Wide ResNet and a MobileNet. */
-export const primary = defineFunction('primary', ['primaryModel', 'fallbackModel']);
+/** Classifies by the primary model, with the fallback's model standing by; by default a Wide ResNet and a MobileNet. */
+export const primary = defineFunction({
+  name: 'primary',
+  tier: 'primary',
+  task: classify,
+  roles: ['primaryModel', 'fallbackModel'],
+});

@@ -1,12 +1,17 @@
-import { ModelError } from './core/card/catalog.ts';
+import { ModelError } from './core/card/card.ts';
 import { ConfigError, loadBoot } from './core/config.ts';
-import type { UnderstudyFunction } from './core/function.ts';
-import { startServer } from './core/http/server.ts';
+import { type ServedFunction, startServer } from './core/http/server.ts';
 
-let served: UnderstudyFunction | undefined;
+/** By FUNCTION_TARGET; each is built when it is loaded. */
+const functions: Readonly<Record<string, () => Promise<ServedFunction>>> = {
+  primary: async () => (await import('./primary.ts')).primary,
+  fallback: async () => (await import('./fallback.ts')).fallback,
+};
+
+let served: ServedFunction | undefined;
 try {
-  const { port, target } = loadBoot();
-  served = target === 'primary' ? (await import('./primary.ts')).primary : (await import('./fallback.ts')).fallback;
+  const { port, target } = loadBoot(Object.keys(functions));
+  served = (await functions[target]?.()) as ServedFunction;
   const { drain } = await startServer(served, port);
   process.once('SIGTERM', drain);
   process.once('SIGINT', drain);

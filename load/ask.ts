@@ -4,7 +4,9 @@ import { readModelSpec } from '../functions/core/card/catalog.ts';
 import { allowedInstructions } from '../functions/core/card/instructions.ts';
 import { loadConfig } from '../functions/core/config.ts';
 import { loadModel } from '../functions/core/pool/session.ts';
-import { type Tensor, toTensor } from '../functions/tasks/classify/tensor.ts';
+import type { Tensor } from '../functions/core/task.ts';
+import { classify } from '../functions/tasks/classify/task.ts';
+import { toTensor } from '../functions/tasks/classify/tensor.ts';
 import { decodeImage } from '../functions/tasks/image/image.ts';
 
 /** One classified photo. */
@@ -19,17 +21,18 @@ export type Ask = (photo: Buffer) => Promise<Sample>;
 
 /** Decode, tensor and run of the Wide ResNet by the service's own functions in this process: what no service can go below. */
 export async function loadBare(env: NodeJS.ProcessEnv = process.env): Promise<{ ask: Ask; release(): Promise<void> }> {
-  const { modelsDir, maxPixels } = loadConfig(1, env);
-  const spec = readModelSpec(modelsDir, 'wide-resnet', allowedInstructions());
+  const { modelsDir, settings } = loadConfig(classify, 1, env);
+  const spec = readModelSpec(modelsDir, 'wide-resnet', classify.card, allowedInstructions());
+  const { input } = spec.details;
   const model = await loadModel(spec);
   let former: Tensor | undefined; // written anew, as by the service's workers
   return {
     release: () => model.release(),
     ask: async (photo) => {
       const startedMs = performance.now();
-      const image = await decodeImage(photo, spec.input, maxPixels);
+      const image = await decodeImage(photo, input, settings.maxPixels);
       const decodedMs = performance.now();
-      former = toTensor(image.pixels, spec.input, former);
+      former = toTensor(image.pixels, input, former);
       await model.run(former);
       const endedMs = performance.now();
       return { ms: endedMs - startedMs, stages: { decode: decodedMs - startedMs, model: endedMs - decodedMs } };

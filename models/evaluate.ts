@@ -1,11 +1,16 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { listCandidates, ModelError, type ModelSpec, portable, verifyFiles } from '../functions/core/card/catalog.ts';
+import { ModelError, type ModelSpec, portable } from '../functions/core/card/card.ts';
+import { listCandidates, verifyFiles } from '../functions/core/card/catalog.ts';
 import { allowedInstructions } from '../functions/core/card/instructions.ts';
 import { disableTelemetry, loadConfig } from '../functions/core/config.ts';
-import { loadModel, type Model, proveModel } from '../functions/core/pool/session.ts';
-import { goldenPixels, type Tensor, toTensor } from '../functions/tasks/classify/tensor.ts';
+import { answerBy, loadModel, type Model, prove } from '../functions/core/pool/session.ts';
+import type { Tensor } from '../functions/core/task.ts';
+import { classify } from '../functions/tasks/classify/task.ts';
+import { toTensor } from '../functions/tasks/classify/tensor.ts';
+import { thread } from '../functions/tasks/classify/thread.ts';
 import { topPredictions } from '../functions/tasks/classify/top.ts';
+import type { ImageModel } from '../functions/tasks/image/card.ts';
 import { decodeImage, type Pixels } from '../functions/tasks/image/image.ts';
 import { geometryOf } from '../functions/tasks/image/resize.ts';
 import { readCommand } from '../ingress/command.ts';
@@ -30,7 +35,7 @@ Accuracy of the models in models/ by the steps that a request takes: sharp decod
   --write-card NAME    write the accuracy into each model.json, under this name for the data`;
 
 interface Loaded {
-  readonly spec: ModelSpec;
+  readonly spec: ModelSpec<ImageModel>;
   readonly model: Model;
 }
 
@@ -72,7 +77,7 @@ async function evaluate(options: Options): Promise<void> {
   for (const name of options.models) loaded.push(await load(options.modelsDir, name, options.variant));
   const specs = loaded.map(({ spec }) => spec);
 
-  const known = new Set(specs.flatMap((spec) => spec.labels.map((label) => label.class)));
+  const known = new Set(specs.flatMap((spec) => spec.details.labels.map((label) => label.class)));
   const unknownClasses: Record<string, number> = {};
   for (const image of listed) {
     if (!known.has(image.class)) unknownClasses[image.class] = (unknownClasses[image.class] ?? 0) + 1;
@@ -104,7 +109,7 @@ async function evaluate(options: Options): Promise<void> {
 
 /** The file of a folder that the service would serve here, or the one that is asked for. @throws ModelError | DataError */
 async function load(modelsDir: string, folder: string, variant: string | undefined): Promise<Loaded> {
-  const candidates = listCandidates(modelsDir, folder, allowedInstructions());
+  const candidates = listCandidates(modelsDir, folder, classify.card, allowedInstructions());
   const wanted = candidates.filter((spec) => variant === undefined || spec.variant === variant);
   if (wanted.length === 0) {
     const names = candidates.map((spec) => spec.variant).join(', ');
@@ -115,7 +120,7 @@ async function load(modelsDir: string, folder: string, variant: string | undefin
     try {
       verifyFiles(spec);
       const model = await loadModel(spec);
-      await proveModel(model, { ...spec.golden, tensor: toTensor(goldenPixels(spec.input.crop), spec.input) });
+      await prove(answerBy(model, thread, spec.details), thread, spec.details);
       return { spec, model };
     } catch (fault) {
       const told = (fault as Error).message;
@@ -171,8 +176,8 @@ function isFault(made: unknown): made is Error & { readonly code: string } {
 }
 
 /** Makes of an image a tensor for each model, or the problem that the service would answer. */
-function preparationFor(specs: readonly ModelSpec[]) {
-  const { maxPixels } = loadConfig(1, {});
+function preparationFor(specs: readonly ModelSpec<ImageModel>[]) {
+  const { maxPixels } = loadConfig(classify, 1, {}).settings;
   return async (image: LabeledImage) => {
     try {
       return { image, tensors: await toTensors(await image.read(), specs, maxPixels) };
@@ -185,12 +190,12 @@ function preparationFor(specs: readonly ModelSpec[]) {
 
 async function toTensors(
   bytes: Uint8Array,
-  specs: readonly ModelSpec[],
+  specs: readonly ModelSpec<ImageModel>[],
   maxPixels: number,
 ): Promise<readonly Tensor[]> {
   const decoded = new Map<string, Pixels>();
   const tensors: Tensor[] = [];
-  for (const { input } of specs) {
+  for (const { input } of specs.map(({ details }) => details)) {
     const geometry = geometryOf(input);
     const pixels = decoded.get(geometry) ?? (await decodeImage(bytes, input, maxPixels)).pixels;
     decoded.set(geometry, pixels);
@@ -204,9 +209,9 @@ async function judge(image: LabeledImage, tensors: readonly Tensor[], loaded: re
   const runMs: number[] = [];
   for (const [index, { spec, model }] of loaded.entries()) {
     const startMs = performance.now();
-    const logits = await model.run(tensors[index] as Tensor);
+    const logits = thread.read([await model.run(tensors[index] as Tensor)], spec.details);
     runMs.push(performance.now() - startMs);
-    top5.push(topPredictions(logits, spec.labels, 5).map((prediction) => prediction.class));
+    top5.push(topPredictions(logits, spec.details.labels, 5).map((prediction) => prediction.class));
   }
   return { image, top5, runMs };
 }

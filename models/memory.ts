@@ -3,8 +3,10 @@ import { Worker } from 'node:worker_threads';
 import { listCandidates, verifyFiles } from '../functions/core/card/catalog.ts';
 import { allowedInstructions } from '../functions/core/card/instructions.ts';
 import { disableTelemetry } from '../functions/core/config.ts';
-import type { FromWorker, Load, ToWorker } from '../functions/core/pool/pool.ts';
-import { goldenPixels } from '../functions/tasks/classify/tensor.ts';
+import type { FromWorker, Load, ToWorker } from '../functions/core/pool/message.ts';
+import type { TaskInput } from '../functions/core/task.ts';
+import { classify } from '../functions/tasks/classify/task.ts';
+import { thread } from '../functions/tasks/classify/thread.ts';
 import { readCommand } from '../ingress/command.ts';
 import { runTool } from './tool.ts';
 
@@ -25,16 +27,16 @@ const runs = 20;
 type Options = ReturnType<typeof readOptions>;
 
 async function measure({ modelsDir, model, variant, workers }: Options): Promise<void> {
-  const candidates = listCandidates(modelsDir, model, allowedInstructions());
+  const candidates = listCandidates(modelsDir, model, classify.card, allowedInstructions());
   const spec = candidates.find((candidate) => variant === undefined || candidate.variant === variant);
   if (spec === undefined) {
     const names = candidates.map((candidate) => candidate.variant).join(', ');
     throw new Error(`Expected one of ${names} of ${model} for --variant but received "${variant}"`);
   }
   verifyFiles(spec);
-  const { path, input, output, optimizedBy } = spec;
-  const pixels = goldenPixels(input.crop);
-  const load: Load = { path, input, output, optimizedBy, golden: { ...spec.golden, pixels }, niceness: 0 };
+  const { path, input, output, optimizedBy, details } = spec;
+  const pixels = thread.golden(details);
+  const load: Load = { path, input, output, optimizedBy, details, thread: classify.thread.href, niceness: 0 };
   const started = Array.from({ length: workers }, () => new Worker(workerScript, { workerData: load }));
   try {
     await Promise.all(started.map((worker) => runRepeatedly(worker, pixels)));
@@ -48,10 +50,10 @@ async function measure({ modelsDir, model, variant, workers }: Options): Promise
 }
 
 /** Resolves once the worker has loaded its file, proven it and run it `runs` times. */
-function runRepeatedly(worker: Worker, pixels: Load['golden']['pixels']): Promise<void> {
+function runRepeatedly(worker: Worker, input: TaskInput): Promise<void> {
   return new Promise((resolve, reject) => {
     let left = runs;
-    const run: ToWorker = { type: 'run', pixels };
+    const run: ToWorker = { type: 'run', input };
     worker.on('error', reject);
     worker.on('message', (message: FromWorker) => {
       if (message.type === 'refused' || message.type === 'raised') reject(new Error(message.error));

@@ -1,6 +1,7 @@
 import { closeSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { disableTelemetry, loadConfig } from '../functions/core/config.ts';
 import { Problem } from '../functions/core/problem.ts';
+import { classify } from '../functions/tasks/classify/task.ts';
 import { decodeImage, type Image } from '../functions/tasks/image/image.ts';
 import { readCommand } from '../ingress/command.ts';
 import { prepareAhead } from './ahead.ts';
@@ -65,7 +66,7 @@ async function writePixels(options: Options): Promise<void> {
 
 /** Makes of an image its pixels, or why the service would refuse it. */
 function decoderFor(options: Options) {
-  const { maxPixels } = loadConfig(1, {});
+  const { maxPixels } = loadConfig(classify, 1, {}).settings;
   return async (image: LabeledImage): Promise<{ image: LabeledImage; decoded: Image | string }> => {
     try {
       return { image, decoded: await decodeImage(await image.read(), options, maxPixels) };

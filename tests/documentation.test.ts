@@ -9,7 +9,9 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { loadConfig } from '../functions/core/config.ts';
 import { problems } from '../functions/core/problem.ts';
+import { classify } from '../functions/tasks/classify/task.ts';
 import { freePort } from '../ingress/port.ts';
+import { variablesOf } from './support/variables.ts';
 
 const readme = readFileSync('README.md', 'utf8');
 const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> };
@@ -128,19 +130,16 @@ describe('README.md', () => {
   });
 
   it('lists every variable with the default that it has', () => {
-    const defaults = loadConfig(1, {});
-    const source = readFileSync('functions/core/config.ts', 'utf8');
-    const read = [...source.matchAll(/(?:integer\('|env\.)([A-Z_]+)(?! \?\?=| =)\b/g)].map(
-      ([, name]) => name as string,
-    );
+    const defaults = loadConfig(classify, 1, {});
+    const read = variablesOf((env) => loadConfig(classify, 1, env));
     const platform = ['PORT', 'FUNCTION_TARGET', 'K_REVISION'];
 
     const listed = Object.fromEntries(rows('## Configuration').filter(([name]) => !platform.includes(name)));
 
-    expect(Object.keys(listed).sort()).toEqual([...new Set(read)].filter((name) => !platform.includes(name)).sort());
+    expect(Object.keys(listed).sort()).toEqual(read.filter((name) => !platform.includes(name)).sort());
     expect(listed).toMatchObject({
       MAX_UPLOAD_BYTES: String(defaults.maxUploadBytes),
-      MAX_PIXELS: String(defaults.maxPixels),
+      MAX_PIXELS: String(defaults.settings.maxPixels),
       DEADLINE_MS: String(defaults.deadlineMs),
       PRIMARY_BUDGET_MS: String(defaults.primaryBudgetMs),
       WORKERS: expect.stringContaining('cores'),

@@ -40,15 +40,16 @@ export class Problem extends Error {
     this.status = problems[code].status;
     this.headers = options.headers ?? {};
   }
+
+  /** INTERNAL says the same each time: the cause is in the log. */
+  static internal(cause?: unknown): Problem {
+    return new Problem('INTERNAL', 'The request could not be handled', { cause });
+  }
 }
 
-/** What every INTERNAL says: the cause is in the log. */
-export const internalDetail = 'The request could not be handled';
-
-/** The problem itself, or INTERNAL with a constant detail and the fault as its cause for anything unforeseen. */
+/** The problem itself, or INTERNAL with the fault as its cause for anything unforeseen. */
 export function asProblem(fault: unknown): Problem {
-  if (fault instanceof Problem) return fault;
-  return new Problem('INTERNAL', internalDetail, { cause: fault });
+  return fault instanceof Problem ? fault : Problem.internal(fault);
 }
 
 /** The body of an `application/problem+json` answer. */

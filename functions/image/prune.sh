@@ -17,6 +17,9 @@ if [ ! -f "$kept/onnxruntime_binding.node" ]; then
   exit 1
 fi
 
+# valibot names the compiler as an optional companion, which npm installs.
+rm -rf "$modules/typescript" "$modules/@typescript" "$modules/.bin/tsc"
+
 # For people and compilers. What libvips is made of, and under which licenses, stands in @img's README files.
 rm -rf "$modules"/[!@]*/test
 find "$modules" -type f \( -name '*.map' -o -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '*.md' \) \

@@ -1,27 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
-import type { ModelSpec } from '../../functions/core/card/catalog.ts';
-import {
-  type Classification,
-  classify,
-  type ModelChain,
-  refuseHopeless,
-  type Trace,
-} from '../../functions/core/chain/answer.ts';
+import type { ModelSpec } from '../../functions/core/card/card.ts';
+import { answer, type ModelChain, type Question, refuseHopeless } from '../../functions/core/chain/answer.ts';
 import { createBreaker } from '../../functions/core/chain/breaker.ts';
 import type { Pool, Run } from '../../functions/core/pool/pool.ts';
-import type { Pixels } from '../../functions/tasks/image/image.ts';
+import { Problem } from '../../functions/core/problem.ts';
+import type { TaskInput } from '../../functions/core/task.ts';
 
-const labels = ['cat', 'dog'].map((label) => ({ class: `n-${label}`, label }));
 const never = new AbortController().signal;
-const done = { status: 'done', logits: Float32Array.of(0, 1), queueMs: 1, modelMs: 2 } as const;
+const done = { status: 'done', output: 'dog', queueMs: 1, modelMs: 2 } as const;
 
-function specOf(name: string, resize = 4, kernel: 'linear' | 'cubic' = 'linear'): ModelSpec {
-  const input = { name: 'image', elementType: 'uint8', layout: 'NHWC', resize, crop: 4, kernel } as const;
-  const golden = { logits: [0, 0], tolerance: 1 };
+/** A model whose input has this key. */
+function specOf(name: string, details = 'same'): ModelSpec {
   const file = { variant: 'portable', path: '', files: [], optimizedBy: null };
-  const rest = { folder: name, version: '1', family: 'test', output: { name: 'logits' }, labels, golden };
-  return { name, input, ...file, ...rest };
+  return { folder: name, name, version: '1', input: { name: 'image' }, output: { name: 'logits' }, details, ...file };
 }
 
 interface Lane {
@@ -39,8 +31,7 @@ function chainOf(
   {
     tier = 'primary',
     isPrimaryServed = true,
-    resizes = [4, 4],
-    kernels = ['linear', 'linear'] as ('linear' | 'cubic')[],
+    keys = ['same', 'same'],
     decodeMs = 0,
     isDecoderIdle = true,
     waitedMs = 3,
@@ -48,7 +39,7 @@ function chainOf(
     allowedMs = Number.POSITIVE_INFINITY,
   } = {},
 ) {
-  const runs: { model: string; pixels: Pixels; timeoutMs: number }[] = [];
+  const runs: { model: string; input: TaskInput; timeoutMs: number }[] = [];
   const precisions: string[] = [];
   const models = ends.map((given, rank) => {
     const {
@@ -59,9 +50,9 @@ function chainOf(
       meanMs = predictedMs,
       failures = 0,
     } = 'end' in given ? given : ({ end: given } as Lane);
-    const spec = specOf(['wide-resnet', 'mobilenet'][rank] as string, resizes[rank], kernels[rank]);
-    const run = async (pixels: Pixels, timeoutMs: number) => {
-      runs.push({ model: spec.name, pixels, timeoutMs });
+    const spec = specOf(['wide-resnet', 'mobilenet'][rank] as string, keys[rank]);
+    const run = async (input: TaskInput, timeoutMs: number) => {
+      runs.push({ model: spec.name, input, timeoutMs });
       return end;
     };
     const isReady = () => end.status === 'done' || end.status === 'overload' || end.status === 'timeout';
@@ -82,92 +73,91 @@ function chainOf(
       } as unknown as Pool,
     };
   });
-  const decode = async (_bytes: unknown, _input: unknown, precision: string) => {
+  const decode = async (_bytes: unknown, { precision }: { precision: string }) => {
     precisions.push(precision);
     await sleep(takesMs);
-    const pixels = { data: new Uint8Array(48), width: 4, height: 4 };
-    return { image: { pixels, sourceWidth: 8, sourceHeight: 6 }, waitedMs };
+    return { decoded: { input: { data: new Uint8Array(48) }, facts: { width: 8 } }, waitedMs };
   };
-  const decoder = { decode, predictMs: () => decodeMs, isIdle: () => isDecoderIdle };
+  const keyOf = ({ details }: ModelSpec) => String(details);
+  const decoder = { decode, keyOf, predictMs: () => decodeMs, isIdle: () => isDecoderIdle };
   const standing = { allowedMs: (budgetMs: number) => Math.min(budgetMs, allowedMs) };
   const chain = { tier, models, isPrimaryServed, primaryBudgetMs: 1000, standing, decoder } as unknown as ModelChain;
   return { chain, runs, precisions, decodes: () => precisions.length };
 }
 
-function ask(chain: ModelChain, question: Partial<Classification> = {}, trace: Trace = { misses: [] }) {
+/** Everything that is known of a question when it has ended. */
+function settle(chain: ModelChain, question: Partial<Question> = {}) {
   const whole = {
     bytes: new Uint8Array(1),
-    top: 2,
+    ask: {},
     strict: false,
     deadlineMs: performance.now() + 5000,
     signal: never,
-    ...question,
   };
-  return classify(whole, chain, trace);
+  return answer({ ...whole, ...question }, chain);
 }
 
-describe('classify', () => {
-  it('answers with the leading model and is not degraded', async () => {
+/** Who answers. @throws Problem */
+async function ask(chain: ModelChain, question: Partial<Question> = {}) {
+  const { result } = await settle(chain, question);
+  if (result instanceof Problem) throw result;
+  return result.answer;
+}
+
+describe('answer', () => {
+  it('answers with the lead model and is not degraded', async () => {
     const { chain, runs, precisions } = chainOf([done, done]);
 
-    const answer = await ask(chain);
+    const { result, facts } = await settle(chain);
 
-    expect(answer).toMatchObject({
-      model: 'wide-resnet',
-      version: '1',
-      tier: 'primary',
-      degraded: false,
-      reason: null,
-    });
-    expect(answer.predictions.map(({ label }) => label)).toEqual(['dog', 'cat']);
+    const expected = { model: 'wide-resnet', version: '1', tier: 'primary', degraded: false, reason: null };
+    expect(result).toMatchObject({ answer: expected, output: 'dog', spec: { name: 'wide-resnet' } });
+    expect(facts).toEqual({ width: 8 });
     expect(runs).toHaveLength(1);
     expect(precisions).toEqual(['exact']);
   });
 
   it.each(['error', 'timeout', 'overload', 'warming'] as const)(
-    'answers with the model that stands by, from the same pixels, when the leading one says %s',
+    'answers with the standby model, from the same pixels, when the lead model says %s',
     async (status) => {
       const { chain, runs, decodes } = chainOf([{ status, cause: 'told so' }, done]);
-      const trace: Trace = { misses: [] };
 
-      const answer = await ask(chain, {}, trace);
+      const { result, misses } = await settle(chain);
 
-      expect(answer).toMatchObject({ model: 'mobilenet', tier: 'primary', degraded: true, reason: status });
+      const expected = { model: 'mobilenet', tier: 'primary', degraded: true, reason: status };
+      expect(result).toMatchObject({ answer: expected });
       expect(decodes()).toBe(1);
-      expect(new Set(runs.map(({ pixels }) => pixels)).size).toBe(1);
-      expect(trace.misses).toEqual([{ model: 'wide-resnet', status, cause: 'told so' }]);
+      expect(new Set(runs.map(({ input }) => input)).size).toBe(1);
+      expect(misses).toEqual([{ model: 'wide-resnet', status, cause: 'told so' }]);
     },
   );
 
-  it.each([
-    ['geometry', { resizes: [4, 5] }],
-    ['kernel', { kernels: ['linear', 'cubic'] as ('linear' | 'cubic')[] }],
-  ])('decodes again only for a model that takes another %s', async (_what, recipes) => {
-    const { chain, decodes } = chainOf([{ status: 'error', cause: '' }, done], recipes);
+  it('decodes again for a model that takes another input', async () => {
+    const { chain, decodes } = chainOf([{ status: 'error', cause: '' }, done], { keys: ['one', 'other'] });
 
     await ask(chain);
 
     expect(decodes()).toBe(2);
   });
 
-  it('keeps the pixels for a model that takes the same image, and has none for one that does not', async () => {
+  it('keeps the input for a model that takes the same, and has none for one that does not', async () => {
     const { chain, runs } = chainOf([done, done]);
-    const trace: Trace = { misses: [] };
 
-    await ask(chain, {}, trace);
+    const { result } = await settle(chain);
 
-    expect(trace.pixelsFor?.(specOf('mobilenet'))).toBe(runs[0]?.pixels);
-    expect(trace.pixelsFor?.(specOf('mobilenet', 5))).toBeUndefined();
+    const inputFor = result instanceof Problem ? undefined : result.inputFor;
+    expect(inputFor?.(specOf('mobilenet'))).toBe(runs[0]?.input);
+    expect(inputFor?.(specOf('mobilenet', 'other'))).toBeUndefined();
   });
 
   it('asks the models that it began with, whatever takes their place meanwhile', async () => {
     const { chain, runs } = chainOf([{ status: 'error', cause: 'refused' }, done], { takesMs: 20 });
     const other = chainOf([done]);
 
-    const answer = ask(chain);
+    const answered = ask(chain);
     (chain.models as unknown as unknown[])[0] = other.chain.models[0];
 
-    expect(await answer).toMatchObject({ model: 'mobilenet', reason: 'error' });
+    expect(await answered).toMatchObject({ model: 'mobilenet', reason: 'error' });
     expect([runs.length, other.runs.length]).toEqual([2, 0]);
   });
 
@@ -210,7 +200,7 @@ describe('classify', () => {
     await expect(ask(chain)).rejects.toMatchObject({ code: 'INTERNAL', cause: 'two' });
   });
 
-  it('gives the leading model its budget and keeps time back for the one that stands by', async () => {
+  it('gives the lead model its budget and keeps time back for the standby model', async () => {
     const { chain, runs } = chainOf([{ status: 'timeout', cause: '' }, done]);
 
     await ask(chain, { deadlineMs: performance.now() + 600 });
@@ -220,7 +210,7 @@ describe('classify', () => {
     expect(runs[1]?.timeoutMs).toBeGreaterThan(550);
   });
 
-  it('tries the leading model however short the patience is', async () => {
+  it('tries the lead model however short the patience is', async () => {
     const { chain, runs } = chainOf([done, done]);
 
     await ask(chain, { deadlineMs: performance.now() + 100 });
@@ -229,7 +219,7 @@ describe('classify', () => {
   });
 
   it.each(['error', 'warming'] as const)(
-    'gives the leading model all the time when the other one would say %s',
+    'gives the lead model all the time when the other one would say %s',
     async (status) => {
       const { chain, runs } = chainOf([done, { status, cause: '' }]);
 
@@ -258,14 +248,12 @@ describe('classify', () => {
   });
 
   it('counts the wait for a decoder as queue and not as decode', async () => {
-    const trace: Trace = { misses: [] };
+    const { stages } = await settle(chainOf([done]).chain);
 
-    await ask(chainOf([done]).chain, {}, trace);
-
-    expect(trace.queueMs).toBe(4);
+    expect(stages.queue).toBe(4);
   });
 
-  it('gives the leading model PRIMARY_BUDGET_MS less 15 ms for the hops', async () => {
+  it('gives the lead model PRIMARY_BUDGET_MS less 15 ms for the hops', async () => {
     const { chain, runs } = chainOf([done, done]);
 
     await ask(chain);
@@ -324,8 +312,8 @@ describe('classify', () => {
       },
     );
 
-    it('decodes once, as cheaply as can be, when it is known before that the leading model is left out', async () => {
-      const { chain, precisions } = chainOf([busyLane(1500), done], { resizes: [4, 5] });
+    it('decodes once, as cheaply as can be, when it is known before that the lead model is left out', async () => {
+      const { chain, precisions } = chainOf([busyLane(1500), done], { keys: ['one', 'other'] });
 
       expect((await ask(chain)).model).toBe('mobilenet');
       expect(precisions).toEqual(['reduced']);
@@ -334,26 +322,26 @@ describe('classify', () => {
     it('counts the wait for a decoder before it decides', async () => {
       const { chain, precisions } = chainOf([busyLane(300), { end: done, predictedMs: 5 }], { decodeMs: 480 });
 
-      expect((await ask(chain, {}, { misses: [] })).model).toBe('wide-resnet');
+      expect((await ask(chain)).model).toBe('wide-resnet');
       const slower = chainOf([busyLane(600), { end: done, predictedMs: 5 }], { decodeMs: 480 });
       expect((await ask(slower.chain)).model).toBe('mobilenet');
       expect([...precisions, ...slower.precisions]).toEqual(['exact', 'reduced']);
     });
 
-    it('leaves the leading model out sooner while a queue stands', async () => {
+    it('leaves the lead model out sooner while a queue stands', async () => {
       const { chain } = chainOf([busyLane(150), done], { allowedMs: 100 });
 
       expect(await ask(chain)).toMatchObject({ model: 'mobilenet', reason: 'overload' });
     });
 
-    it('leaves even an idle leading model alone while a queue stands before the model that stands by', async () => {
+    it('leaves even an idle lead model alone while a queue stands before the standby model', async () => {
       const { chain, precisions } = chainOf([{ end: done, predictedMs: 10 }, done], { allowedMs: 0 });
 
       expect(await ask(chain)).toMatchObject({ model: 'mobilenet', reason: 'overload' });
       expect(precisions).toEqual(['reduced']);
     });
 
-    it('gives an idle leading model no more time than its budget has left, but two of its average runs', async () => {
+    it('gives an idle lead model no more time than its budget has left, but two of its average runs', async () => {
       const { chain, runs } = chainOf([{ end: done, predictedMs: 900, meanMs: 20 }, done], { takesMs: 960 });
       const quick = chainOf([{ end: done, predictedMs: 900, meanMs: 20 }, done], { takesMs: 300 });
 
@@ -383,11 +371,9 @@ describe('classify', () => {
     );
 
     it('tells the log what was predicted', async () => {
-      const trace: Trace = { misses: [] };
+      const { misses } = await settle(chainOf([busyLane(1500), done]).chain);
 
-      await ask(chainOf([busyLane(1500), done]).chain, {}, trace);
-
-      expect(trace.misses).toEqual([
+      expect(misses).toEqual([
         {
           model: 'wide-resnet',
           status: 'overload',
@@ -396,7 +382,7 @@ describe('classify', () => {
       ]);
     });
 
-    it('tries an idle leading model whatever was predicted, with its whole budget', async () => {
+    it('tries an idle lead model whatever was predicted, with its whole budget', async () => {
       const { chain, runs } = chainOf([{ end: done, predictedMs: 3000 }, done], { takesMs: 100 });
 
       expect((await ask(chain)).model).toBe('wide-resnet');
@@ -409,7 +395,7 @@ describe('classify', () => {
       expect((await ask(chain)).reason).toBe('overload');
     });
 
-    it('gives the leading model no run that its deadline does not allow, even when it is idle', async () => {
+    it('gives the lead model no run that its deadline does not allow, even when it is idle', async () => {
       const { chain, runs } = chainOf([{ end: done, predictedMs: 100 }, done]);
 
       expect(await ask(chain, { deadlineMs: performance.now() + 80 })).toMatchObject({ reason: 'overload' });
@@ -420,7 +406,7 @@ describe('classify', () => {
       ['below', 40, 'wide-resnet'],
       ['above', 70, 'mobilenet'],
     ])(
-      'with an average run %s what the deadline leaves of 60 ms an idle leading model is tried or not: %d ms, %s',
+      'with an average run %s what the deadline leaves of 60 ms an idle lead model is tried or not: %d ms, %s',
       async (_where, meanMs, model) => {
         const { chain } = chainOf([{ end: done, predictedMs: 100, meanMs }, done]);
 
@@ -494,7 +480,7 @@ describe('classify', () => {
   });
 
   describe('with a breaker', () => {
-    it('does not ask a leading model that is taken out', async () => {
+    it('does not ask a lead model that is taken out', async () => {
       const { chain, runs } = chainOf([{ end: done, failures: 3 }, done]);
 
       expect(await ask(chain)).toMatchObject({ model: 'mobilenet', reason: 'error' });
@@ -521,7 +507,12 @@ describe('classify', () => {
       ['raises', { status: 'error', cause: '' }, 5000, false],
       ['overstays its budget', { status: 'timeout', cause: '', overstayed: true }, 5000, false],
       ['waits until its time is over', { status: 'timeout', cause: '', overstayed: false }, 5000, true],
-      ['overstays the deadline of a hasty client', { status: 'timeout', cause: '', overstayed: true }, 500, true],
+      [
+        'overstays the deadline of a client with a short deadline',
+        { status: 'timeout', cause: '', overstayed: true },
+        500,
+        true,
+      ],
       ['answers', done, 5000, true],
     ])('after three requests whose model %s it is closed: %j', async (_what, end, patienceMs, isClosed) => {
       const { chain } = chainOf([end, done]);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { listCandidates, readModelSpec, verifyFiles } from '../../functions/core/card/catalog.ts';
 import { instructionsOf } from '../../functions/core/card/instructions.ts';
+import { imageCard } from '../../functions/tasks/image/card.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'understudy-catalog-'));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -75,26 +76,24 @@ describe('readModelSpec', () => {
   it('returns a verified folder', () => {
     const dir = folderWith();
 
-    expect(readModelSpec(dir, 'small')).toEqual({
+    expect(readModelSpec(dir, 'small', imageCard)).toEqual({
       folder: 'small',
       name: 'small',
       version: '1',
-      family: 'test',
       variant: 'portable',
       path: join(dir, 'small', 'model.onnx'),
       files: [{ path: join(dir, 'small', 'model.onnx'), sha256: card.sha256 }],
       optimizedBy: null,
-      input: { ...input, kernel: 'linear' },
+      input: { name: 'image' },
       output: card.output,
-      labels,
-      golden: card.golden,
+      details: { input: { ...input, kernel: 'linear' }, labels, golden: card.golden },
     });
   });
 
   it('takes a folder that is called name@version', () => {
     const dir = folderWith({ name: 'small@1' });
 
-    expect(readModelSpec(dir, 'small@1')).toMatchObject({ folder: 'small@1', name: 'small', version: '1' });
+    expect(readModelSpec(dir, 'small@1', imageCard)).toMatchObject({ folder: 'small@1', name: 'small', version: '1' });
   });
 
   it.each([
@@ -102,15 +101,15 @@ describe('readModelSpec', () => {
     ['linear', 'linear'],
     ['cubic', 'cubic'],
   ])('takes the kernel %s as %s', (kernel, expected) => {
-    const spec = readModelSpec(folderWith({ model: { ...card, input: { ...input, kernel } } }), 'small');
+    const spec = readModelSpec(folderWith({ model: { ...card, input: { ...input, kernel } } }), 'small', imageCard);
 
-    expect(spec.input.kernel).toBe(expected);
+    expect(spec.details.input.kernel).toBe(expected);
   });
 
   it('takes the portable file where the best variant is not what its card says', () => {
     const dir = folderWith({ model: { ...card, variants: [variant] }, variantBytes: null });
 
-    expect(readModelSpec(dir, 'small', ['x64-avx2']).variant).toBe('portable');
+    expect(readModelSpec(dir, 'small', imageCard, ['x64-avx2']).variant).toBe('portable');
   });
 
   it.each([
@@ -169,13 +168,13 @@ describe('readModelSpec', () => {
     const dir = folderWith(folder);
     const { name = 'small' } = folder as { name?: string };
 
-    expect(() => readModelSpec(dir, name)).toThrow(message);
+    expect(() => readModelSpec(dir, name, imageCard)).toThrow(message);
   });
 
   it('reports all faults of a card at once', () => {
     const dir = folderWith({ model: { ...card, version: 1, input: { ...input, layout: 'CHW' } } });
 
-    expect(() => readModelSpec(dir, 'small')).toThrow(/version.*\n.*input\.layout/);
+    expect(() => readModelSpec(dir, 'small', imageCard)).toThrow(/version.*\n.*input\.layout/);
   });
 });
 
@@ -195,7 +194,7 @@ describe('listCandidates', () => {
       ['fast', 'wide', 'portable'],
     ],
   ])('lists for a processor of %j the variants in the order of the card, the portable file last', (sets, names) => {
-    const candidates = listCandidates(folderWith({ model: both }), 'small', sets);
+    const candidates = listCandidates(folderWith({ model: both }), 'small', imageCard, sets);
 
     expect(candidates.map((candidate) => candidate.variant)).toEqual(names);
   });
@@ -203,7 +202,7 @@ describe('listCandidates', () => {
   it('gives a variant its own file, input, output and golden case, and the labels of the card', () => {
     const dir = folderWith({ model: both });
 
-    expect(listCandidates(dir, 'small', ['x64-avx2'])[0]).toMatchObject({
+    expect(listCandidates(dir, 'small', imageCard, ['x64-avx2'])[0]).toMatchObject({
       name: 'small',
       variant: 'fast',
       path: join(dir, 'small', 'fast.onnx'),
@@ -212,16 +211,15 @@ describe('listCandidates', () => {
         { path: join(dir, 'small', 'fast.bin'), sha256: card.sha256 },
       ],
       optimizedBy: '1.30.0',
-      input: variant.input,
+      input: { name: 'pixels' },
       output: { name: 'scores' },
-      golden: variant.golden,
-      labels,
+      details: { input: variant.input, golden: variant.golden, labels },
     });
   });
 
   it('reads no weights: that a file is missing shows when it is verified', () => {
     const dir = folderWith({ model: both, variantBytes: null });
-    const [fast, rest] = listCandidates(dir, 'small', ['x64-avx2']);
+    const [fast, rest] = listCandidates(dir, 'small', imageCard, ['x64-avx2']);
 
     expect(() => verifyFiles(fast)).toThrow(/fast\.onnx: Expected SHA-256 .* but received no file$/);
     expect(() => verifyFiles(rest as typeof fast)).not.toThrow();
@@ -230,7 +228,7 @@ describe('listCandidates', () => {
   it('verifies external data, too', () => {
     const externalData = [{ file: 'fast.bin', sha256: sha256Of(otherWeights) }];
     const dir = folderWith({ model: { ...card, variants: [{ ...variant, externalData }] } });
-    const [fast] = listCandidates(dir, 'small', ['x64-avx2']);
+    const [fast] = listCandidates(dir, 'small', imageCard, ['x64-avx2']);
 
     expect(() => verifyFiles(fast)).toThrow(/fast\.bin: Expected SHA-256 .* \(7 bytes\)$/);
   });
@@ -247,13 +245,13 @@ describe('listCandidates', () => {
   ])('refuses a folder whose variant has %s, whatever the processor', (_what, faulty, message) => {
     const dir = folderWith({ model: { ...card, variants: [faulty] } });
 
-    expect(() => listCandidates(dir, 'small', [])).toThrow(message);
+    expect(() => listCandidates(dir, 'small', imageCard, [])).toThrow(message);
   });
 
   it('refuses two variants of one name', () => {
     const dir = folderWith({ model: { ...card, variants: [variant, variant] } });
 
-    expect(() => listCandidates(dir, 'small', [])).toThrow(/a name of its own for variants\[1\]\.name/);
+    expect(() => listCandidates(dir, 'small', imageCard, [])).toThrow(/a name of its own for variants\[1\]\.name/);
   });
 
   it('accepts every class that a processor may have', () => {
@@ -261,6 +259,6 @@ describe('listCandidates', () => {
     const sets = new Set([...texts.flatMap((text) => instructionsOf('x64', text)), ...instructionsOf('arm64', '')]);
     const variants = [...sets].map((instructions) => ({ ...variant, name: instructions, instructions }));
 
-    expect(listCandidates(folderWith({ model: { ...card, variants } }), 'small', [...sets])).toHaveLength(6);
+    expect(listCandidates(folderWith({ model: { ...card, variants } }), 'small', imageCard, [...sets])).toHaveLength(6);
   });
 });

@@ -1,17 +1,18 @@
 import { describe, expect, it } from '@jest/globals';
 import { loadBoot, loadConfig } from '../../functions/core/config.ts';
+import { classify } from '../../functions/tasks/classify/task.ts';
 
 describe('loadConfig', () => {
   it('has the defaults of the contract', () => {
-    expect(loadConfig(3, {})).toEqual({
+    expect(loadConfig(classify, 3, {})).toEqual({
       maxUploadBytes: 10_485_760,
-      maxPixels: 40_000_000,
       deadlineMs: 5000,
       primaryBudgetMs: 1000,
       workers: 3,
       modelsDir: 'models',
       primaryModel: 'wide-resnet',
       fallbackModel: 'mobilenet',
+      settings: { maxPixels: 40_000_000 },
       shadowShare: 0,
       drainMs: 25_000,
       wakeUrl: '',
@@ -24,8 +25,8 @@ describe('loadConfig', () => {
   it.each([
     ['MAX_UPLOAD_BYTES', '1', 'maxUploadBytes', 1],
     ['MAX_UPLOAD_BYTES', '1073741824', 'maxUploadBytes', 1_073_741_824],
-    ['MAX_PIXELS', '1', 'maxPixels', 1],
-    ['MAX_PIXELS', '268402689', 'maxPixels', 268_402_689],
+    ['MAX_PIXELS', '1', 'settings.maxPixels', 1],
+    ['MAX_PIXELS', '268402689', 'settings.maxPixels', 268_402_689],
     ['DEADLINE_MS', '30000', 'deadlineMs', 30_000],
     ['PRIMARY_BUDGET_MS', '4999', 'primaryBudgetMs', 4999],
     ['WORKERS', '64', 'workers', 64],
@@ -46,7 +47,7 @@ describe('loadConfig', () => {
     ['K_REVISION', 'classify-primary-00012', 'revision', 'classify-primary-00012'],
     ['K_REVISION', '', 'revision', ''],
   ])('takes %s=%s', (name, text, field, value) => {
-    expect(loadConfig(2, { [name]: text })).toHaveProperty(field, value);
+    expect(loadConfig(classify, 2, { [name]: text })).toHaveProperty(field, value);
   });
 
   it.each([
@@ -76,11 +77,13 @@ describe('loadConfig', () => {
     ['K_REVISION', 'Primary', 'lower-case letters, digits, - and .'],
     ['K_REVISION', 'a b', 'lower-case letters, digits, - and .'],
   ])('refuses %s=%s', (name, text, expected) => {
-    expect(() => loadConfig(2, { [name]: text })).toThrow(`Expected ${expected} for ${name} but received "${text}"`);
+    expect(() => loadConfig(classify, 2, { [name]: text })).toThrow(
+      `Expected ${expected} for ${name} but received "${text}"`,
+    );
   });
 
   it('refuses a budget that is not below the deadline', () => {
-    expect(() => loadConfig(2, { DEADLINE_MS: '1000' })).toThrow(
+    expect(() => loadConfig(classify, 2, { DEADLINE_MS: '1000' })).toThrow(
       'Expected less than DEADLINE_MS (1000) for PRIMARY_BUDGET_MS but received "1000"',
     );
   });
@@ -89,26 +92,28 @@ describe('loadConfig', () => {
     [{ PRIMARY_MODEL: 'mobilenet' }, 'mobilenet', 'mobilenet'],
     [{ FALLBACK_MODEL: 'wide-resnet@2' }, 'wide-resnet', 'wide-resnet@2'],
   ])('refuses two models of one name: %j', (env, leading, other) => {
-    expect(() => loadConfig(2, env)).toThrow(
+    expect(() => loadConfig(classify, 2, env)).toThrow(
       `Expected another model than PRIMARY_MODEL's (${leading}) for FALLBACK_MODEL but received "${other}"`,
     );
   });
 
   it('reports all faults at once', () => {
-    expect(() => loadConfig(2, { WORKERS: 'many', WAKE_URL: 'ingress', LOG_LEVEL: 'loud' })).toThrow(
+    expect(() => loadConfig(classify, 2, { WORKERS: 'many', WAKE_URL: 'ingress', LOG_LEVEL: 'loud' })).toThrow(
       /WORKERS.*\n.*WAKE_URL.*\n.*LOG_LEVEL/,
     );
   });
 });
 
 describe('loadBoot', () => {
+  const targets = ['primary', 'fallback'];
+
   it('listens on 8080 for the primary unless told otherwise', () => {
-    expect(loadBoot({})).toEqual({ port: 8080, target: 'primary' });
-    expect(loadBoot({ PORT: '0', FUNCTION_TARGET: 'fallback' })).toEqual({ port: 0, target: 'fallback' });
+    expect(loadBoot(targets, {})).toEqual({ port: 8080, target: 'primary' });
+    expect(loadBoot(targets, { PORT: '0', FUNCTION_TARGET: 'fallback' })).toEqual({ port: 0, target: 'fallback' });
   });
 
   it('reports all faults at once', () => {
-    expect(() => loadBoot({ PORT: '65536', FUNCTION_TARGET: 'other' })).toThrow(
+    expect(() => loadBoot(targets, { PORT: '65536', FUNCTION_TARGET: 'other' })).toThrow(
       /PORT.*"65536"\n.*FUNCTION_TARGET.*"other"/,
     );
   });

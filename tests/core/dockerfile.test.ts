@@ -16,8 +16,9 @@ import { basename, dirname, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { embeddedModels, loadBoot } from '../../functions/core/config.ts';
+import { loadBoot } from '../../functions/core/config.ts';
 import { functionCommand, memoryVariables } from '../../functions/launch.ts';
+import { classify } from '../../functions/tasks/classify/task.ts';
 
 const compiled = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -183,20 +184,18 @@ describe.each(['primary', 'fallback'] as const)('the image %s', (target) => {
   const copies = valuesOf(instructions, 'COPY').map((rest) => rest.split(' ').at(-1) as string);
 
   it('has the models of the roles that the function names, and no other', () => {
-    const [, named = ''] =
-      /defineFunction\('\w+', \[(.*)\]\)/.exec(readFileSync(`functions/${target}.ts`, 'utf8')) ?? [];
-    const roles = named.replaceAll("'", '').split(', ');
+    const roles = target === 'primary' ? (['primaryModel', 'fallbackModel'] as const) : (['fallbackModel'] as const);
     const models = valuesOf(instructions, 'COPY').filter((rest) => rest.endsWith(' models'));
     const [selection = ''] = valuesOf(imageOf(functions, 'checkout'), 'RUN');
 
     expect(models).toEqual(
       roles.toReversed().map((role) => `--from=checkout /app/${role.replace('Model', '-models')} models`),
     );
-    for (const role of roles as (keyof typeof embeddedModels)[]) {
+    for (const role of roles) {
       const variable = role.replace('Model', '_MODEL').toUpperCase();
       const folder = role.replace('Model', '-models');
-      expect(selection).toContain(`select.sh models embedded ${folder} "$${variable}" ${embeddedModels[role]}`);
-      expect(functions.defaults[variable]).toBe(embeddedModels[role]);
+      expect(selection).toContain(`select.sh models embedded ${folder} "$${variable}" ${classify.models[role]}`);
+      expect(functions.defaults[variable]).toBe(classify.models[role]);
       expect(env[variable]).toBe(`\${${variable}}`);
     }
     expect(env).toMatchObject({ FUNCTION_TARGET: target, MODELS_DIR: '/app/models' });
@@ -238,7 +237,7 @@ describe.each(['primary', 'fallback'] as const)('the image %s', (target) => {
   });
 
   it('exposes the port that the function listens on by default', () => {
-    expect(valuesOf(instructions, 'EXPOSE')).toEqual([String(loadBoot({}).port)]);
+    expect(valuesOf(instructions, 'EXPOSE')).toEqual([String(loadBoot(['primary', 'fallback'], {}).port)]);
   });
 });
 
@@ -390,8 +389,17 @@ describe('prune.sh', () => {
     expect(() => prune('mips')).toThrow("Expected onnxruntime-node's library for linux/mips but received none");
   });
 
+  it('leaves no compiler', () => {
+    const compilers = () => readdirSync(modules).filter((name) => name.includes('typescript'));
+    expect(compilers()).not.toEqual([]);
+
+    prune('x64');
+
+    expect(compilers()).toEqual([]);
+  });
+
   it('leaves every license and notice, and no text for compilers', () => {
-    const isLicense = (path: string) => /licen[cs]e|notice/i.test(basename(path)) && !path.includes('/test/');
+    const isLicense = (path: string) => /licen[cs]e|notice/i.test(basename(path)) && !/\/test\/|typescript/.test(path);
     const before = filesIn(modules).filter(isLicense);
 
     prune('x64');

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { createEstimate, placeAfter } from '../../functions/core/pool/estimate.ts';
+import { createEstimate } from '../../functions/core/pool/estimate.ts';
+import { placeAfter } from '../../functions/core/pool/forecast.ts';
 
 function estimateOf(...samples: number[]) {
   const estimate = createEstimate();

@@ -5,7 +5,7 @@ import { createPool, type Pool, type PoolOptions } from '../../functions/core/po
 
 const open: Pool[] = [];
 const script = new URL('../../../tests/support/fake-worker.js', import.meta.url);
-const blocks = (ms: number) => ({ data: new Uint8Array(Int32Array.of(ms).buffer), width: 1, height: 1 });
+const blocks = (ms: number) => ({ data: new Uint8Array(Int32Array.of(ms).buffer) });
 const raises = blocks(-1);
 const kills = blocks(-2);
 
@@ -14,14 +14,14 @@ interface Made extends Partial<Pick<PoolOptions, 'workers' | 'maxQueued' | 'esti
 }
 
 function makePool({ path = 'serve', ...options }: Made = {}): Pool {
-  const starts = { data: new Uint8Array(new SharedArrayBuffer(4)), width: 1, height: 1 }; // counted by the workers
-  const golden = { pixels: starts, logits: [0], tolerance: 1 };
+  const starts = new Int32Array(new SharedArrayBuffer(4)); // counted by the workers
   const load = {
     path,
-    input: { name: 'image', elementType: 'uint8', layout: 'NHWC' } as const,
+    input: { name: 'image' },
     output: { name: 'logits' },
     optimizedBy: null,
-    golden,
+    details: { starts },
+    thread: '',
     niceness: 0,
   };
   const pool = createPool({
@@ -60,7 +60,7 @@ describe('createPool', () => {
 
     const run = await pool.run(blocks(5), 1000);
 
-    expect(run).toEqual({ status: 'done', logits: Float32Array.of(5), queueMs: expect.any(Number), modelMs: 5 });
+    expect(run).toEqual({ status: 'done', output: Float32Array.of(5), queueMs: expect.any(Number), modelMs: 5 });
   });
 
   it('leaves the pixels usable, so that another model can take them', async () => {
@@ -80,7 +80,7 @@ describe('createPool', () => {
 
     for (const ms of [3, 1, 2]) values.push(await pool.run(blocks(ms), 1000));
 
-    expect(values).toMatchObject([3, 1, 2].map((ms) => ({ logits: Float32Array.of(ms) })));
+    expect(values).toMatchObject([3, 1, 2].map((ms) => ({ output: Float32Array.of(ms) })));
   });
 
   it('says error when the model raises, and serves the next run', async () => {

@@ -6,9 +6,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from '@jest/globals';
 import { allowedInstructions } from '../../functions/core/card/instructions.ts';
-import { createService } from '../../functions/core/chain/lanes.ts';
+import { createService } from '../../functions/core/chain/service.ts';
 import { loadConfig } from '../../functions/core/config.ts';
 import { createMetrics } from '../../functions/core/observe/metrics.ts';
+import { classify } from '../../functions/tasks/classify/task.ts';
 import type { RunningFunction } from '../support/function.ts';
 import { changeCard } from '../support/models.ts';
 import { ask, cleanAfterEach } from '../support/served.ts';
@@ -89,7 +90,7 @@ const badFolders: readonly Bad[] = [
   {
     what: 'an architecture that takes another input',
     spoil: (folder) => changeCard(folder, (card) => ({ ...card, input: { ...card.input, crop: 3 } })),
-    sentence: /model\.onnx: Expected logits for the golden case but received: .*dimensions/,
+    sentence: /model\.onnx: Expected an answer for the golden case but received: .*dimensions/,
   },
   {
     what: 'labels of the wrong length',
@@ -101,7 +102,7 @@ const badFolders: readonly Bad[] = [
     kind: 'strange',
     // So that the blue of the golden case's first pixel, 78, becomes 0.
     spoil: (folder) => changeCard(folder, (card) => ({ ...card, input: { ...card.input, mean: [0, 0, 78 / 255] } })),
-    sentence: /model\.onnx: Expected logits for the golden case but received: Expected numbers .* received NaN$/,
+    sentence: /model\.onnx: Expected an answer for the golden case but received: Expected numbers .* received NaN$/,
   },
   {
     what: 'other logits than the golden case demands',
@@ -262,9 +263,10 @@ describe('a model whose file is gone when its worker starts', () => {
     let lost = 0;
     const service = createService({
       tier: 'fallback',
+      task: classify,
       choices: [{ folder: 'mobilenet', embedded: 'mobilenet' }],
       instructions: [],
-      config: loadConfig(1, { MODELS_DIR: dir }),
+      config: loadConfig(classify, 1, { MODELS_DIR: dir }),
       log: (_severity, message) => {
         lost += Number(message === 'worker lost');
       },

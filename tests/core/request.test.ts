@@ -1,12 +1,14 @@
 import { describe, expect, it } from '@jest/globals';
 import { readParameters, readRequestId, readRoute, readStampAge } from '../../functions/core/http/request.ts';
+import { classify } from '../../functions/tasks/classify/task.ts';
 
 const nowMs = 1_700_000_000_000;
-const ask = (query: string, headers = {}) => readParameters(new URLSearchParams(query), headers, 5000, undefined);
+const ask = (headers = {}) => readParameters(headers, 5000, undefined);
+const topOf = (query: string) => classify.parse(new URLSearchParams(query), {}).top;
 
 describe('readRoute', () => {
   it.each([
-    ['POST', '/classify', { name: 'classify' }],
+    ['POST', '/classify', { name: 'task' }],
     ['GET', '/livez', { name: 'livez' }],
     ['HEAD', '/readyz', { name: 'readyz' }],
     ['GET', '/v2', { name: 'server' }],
@@ -14,13 +16,13 @@ describe('readRoute', () => {
     ['GET', '/v2/models/wide-resnet', { name: 'model', model: 'wide-resnet' }],
     ['GET', '/v2/models/mobilenet/ready', { name: 'modelReady', model: 'mobilenet' }],
   ])('finds %s %s', (method, path, route) => {
-    expect(readRoute(method, path)).toEqual(route);
+    expect(readRoute(method, path, '/classify')).toEqual(route);
   });
 
   it.each(['/', '/Classify', '/classify/', '/constructor', '/v2/models/', '/v2/models/a/b'])(
     'rejects %s with ROUTE_NOT_FOUND',
     (path) => {
-      expect(() => readRoute('GET', path)).toThrow(expect.objectContaining({ code: 'ROUTE_NOT_FOUND' }));
+      expect(() => readRoute('GET', path, '/classify')).toThrow(expect.objectContaining({ code: 'ROUTE_NOT_FOUND' }));
     },
   );
 
@@ -29,7 +31,7 @@ describe('readRoute', () => {
     ['PUT', '/classify', 'POST'],
     ['POST', '/readyz', 'GET, HEAD'],
   ])('rejects %s %s with METHOD_NOT_ALLOWED and Allow: %s', (method, path, allow) => {
-    expect(() => readRoute(method, path)).toThrow(
+    expect(() => readRoute(method, path, '/classify')).toThrow(
       expect.objectContaining({ code: 'METHOD_NOT_ALLOWED', headers: { allow } }),
     );
   });
@@ -37,20 +39,21 @@ describe('readRoute', () => {
 
 describe('readParameters', () => {
   it('has the defaults of the contract', () => {
-    expect(ask('')).toEqual({ top: 5, patienceMs: 5000, isTicking: false, namesDeadline: false, strict: false });
+    expect(topOf('')).toBe(5);
+    expect(ask()).toEqual({ patienceMs: 5000, isTicking: false, namesDeadline: false, strict: false });
   });
 
   it.each([
     ['top=1', 1],
     ['top=20', 20],
   ])('takes ?%s', (query, top) => {
-    expect(ask(query).top).toBe(top);
+    expect(topOf(query)).toBe(top);
   });
 
   it.each([['top=0'], ['top=21'], ['top='], ['top=five'], ['top=1.5'], ['top=-1'], ['top=3&top=4']])(
     'rejects ?%s with PARAMETER_INVALID',
     (query) => {
-      expect(() => ask(query)).toThrow(expect.objectContaining({ code: 'PARAMETER_INVALID' }));
+      expect(() => topOf(query)).toThrow(expect.objectContaining({ code: 'PARAMETER_INVALID' }));
     },
   );
 
@@ -58,23 +61,23 @@ describe('readParameters', () => {
     ['1', 1],
     ['30000', 30_000],
   ])('takes X-Deadline-Ms: %s', (text, patienceMs) => {
-    expect(ask('', { 'x-deadline-ms': text })).toMatchObject({ patienceMs, isTicking: true, namesDeadline: true });
+    expect(ask({ 'x-deadline-ms': text })).toMatchObject({ patienceMs, isTicking: true, namesDeadline: true });
   });
 
   it.each(['0', '30001', 'soon', ''])('rejects X-Deadline-Ms: "%s" with PARAMETER_INVALID', (text) => {
-    expect(() => ask('', { 'x-deadline-ms': text })).toThrow(
+    expect(() => ask({ 'x-deadline-ms': text })).toThrow(
       `Expected a whole number from 1 to 30000 for X-Deadline-Ms but received "${text}"`,
     );
   });
 
   it('takes from the patience what was spent of it', () => {
-    const asked = readParameters(new URLSearchParams(), { 'x-deadline-ms': '1000' }, 5000, 1200);
+    const asked = readParameters({ 'x-deadline-ms': '1000' }, 5000, 1200);
 
     expect(asked).toMatchObject({ patienceMs: -200, isTicking: true, namesDeadline: true });
   });
 
   it('has patience that nobody named run as soon as the ingress has stamped it', () => {
-    const asked = readParameters(new URLSearchParams(), {}, 5000, 0);
+    const asked = readParameters({}, 5000, 0);
 
     expect(asked).toMatchObject({ patienceMs: 5000, isTicking: true, namesDeadline: false });
   });
@@ -100,7 +103,7 @@ describe('readParameters', () => {
     [',, handling\t=\tstrict ,', true],
     ['handling=strict; a=";, handling=lenient"', true],
   ])('reads Prefer: %s as strict %s', (prefer, strict) => {
-    expect(ask('', { prefer }).strict).toBe(strict);
+    expect(ask({ prefer }).strict).toBe(strict);
   });
 });
 

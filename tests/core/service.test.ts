@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import sharp from 'sharp';
 import { loadConfig } from '../../functions/core/config.ts';
 import { type ProblemCode, problems } from '../../functions/core/problem.ts';
+import { classify } from '../../functions/tasks/classify/task.ts';
 import { freePort } from '../../ingress/port.ts';
 import { type Answer, type Sent, send } from '../support/client.ts';
 import { fixture } from '../support/fixtures.ts';
@@ -286,7 +287,7 @@ describe('a model that raises again and again while nobody stands by', () => {
 describe('the time ladder of the contract', () => {
   it('rises strictly from the model budget to the fallback through code and nginx', () => {
     const conf = readFileSync('ingress/nginx.conf', 'utf8');
-    const { primaryBudgetMs, deadlineMs } = loadConfig(1, {});
+    const { primaryBudgetMs, deadlineMs } = loadConfig(classify, 1, {});
     const seconds = [...conf.matchAll(/proxy_read_timeout (\d+)s;/g)].map(([, text]) => Number(text));
     const ofUploads = [...new Set(seconds)].filter((one) => one * 1000 > deadlineMs); // not of a question among pods
     const [primaryReadS = 0, fallbackReadS = 0, edgeReadS = 0] = ofUploads.sort((one, other) => one - other);

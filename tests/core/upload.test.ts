@@ -11,12 +11,13 @@ import {
 } from '../support/multipart.ts';
 
 const maxUploadBytes = 1000;
+const rules = { mediaTypes: ['image/*', 'application/octet-stream'], maxUploadBytes };
 const content = Buffer.from(Array.from({ length: 300 }, (_, i) => (i * 89) % 256));
 const form = { 'content-type': 'multipart/form-data; boundary=x' };
 const raw = { 'content-type': 'image/jpeg' };
 
 function read({ headers, body }: MultipartBody): Promise<Upload> {
-  return readUpload(headers, body, maxUploadBytes);
+  return readUpload(headers, body, rules);
 }
 
 function textFields(count: number): Part[] {
@@ -36,7 +37,7 @@ describe('judgeUploadHeaders', () => {
   ])('takes the Content-Type %s', (contentType) => {
     const headers = contentType === undefined ? {} : { 'content-type': contentType };
 
-    expect(() => judgeUploadHeaders(headers, maxUploadBytes)).not.toThrow();
+    expect(() => judgeUploadHeaders(headers, rules)).not.toThrow();
   });
 
   it.each([
@@ -47,19 +48,19 @@ describe('judgeUploadHeaders', () => {
     'image/',
     'not-a-type',
   ])('refuses the Content-Type %s with UPLOAD_UNSUPPORTED', (contentType) => {
-    expect(() => judgeUploadHeaders({ 'content-type': contentType }, maxUploadBytes)).toThrow(
+    expect(() => judgeUploadHeaders({ 'content-type': contentType }, rules)).toThrow(
       expect.objectContaining({ code: 'UPLOAD_UNSUPPORTED' }),
     );
   });
 
   it.each(['gzip', 'br', 'identity, gzip'])('refuses the Content-Encoding %s with UPLOAD_UNSUPPORTED', (encoding) => {
-    expect(() => judgeUploadHeaders({ ...raw, 'content-encoding': encoding }, maxUploadBytes)).toThrow(
+    expect(() => judgeUploadHeaders({ ...raw, 'content-encoding': encoding }, rules)).toThrow(
       expect.objectContaining({ code: 'UPLOAD_UNSUPPORTED' }),
     );
   });
 
   it('takes the Content-Encoding identity', () => {
-    expect(() => judgeUploadHeaders({ ...raw, 'content-encoding': 'Identity' }, maxUploadBytes)).not.toThrow();
+    expect(() => judgeUploadHeaders({ ...raw, 'content-encoding': 'Identity' }, rules)).not.toThrow();
   });
 
   it.each([
@@ -73,7 +74,7 @@ describe('judgeUploadHeaders', () => {
     'multipart/form-data; boundary="x"y',
     'multipart/form-data; charset="; boundary=x"',
   ])('refuses %s, which names no boundary, with UPLOAD_MALFORMED', (contentType) => {
-    expect(() => judgeUploadHeaders({ 'content-type': contentType }, maxUploadBytes)).toThrow(
+    expect(() => judgeUploadHeaders({ 'content-type': contentType }, rules)).toThrow(
       expect.objectContaining({
         code: 'UPLOAD_MALFORMED',
         message: 'Expected a boundary for the multipart/form-data Content-Type but received none that can be read',
@@ -87,14 +88,14 @@ describe('judgeUploadHeaders', () => {
     ['multipart', form, 1000 + 64 * 1024 - 1],
     ['multipart', form, 1000 + 64 * 1024],
   ])('takes a %s body of a declared length up to the limit', (_, headers, length) => {
-    expect(() => judgeUploadHeaders({ ...headers, 'content-length': String(length) }, maxUploadBytes)).not.toThrow();
+    expect(() => judgeUploadHeaders({ ...headers, 'content-length': String(length) }, rules)).not.toThrow();
   });
 
   it.each([
     ['raw', raw, 1001],
     ['multipart', form, 1001 + 64 * 1024],
   ])('refuses a %s body declared one byte longer with UPLOAD_TOO_LARGE', (_, headers, length) => {
-    expect(() => judgeUploadHeaders({ ...headers, 'content-length': String(length) }, maxUploadBytes)).toThrow(
+    expect(() => judgeUploadHeaders({ ...headers, 'content-length': String(length) }, rules)).toThrow(
       expect.objectContaining({ code: 'UPLOAD_TOO_LARGE' }),
     );
   });
@@ -103,7 +104,7 @@ describe('judgeUploadHeaders', () => {
     ['raw', raw],
     ['multipart', form],
   ])('refuses a %s body declared empty with UPLOAD_EMPTY', (_, headers) => {
-    expect(() => judgeUploadHeaders({ ...headers, 'content-length': '0' }, maxUploadBytes)).toThrow(
+    expect(() => judgeUploadHeaders({ ...headers, 'content-length': '0' }, rules)).toThrow(
       expect.objectContaining({ code: 'UPLOAD_EMPTY' }),
     );
   });
@@ -145,7 +146,7 @@ describe('readUpload', () => {
     const photo = Buffer.alloc(size, '\r\n--understudy-test-boundar');
     const { headers, body } = multipart({ name: 'note', content: 'before' }, imagePart(photo));
 
-    const { bytes } = await readUpload(headers, body, size);
+    const { bytes } = await readUpload(headers, body, { ...rules, maxUploadBytes: size });
 
     expect(bytes.buffer).toBe(body.buffer);
     expect(bytes.equals(photo)).toBe(true);
@@ -256,13 +257,13 @@ describe('readUpload', () => {
   ])('reads the boundary %s of %s', async (boundary, contentType) => {
     const lines = [`--${boundary}`, 'Content-Disposition: form-data; filename=a', '', 'photo', `--${boundary}--`, ''];
 
-    const upload = await readUpload({ 'content-type': contentType }, Buffer.from(lines.join('\r\n')), maxUploadBytes);
+    const upload = await readUpload({ 'content-type': contentType }, Buffer.from(lines.join('\r\n')), rules);
 
     expect(upload.bytes.toString()).toBe('photo');
   });
 
   it('gives a raw body as it is', async () => {
-    const upload = await readUpload(raw, content, maxUploadBytes);
+    const upload = await readUpload(raw, content, rules);
 
     expect(upload.bytes).toBe(content);
   });
@@ -278,7 +279,7 @@ describe('readUpload', () => {
   });
 
   it('refuses a raw body of 1001 bytes with UPLOAD_TOO_LARGE', async () => {
-    await expect(readUpload(raw, Buffer.alloc(1001), maxUploadBytes)).rejects.toMatchObject({
+    await expect(readUpload(raw, Buffer.alloc(1001), rules)).rejects.toMatchObject({
       code: 'UPLOAD_TOO_LARGE',
     });
   });
@@ -294,7 +295,7 @@ describe('readUpload', () => {
   });
 
   it('refuses an empty raw body with UPLOAD_EMPTY', async () => {
-    await expect(readUpload(raw, Buffer.alloc(0), maxUploadBytes)).rejects.toMatchObject({ code: 'UPLOAD_EMPTY' });
+    await expect(readUpload(raw, Buffer.alloc(0), rules)).rejects.toMatchObject({ code: 'UPLOAD_EMPTY' });
   });
 
   it('refuses two files with UPLOAD_AMBIGUOUS', async () => {
@@ -334,6 +335,6 @@ describe('readUpload', () => {
       { ...multipart(imagePart(content)), headers: { 'content-type': 'multipart/form-data' } },
     ],
   ])('refuses a form with %s with UPLOAD_MALFORMED', async (_, { headers, body }) => {
-    await expect(readUpload(headers, body, maxUploadBytes)).rejects.toMatchObject({ code: 'UPLOAD_MALFORMED' });
+    await expect(readUpload(headers, body, rules)).rejects.toMatchObject({ code: 'UPLOAD_MALFORMED' });
   });
 });

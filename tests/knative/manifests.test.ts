@@ -4,6 +4,7 @@ import { join, relative } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { loadBoot, loadConfig } from '../../functions/core/config.ts';
 import { readRoute } from '../../functions/core/http/request.ts';
+import { classify } from '../../functions/tasks/classify/task.ts';
 import { localSettings, renderIngress, templatePath } from '../../ingress/render.ts';
 import {
   buildOverlay,
@@ -17,6 +18,7 @@ import {
   unexplainedNumbers,
   yamlFiles,
 } from '../support/manifests.ts';
+import { variablesOf } from '../support/variables.ts';
 
 const overlays = ['development', 'production'] as const;
 const folderOf = (overlay: string) => `knative/overlays/${overlay}`;
@@ -26,7 +28,7 @@ const dockerfiles = {
   functions: readFileSync('functions/Dockerfile', 'utf8'),
   ingress: readFileSync('ingress/Dockerfile', 'utf8'),
 };
-const defaults = loadConfig(1, {});
+const defaults = loadConfig(classify, 1, {});
 
 /** queue-proxy drains until nobody has asked for this long; a constant of Knative. */
 const queueProxyDrainSeconds = 30;
@@ -174,7 +176,7 @@ describe.each(overlays)('the %s overlay', (overlay) => {
     it.each([primary, fallback])(
       'lets queue-proxy and then the function drain before a pod is killed: $metadata.name',
       (service) => {
-        const { drainMs } = loadConfig(1, environment(service));
+        const { drainMs } = loadConfig(classify, 1, environment(service));
 
         expect(Number(podOf(service).timeoutSeconds)).toBeGreaterThan(queueProxyDrainSeconds + drainMs / 1000);
       },
@@ -287,7 +289,7 @@ describe.each(overlays)('the %s overlay', (overlay) => {
     });
 
     it('lead from the primary to the wake-up call and to its like, and nobody else may call', () => {
-      const { wakeUrl, peerUrl } = loadConfig(1, environment(primary));
+      const { wakeUrl, peerUrl } = loadConfig(classify, 1, environment(primary));
       for (const { hostname, port, pathname } of [wakeUrl, peerUrl].map((url) => new URL(url))) {
         const wake = find('Service', hostname).spec.ports?.find(({ name }) => name === 'wake');
 
@@ -312,7 +314,7 @@ describe.each(overlays)('the %s overlay', (overlay) => {
       for (const container of [primary, fallback].map(containerOf)) {
         const paths = [container.readinessProbe, container.livenessProbe].map(({ httpGet }) => httpGet.path);
 
-        expect(paths.map((path) => readRoute('GET', path).name)).toEqual(['readyz', 'livez']);
+        expect(paths.map((path) => readRoute('GET', path, classify.path).name)).toEqual(['readyz', 'livez']);
         expect(container).not.toHaveProperty('startupProbe'); // the activator would wait for the kubelet
       }
       for (const probe of ['readinessProbe', 'livenessProbe'] as const) {
@@ -358,13 +360,12 @@ describe.each(overlays)('the %s overlay', (overlay) => {
     it.each([primary, fallback])(
       'holds only what the function reads, and what it can start with: $metadata.name',
       (service) => {
-        const source = readFileSync('functions/core/config.ts', 'utf8');
-        const known = new Set([...source.matchAll(/(?:integer\('|env\.)([A-Z_]+)\b/g)].map(([, name]) => name));
+        const known = new Set([...variablesOf((env) => loadConfig(classify, 1, env)), 'PORT', 'FUNCTION_TARGET']);
         const variables = environment(service);
 
         expect(Object.keys(variables).filter((name) => !known.has(name))).toEqual([]);
-        expect(loadConfig(64, variables).workers).toBe(Number(variables.WORKERS));
-        expect(loadBoot(variables).port).toBe(containerOf(service).ports[0]?.containerPort);
+        expect(loadConfig(classify, 64, variables).workers).toBe(Number(variables.WORKERS));
+        expect(loadBoot(['primary', 'fallback'], variables).port).toBe(containerOf(service).ports[0]?.containerPort);
       },
     );
 

@@ -2,17 +2,20 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from '@jest/globals';
-import { listCandidates, type ModelSpec, readModelSpec, verifyFiles } from '../../functions/core/card/catalog.ts';
+import type { ModelSpec } from '../../functions/core/card/card.ts';
+import { listCandidates, readModelSpec, verifyFiles } from '../../functions/core/card/catalog.ts';
 import { allowedInstructions } from '../../functions/core/card/instructions.ts';
-import { embeddedModels } from '../../functions/core/config.ts';
-import { loadModel, proveModel } from '../../functions/core/pool/session.ts';
-import { goldenPixels, toTensor } from '../../functions/tasks/classify/tensor.ts';
+import { answerBy, loadModel, prove } from '../../functions/core/pool/session.ts';
+import { classify } from '../../functions/tasks/classify/task.ts';
+import { goldenPixels } from '../../functions/tasks/classify/tensor.ts';
+import { thread } from '../../functions/tasks/classify/thread.ts';
 import { topPredictions } from '../../functions/tasks/classify/top.ts';
-import { decodeImage } from '../../functions/tasks/image/image.ts';
+import type { ImageModel } from '../../functions/tasks/image/card.ts';
+import { decodeImage, type Pixels } from '../../functions/tasks/image/image.ts';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const modelsDir = join(root, 'models');
-const names = Object.values(embeddedModels).sort();
+const names = Object.values(classify.models).sort();
 const card = (name: string) => JSON.parse(readFileSync(join(modelsDir, name, 'model.json'), 'utf8'));
 const text = expect.stringMatching(/\S/);
 /** What the pictures in tests/images show. */
@@ -24,17 +27,17 @@ const pictures: Readonly<Record<string, string>> = {
 const readme = readFileSync(join(modelsDir, 'README.md'), 'utf8');
 
 /** What a file makes of the pixels. */
-async function run(spec: ModelSpec, pixels: Parameters<typeof toTensor>[0]): Promise<Float32Array> {
+async function run(spec: ModelSpec<ImageModel>, pixels: Pixels): Promise<Float32Array> {
   const model = await loadModel(spec);
   try {
-    return await model.run(toTensor(pixels, spec.input));
+    return (await answerBy(model, thread, spec.details)(pixels)) as Float32Array;
   } finally {
     await model.release();
   }
 }
 
 describe.each(names)('models/%s', (name) => {
-  const spec = readModelSpec(modelsDir, name);
+  const spec = readModelSpec(modelsDir, name, classify.card);
 
   it('tells on its card what it is, where it comes from and under which licenses', () => {
     expect(card(name)).toMatchObject({
@@ -67,30 +70,30 @@ describe.each(names)('models/%s', (name) => {
   });
 
   it('has 200 labels in the order of their WordNet ids, no two alike', () => {
-    const classes = spec.labels.map((label) => label.class);
+    const classes = spec.details.labels.map((label) => label.class);
 
     expect(new Set(classes).size).toBe(200);
     expect(classes).toEqual([...classes].sort());
-    expect(new Set(spec.labels.map((label) => label.label)).size).toBe(200);
+    expect(new Set(spec.details.labels.map((label) => label.label)).size).toBe(200);
   });
 
   it('gives the golden logits that ONNX Runtime for Python gave', async () => {
-    const logits = await run(spec, goldenPixels(spec.input.crop));
+    const logits = await run(spec, goldenPixels(spec.details.input.crop));
 
-    const gaps = spec.golden.logits.map((logit, index) => Math.abs(logit - (logits[index] as number)));
-    expect(logits).toHaveLength(spec.golden.logits.length);
-    expect(Math.max(...gaps)).toBeLessThan(spec.golden.tolerance);
+    const gaps = spec.details.golden.logits.map((logit, index) => Math.abs(logit - (logits[index] as number)));
+    expect(logits).toHaveLength(spec.details.golden.logits.length);
+    expect(Math.max(...gaps)).toBeLessThan(spec.details.golden.tolerance);
   });
 
-  const candidates = listCandidates(modelsDir, name, allowedInstructions());
+  const candidates = listCandidates(modelsDir, name, classify.card, allowedInstructions());
 
   it.each(candidates.map((candidate) => [candidate.variant, candidate] as const))(
     'has a file %s that passes its golden case and names the pictures',
     async (_variant, candidate) => {
       verifyFiles(candidate);
-      const { input, golden, labels } = candidate;
+      const { input, labels } = candidate.details;
       const model = await loadModel(candidate);
-      await proveModel(model, { ...golden, tensor: toTensor(goldenPixels(input.crop), input) });
+      await prove(answerBy(model, thread, candidate.details), thread, candidate.details);
       await model.release();
 
       for (const [file, label] of Object.entries(pictures)) {
@@ -103,15 +106,15 @@ describe.each(names)('models/%s', (name) => {
 });
 
 describe('the pair', () => {
-  const [one, other] = names.map((name) => readModelSpec(modelsDir, name));
+  const [one, other] = names.map((name) => readModelSpec(modelsDir, name, classify.card));
 
   it('takes one image', () => {
-    const geometryOf = (spec?: ModelSpec) => [spec?.input.resize, spec?.input.crop, spec?.input.kernel];
+    const geometryOf = (spec?: ModelSpec<ImageModel>) => spec && classify.keyOf(spec.details);
 
     expect(geometryOf(one)).toEqual(geometryOf(other));
   });
 
   it('has the same labels', () => {
-    expect(one?.labels).toEqual(other?.labels);
+    expect(one?.details.labels).toEqual(other?.details.labels);
   });
 });

@@ -18,31 +18,22 @@ export interface ShadowOptions {
 }
 
 export interface Shadow {
-  /**
-   * Takes note of an answer of the leading model that is on its way; `ask` has the model standing by name its class, or says why it
-   * does not. Returns at once.
-   */
-  answered(leadingClass: string, ask: () => Promise<{ readonly class: string } | ShadowMiss>): void;
+  /** Takes note of an answer of the lead model that is on its way; `compare` asks the standby model. Returns at once. */
+  answered(compare: () => Promise<ShadowOutcome>): void;
 }
 
 /**
- * Has a share of the leading model's answers given by the model that stands by, too, so that a drift of either shows. It never
+ * Has the standby model answer a share of the lead model's requests as well, so that a drift of either shows. It never
  * takes a core from an answer that is awaited when it begins: a sample is dropped unless nothing else is in flight. A run cannot
  * be canceled, so a request that arrives meanwhile may share its cores with the rest of one.
  */
 export function createShadow({ share, isIdle, onEnd, draw = Math.random }: ShadowOptions): Shadow {
   return {
-    answered(leadingClass, ask) {
+    answered(compare) {
       if (draw() >= share) return;
       // After everything that has arrived by now.
       setImmediate(async () => {
-        if (!isIdle()) {
-          onEnd('busy');
-          return;
-        }
-        const answer = await ask();
-        if (typeof answer === 'string') onEnd(answer);
-        else onEnd(answer.class === leadingClass ? 'agrees' : 'differs');
+        onEnd(isIdle() ? await compare() : 'busy');
       });
     },
   };

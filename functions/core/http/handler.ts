@@ -1,38 +1,25 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import {
-  type Answer,
-  busy,
-  classify,
-  deadlineExceeded,
-  refuseHopeless,
-  starting,
-  type Trace,
-} from '../chain/answer.ts';
-import type { Service } from '../chain/lanes.ts';
+import { answer, refuseHopeless, waitsOf } from '../chain/answer.ts';
+import { retryAfter } from '../chain/decide.ts';
+import { deadlineExceeded, starting } from '../chain/refusal.ts';
+import type { Service } from '../chain/service.ts';
 import { createShadow } from '../chain/shadow.ts';
 import type { Wake } from '../chain/wake.ts';
 import type { Config } from '../config.ts';
-import type { Log, Severity } from '../observe/log.ts';
-import type { Metrics, Stage } from '../observe/metrics.ts';
-import { asProblem, type Problem, toProblemJson } from '../problem.ts';
+import type { Log } from '../observe/log.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import { asProblem, Problem, toProblemJson } from '../problem.ts';
+import type { Task } from '../task.ts';
+import { type Admission, createAdmission } from './admission.ts';
+import { createRecorder, type Exchange, openExchange, stagesOf } from './exchange.ts';
 import { describeState } from './probes.ts';
 import { receiveBody } from './receive.ts';
-import {
-  type RequestParameters,
-  type Route,
-  readParameters,
-  readRequestId,
-  readRoute,
-  readStampAge,
-} from './request.ts';
-import { createSkew } from './skew.ts';
-import { judgeUploadHeaders, maxBodyBytes, readUpload } from './upload.ts';
+import { type Route, readParameters, readRoute, readStampAge, readUrl } from './request.ts';
+import { createSkew, type Skew } from './skew.ts';
+import { judgeUploadHeaders, maxBodyBytes, readUpload, type UploadRules } from './upload.ts';
 
-/**
- * A request as the framework and our server hand it over; `rawBody` is its whole body. `deadlineMs` is when the client's patience
- * ends where that runs while the body arrives, on the clock of `performance.now()`.
- */
-export type FunctionRequest = IncomingMessage & { rawBody?: Buffer; deadlineMs?: number };
+/** A request as the framework and our server hand it over: `rawBody` is its whole body, `exchange` what is known of it once admitted. */
+export type FunctionRequest = IncomingMessage & { rawBody?: Buffer; exchange?: Exchange };
 
 export interface Handler {
   /** Judges what needs no body: route, parameters, upload headers, room. Answers a problem itself and returns false then. */
@@ -44,250 +31,168 @@ export interface Handler {
 }
 
 export interface HandlerOptions {
+  readonly task: Task;
   readonly service: Service;
   readonly config: Config;
   readonly log: Log;
   readonly metrics: Metrics;
-  /** Told of every answer that says something about the leading model; absent where there is nobody to wake. */
+  /** Told of every answer that says something about the lead model; absent where no fallback can be woken. */
   readonly wake: Wake | undefined;
 }
 
-/** A request from its arrival to its log line; what is absent was not reached. */
-interface Exchange {
-  readonly requestId: string;
-  readonly arrivedMs: number;
-  readonly trace: Trace;
-  route?: Route;
-  parameters?: RequestParameters;
-  markArrived?: (() => void) | undefined;
-  uploadMs?: number;
-  bytes?: number;
-  answer?: Answer;
-  problem?: Problem;
+interface State extends HandlerOptions {
+  readonly rules: UploadRules;
+  readonly admission: Admission;
+  readonly skew: Skew;
+  record(exchange: Exchange, response: ServerResponse): void;
 }
 
-/** Uploads held at a time for each worker: more than any deadline lets it answer ... */
-const uploadsPerWorker = 64;
-/** ... and their bytes, as so many of the largest upload: 84 MB are the most that they can take of a core's memory. */
-const largestUploadsPerWorker = 8;
-
-/** The HTTP boundary of a function: `req` and `res` go no further than here, and every answer is logged and counted once. */
-export function createHandler({ service, config, log, metrics, wake }: HandlerOptions): Handler {
-  const exchanges = new WeakMap<FunctionRequest, Exchange>();
-  const { tier } = service.chain;
-  const maxHeld = config.workers * uploadsPerWorker;
-  const maxHeldBytes = config.workers * largestUploadsPerWorker * config.maxUploadBytes;
+/** The HTTP boundary of a function: `req` and `res` go no further than http/, and every answer is logged and counted once. */
+export function createHandler(options: HandlerOptions): Handler {
+  const { task, service, config, metrics } = options;
+  const admission = createAdmission(config.workers, config.maxUploadBytes);
   const skew = createSkew();
   metrics.watchStampAge(() => skew.smallestAgeMs(performance.now()));
-  let held = 0;
-  let arriving = 0; // of those held: not yet whole, so no decoder knows of them
-  let heldBytes = 0;
-  const shadow = createShadow({
-    share: config.shadowShare,
-    isIdle: () => held === 0 && service.isIdle(),
-    onEnd: metrics.countShadow,
-  });
-
-  function admit(request: FunctionRequest, response: ServerResponse): boolean {
-    const exchange: Exchange = {
-      requestId: readRequestId(request.headers),
-      arrivedMs: performance.now(),
-      trace: { misses: [] },
-    };
-    exchanges.set(request, exchange);
-    response.once('close', () => record(exchange, response));
-    try {
-      const url = readUrl(request);
-      exchange.route = readRoute(request.method ?? '', url.pathname);
-      if (exchange.route.name !== 'classify') return true;
-      judgeUploadHeaders(request.headers, config.maxUploadBytes);
-      const ageMs = readStampAge(request.headers, Date.now());
-      const spentMs = ageMs === undefined ? undefined : skew.spentMs(ageMs, exchange.arrivedMs);
-      const parameters = readParameters(url.searchParams, request.headers, config.deadlineMs, spentMs);
-      exchange.parameters = parameters;
-      const deadlineMs = exchange.arrivedMs + parameters.patienceMs;
-      if (parameters.isTicking) request.deadlineMs = deadlineMs;
-      if (!service.canAnswer()) throw starting();
-      refuseHopeless(service.chain, { strict: parameters.strict, deadlineMs, arriving });
-      hold(request, response, exchange);
-      return true;
-    } catch (fault) {
-      refuse(request, response, fault);
-      return false;
-    }
-  }
-
-  /** Takes the upload's share of memory until its answer is sent. @throws Problem BUSY */
-  function hold(request: FunctionRequest, response: ServerResponse, exchange: Exchange): void {
-    const bytes = Number(request.headers['content-length'] ?? maxBodyBytes(request.headers, config.maxUploadBytes));
-    if (held >= maxHeld) throw busy(`${maxHeld} uploads are held already`, '1');
-    if (heldBytes + bytes > maxHeldBytes) throw busy(`${heldBytes} bytes of uploads are held already`, '1');
-    held += 1;
-    heldBytes += bytes;
-    arriving += 1;
-    exchange.markArrived = () => {
-      arriving -= 1;
-      exchange.markArrived = undefined;
-    };
-    response.once('close', () => {
-      held -= 1;
-      heldBytes -= bytes;
-      exchange.markArrived?.();
-    });
-  }
-
-  function refuse(request: FunctionRequest, response: ServerResponse, fault: unknown): void {
-    const problem = asProblem(fault);
-    const exchange = exchanges.get(request);
-    if (exchange) exchange.problem = problem;
-    if (response.headersSent || response.destroyed) return;
-    const requestId = exchange?.requestId ?? '';
-    send(response, problem.status, 'application/problem+json', JSON.stringify(toProblemJson(problem, requestId)), {
-      ...problem.headers,
-      // Without it the ingress takes the 504 for an outage, which it is when the patience was our own.
-      ...(problem.code === 'DEADLINE_EXCEEDED' && exchange?.parameters?.namesDeadline && { 'x-reason': 'deadline' }),
-      'x-request-id': requestId,
-      'x-tier': tier,
-    });
-  }
-
-  async function handle(request: FunctionRequest, response: ServerResponse): Promise<void> {
-    if (!exchanges.has(request) && !admit(request, response)) return;
-    const exchange = exchanges.get(request) as Exchange;
-    try {
-      if (exchange.parameters) await answerClassify(request, response, exchange, exchange.parameters);
-      else await answerRoute(response, exchange.route as Route, exchange.requestId);
-    } catch (fault) {
-      refuse(request, response, fault);
-    }
-  }
-
-  async function answerClassify(
-    request: FunctionRequest,
-    response: ServerResponse,
-    exchange: Exchange,
-    parameters: RequestParameters,
-  ) {
-    // Google's framework reads no body that has no Content-Type.
-    const body = request.rawBody ?? (await receiveBody(request, maxBodyBytes(request.headers, config.maxUploadBytes)));
-    const { bytes } = await readUpload(request.headers, body, config.maxUploadBytes);
-    exchange.markArrived?.();
-    exchange.bytes = bytes.length;
-    exchange.uploadMs = performance.now() - exchange.arrivedMs;
-    const leaving = new AbortController();
-    const deadlineMs = request.deadlineMs ?? performance.now() + parameters.patienceMs;
-    const timer = setTimeout(() => leaving.abort(deadlineExceeded()), deadlineMs - performance.now());
-    response.once('close', () => leaving.abort(deadlineExceeded('the client went away')));
-    const { top, strict } = parameters;
-    const classification = { bytes, top, strict, deadlineMs, signal: leaving.signal };
-    const answer = await classify(classification, service.chain, exchange.trace).finally(() => clearTimeout(timer));
-    exchange.answer = answer;
-    send(response, 200, 'application/json', JSON.stringify(answer), {
-      'x-model': answer.model,
-      'x-tier': answer.tier,
-      'x-request-id': exchange.requestId,
-      'server-timing': stagesOf(exchange)
-        .map(([stage, ms]) => `${stage};dur=${ms.toFixed(1)}`)
-        .join(', '),
-      ...(answer.reason && { 'x-degraded': answer.reason }),
-      ...(strict && { 'preference-applied': 'handling=strict' }),
-    });
-  }
-
-  async function answerRoute(response: ServerResponse, route: Route, requestId: string): Promise<void> {
-    const headers = { 'x-request-id': requestId, 'cache-control': 'no-store' };
-    if (route.name === 'metrics') {
-      const { contentType, text } = await metrics.expose();
-      send(response, 200, contentType, text, headers);
-      return;
-    }
-    const { status, body } = describeState(route, service);
-    const reason = status === 503 && { 'x-reason': 'starting' };
-    send(response, status, 'application/json', JSON.stringify(body), { ...headers, ...reason });
-  }
-
-  /** Whether the client left the leading model less than its budget: what became of that says nothing about the model. */
-  function isHasty({ parameters }: Exchange): boolean {
-    return parameters?.namesDeadline === true && parameters.patienceMs < config.primaryBudgetMs;
-  }
-
-  function send(
-    response: ServerResponse,
-    status: number,
-    contentType: string,
-    body: string,
-    headers: Readonly<Record<string, string>>,
-  ): void {
-    response.writeHead(status, {
-      'content-type': contentType,
-      'content-length': Buffer.byteLength(body),
-      ...(service.isDraining() && { connection: 'close' }),
-      ...(config.revision && { 'x-revision': config.revision }),
-      ...headers,
-    });
-    response.end(body);
-  }
-
-  /** One log line and one count for each request, when its answer is sent or its client gone. */
-  function record(exchange: Exchange, response: ServerResponse): void {
-    const { answer, problem, trace, route } = exchange;
-    const status = response.writableFinished ? response.statusCode : 499; // nginx' number for a client that went away
-    if (route?.name === 'classify' || problem) {
-      const labels = {
-        status,
-        code: problem?.code ?? '',
-        tier,
-        model: answer?.model ?? '',
-        reason: answer?.reason ?? '',
-      };
-      metrics.countRequest(labels);
-      if (!isHasty(exchange)) wake?.answered(labels);
-    }
-    if (answer && !answer.degraded) {
-      shadow.answered(String(answer.predictions[0]?.class), () => service.askUnderstudy(trace));
-    }
-    for (const [stage, ms] of stagesOf(exchange)) metrics.observeStage(stage, ms);
-    const isProbe = route !== undefined && route.name !== 'classify' && !problem;
-    log(isProbe ? 'debug' : severityOf(status), 'request', {
-      requestId: exchange.requestId,
-      function: tier,
-      route: route?.name,
-      status,
-      code: problem?.code,
-      model: answer?.model,
-      version: answer?.version,
-      reason: answer?.reason ?? undefined,
-      bytes: exchange.bytes,
-      width: trace.sourceWidth,
-      height: trace.sourceHeight,
-      stages: Object.fromEntries(stagesOf(exchange).map(([stage, ms]) => [`${stage}Ms`, round(ms)])),
-      totalMs: round(performance.now() - exchange.arrivedMs),
-      misses: trace.misses.length > 0 ? trace.misses : undefined,
-      error: problem && problem.status >= 500 ? problem.cause : undefined,
-    });
-  }
-
-  return { admit, refuse, handle };
+  const isIdle = () => admission.isEmpty() && service.isIdle();
+  const shadow = createShadow({ share: config.shadowShare, isIdle, onEnd: metrics.countShadow });
+  const rules = { mediaTypes: task.mediaTypes, maxUploadBytes: config.maxUploadBytes };
+  const state: State = { ...options, rules, admission, skew, record: createRecorder({ ...options, shadow }) };
+  return {
+    admit: (request, response) => admit(state, request, response),
+    refuse: (request, response, fault) => refuse(state, request, response, fault),
+    handle: (request, response) => handle(state, request, response),
+  };
 }
 
-/** A target is a path or, to a proxy, a whole URL, of which the path counts (RFC 9112 3.2). */
-function readUrl({ url = '' }: FunctionRequest): URL {
+function admit(state: State, request: FunctionRequest, response: ServerResponse): boolean {
+  const exchange = openExchange(request);
+  request.exchange = exchange;
+  response.once('close', () => state.record(exchange, response));
   try {
-    return new URL(/^https?:/i.test(url) ? url : `http://localhost${url}`);
-  } catch {
-    return new URL('http://localhost/unreadable');
+    const url = readUrl(request);
+    exchange.route = readRoute(request.method ?? '', url.pathname, state.task.path);
+    if (exchange.route.name === 'task') admitUpload(state, request, response, exchange, url.searchParams);
+    return true;
+  } catch (fault) {
+    refuse(state, request, response, fault);
+    return false;
   }
 }
 
-function stagesOf({ uploadMs, trace }: Exchange): [Stage, number][] {
-  const stages = { upload: uploadMs, decode: trace.decodeMs, queue: trace.queueMs, model: trace.modelMs };
-  return Object.entries(stages).filter((entry): entry is [Stage, number] => entry[1] !== undefined);
+/** @throws Problem */
+function admitUpload(
+  state: State,
+  { headers }: FunctionRequest,
+  response: ServerResponse,
+  exchange: Exchange,
+  query: URLSearchParams,
+): void {
+  const { task, service, config, rules, admission, skew } = state;
+  judgeUploadHeaders(headers, rules);
+  const ageMs = readStampAge(headers, Date.now());
+  const spentMs = ageMs === undefined ? undefined : skew.spentMs(ageMs, exchange.arrivedMs);
+  exchange.parameters = readParameters(headers, config.deadlineMs, spentMs);
+  exchange.ask = task.parse(query, headers);
+  const { strict, patienceMs, isTicking } = exchange.parameters;
+  const deadlineMs = exchange.arrivedMs + patienceMs;
+  if (isTicking) exchange.uploadDeadlineMs = deadlineMs;
+  if (!service.canAnswer()) throw starting();
+  refuseHopeless(service.chain, { strict, deadlineMs, arriving: admission.arriving() });
+  const bytes = Number(headers['content-length'] ?? maxBodyBytes(headers, rules.maxUploadBytes));
+  exchange.markArrived = admission.hold(bytes, response, () => retryAfter(waitsOf(service.chain)));
 }
 
-function severityOf(status: number): Severity {
-  return status >= 500 ? 'error' : status >= 400 ? 'warn' : 'info';
+function refuse(state: State, request: FunctionRequest, response: ServerResponse, fault: unknown): void {
+  const problem = asProblem(fault);
+  const { exchange } = request;
+  if (exchange) exchange.problem = problem;
+  if (response.headersSent || response.destroyed) return;
+  const requestId = exchange?.requestId ?? '';
+  send(state, response, problem.status, 'application/problem+json', JSON.stringify(toProblemJson(problem, requestId)), {
+    ...problem.headers,
+    // Without it the ingress takes the 504 for an outage, which it is when the patience was our own.
+    ...(problem.code === 'DEADLINE_EXCEEDED' && exchange?.parameters?.namesDeadline && { 'x-reason': 'deadline' }),
+    'x-request-id': requestId,
+    'x-tier': state.service.chain.tier,
+  });
 }
 
-function round(ms: number): number {
-  return Math.round(ms * 10) / 10;
+async function handle(state: State, request: FunctionRequest, response: ServerResponse): Promise<void> {
+  if (!request.exchange && !admit(state, request, response)) return;
+  const exchange = request.exchange as Exchange;
+  try {
+    if (exchange.route?.name === 'task') await answerTask(state, request, response, exchange);
+    else await answerProbe(state, response, exchange.route as Route, exchange.requestId);
+  } catch (fault) {
+    refuse(state, request, response, fault);
+  }
+}
+
+async function answerTask(
+  state: State,
+  request: FunctionRequest,
+  response: ServerResponse,
+  exchange: Exchange,
+): Promise<void> {
+  const { task, service, rules } = state;
+  const { headers } = request;
+  const { strict = false, patienceMs = 0 } = exchange.parameters ?? {};
+  // Google's framework reads no body that has no Content-Type.
+  const body = request.rawBody ?? (await receiveBody(request, maxBodyBytes(headers, rules.maxUploadBytes)));
+  const { bytes } = await readUpload(headers, body, rules);
+  exchange.markArrived?.();
+  exchange.bytes = bytes.length;
+  exchange.uploadMs = performance.now() - exchange.arrivedMs;
+  const deadlineMs = exchange.uploadDeadlineMs ?? performance.now() + patienceMs;
+  const leaving = new AbortController();
+  const timer = setTimeout(() => leaving.abort(deadlineExceeded()), deadlineMs - performance.now());
+  response.once('close', () => leaving.abort(deadlineExceeded('the client went away')));
+  const question = { bytes, ask: exchange.ask, strict, deadlineMs, signal: leaving.signal };
+  exchange.settled = await answer(question, service.chain);
+  clearTimeout(timer);
+  const { result } = exchange.settled;
+  if (result instanceof Problem) throw result;
+  const about = { answer: result.answer, ask: exchange.ask, details: result.spec.details };
+  const { contentType, body: encoded } = task.encode(result.output, about);
+  send(state, response, 200, contentType, encoded, {
+    'x-model': result.answer.model,
+    'x-tier': result.answer.tier,
+    'x-request-id': exchange.requestId,
+    'server-timing': stagesOf(exchange)
+      .map(([stage, ms]) => `${stage};dur=${ms.toFixed(1)}`)
+      .join(', '),
+    ...(result.answer.reason && { 'x-degraded': result.answer.reason }),
+    ...(strict && { 'preference-applied': 'handling=strict' }),
+  });
+}
+
+async function answerProbe(state: State, response: ServerResponse, route: Route, requestId: string): Promise<void> {
+  const { service, task, metrics } = state;
+  const headers = { 'x-request-id': requestId, 'cache-control': 'no-store' };
+  if (route.name === 'metrics') {
+    const { contentType, text } = await metrics.expose();
+    send(state, response, 200, contentType, text, headers);
+    return;
+  }
+  const { status, body } = describeState(route, service, task);
+  const reason = status === 503 && { 'x-reason': 'starting' };
+  send(state, response, status, 'application/json', JSON.stringify(body), { ...headers, ...reason });
+}
+
+function send(
+  { service, config }: State,
+  response: ServerResponse,
+  status: number,
+  contentType: string,
+  body: string | Uint8Array,
+  headers: Readonly<Record<string, string>>,
+): void {
+  response.writeHead(status, {
+    'content-type': contentType,
+    'content-length': Buffer.byteLength(body),
+    ...(service.isDraining() && { connection: 'close' }),
+    ...(config.revision && { 'x-revision': config.revision }),
+    ...headers,
+  });
+  response.end(body);
 }

@@ -1,5 +1,6 @@
-import type { Service } from '../chain/lanes.ts';
+import type { Service } from '../chain/service.ts';
 import { Problem } from '../problem.ts';
+import type { Task } from '../task.ts';
 import type { Route } from './request.ts';
 
 interface State {
@@ -11,7 +12,7 @@ interface State {
  * What the probes and the metadata routes answer; the `/v2` shapes are those of the Open Inference Protocol.
  * @throws Problem ROUTE_NOT_FOUND for a model that this function does not have
  */
-export function describeState(route: Route, service: Service): State {
+export function describeState(route: Route, service: Service, task: Task): State {
   const isDraining = service.isDraining();
   const isReady = service.canAnswer() && !isDraining && !service.isHeldBack();
   const status = isReady ? 200 : 503;
@@ -26,7 +27,7 @@ export function describeState(route: Route, service: Service): State {
       return { status: 200, body: { name: `understudy-${service.chain.tier}`, version: '1', extensions: [] } };
     case 'model':
     case 'modelReady':
-      return describeModel(route.model, route.name === 'modelReady', service);
+      return describeModel(route.model, route.name === 'modelReady', service, task);
     default:
       return { status: 200, body: { status: 'alive' } };
   }
@@ -39,7 +40,7 @@ function describeReadiness(service: Service): object {
   return missing.length === 0 ? { status: 'ready' } : { status: 'degraded', missing };
 }
 
-function describeModel(name: string, asksReadiness: boolean, service: Service): State {
+function describeModel(name: string, asksReadiness: boolean, service: Service, task: Task): State {
   const model = service.chain.models.find(({ spec }) => spec.name === name);
   if (!model) throw new Problem('ROUTE_NOT_FOUND', 'Expected a model of this function for path but received another');
   const { spec, pool } = model;
@@ -47,16 +48,5 @@ function describeModel(name: string, asksReadiness: boolean, service: Service): 
     const ready = pool.isReady() && !service.isDraining();
     return { status: ready ? 200 : 503, body: { name, ready } };
   }
-  const { crop, layout, elementType } = spec.input;
-  const shape = layout === 'NCHW' ? [1, 3, crop, crop] : [1, crop, crop, 3];
-  return {
-    status: 200,
-    body: {
-      name,
-      versions: [spec.version],
-      platform: 'onnx',
-      inputs: [{ name: spec.input.name, datatype: elementType === 'float32' ? 'FP32' : 'UINT8', shape }],
-      outputs: [{ name: spec.output.name, datatype: 'FP32', shape: [1, spec.labels.length] }],
-    },
-  };
+  return { status: 200, body: { name, versions: [spec.version], platform: 'onnx', ...task.describe(spec) } };
 }

@@ -1,19 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
+import { readInteger } from '../parameter.ts';
 import { Problem } from '../problem.ts';
 import { cutOutsideQuotes, readPair } from './header.ts';
 
 export type Route =
-  | { readonly name: 'classify' | 'livez' | 'readyz' | 'metrics' | 'server' | 'live' | 'ready' }
+  | { readonly name: 'task' | 'livez' | 'readyz' | 'metrics' | 'server' | 'live' | 'ready' }
   | { readonly name: 'model' | 'modelReady'; readonly model: string };
 
-/** What a client may ask of one classification. */
+/** What a client may ask of any task. */
 export interface RequestParameters {
-  /** How many predictions, 1 to 20. */
-  readonly top: number;
   /** Milliseconds left of the client's patience when the request arrived here; may be 0 or less. */
   readonly patienceMs: number;
-  /** Whether that runs from then on; patience that nobody named or stamped begins when the upload is complete. */
+  /** Whether that runs from then on; patience that was neither named nor stamped begins when the upload is complete. */
   readonly isTicking: boolean;
   /** Whether the client named its patience, so that running out of it says nothing about this function. */
   readonly namesDeadline: boolean;
@@ -21,8 +20,7 @@ export interface RequestParameters {
   readonly strict: boolean;
 }
 
-const routes: Readonly<Record<string, Route['name']>> = {
-  '/classify': 'classify',
+const probes: Readonly<Record<string, Route['name']>> = {
   '/livez': 'livez',
   '/readyz': 'readyz',
   '/metrics': 'metrics',
@@ -31,44 +29,52 @@ const routes: Readonly<Record<string, Route['name']>> = {
   '/v2/health/ready': 'ready',
 };
 
-/** The route of a method and a path without its query. @throws Problem ROUTE_NOT_FOUND | METHOD_NOT_ALLOWED */
-export function readRoute(method: string, path: string): Route {
-  const route = findRoute(path);
+/**
+ * The route of a method and a path without its query.
+ * @param taskPath where the function's task is POSTed to
+ * @throws Problem ROUTE_NOT_FOUND | METHOD_NOT_ALLOWED
+ */
+export function readRoute(method: string, path: string, taskPath: string): Route {
+  const route = path === taskPath ? ({ name: 'task' } as const) : findProbe(path);
   if (!route) throw new Problem('ROUTE_NOT_FOUND', 'Expected a known route for path but received another');
-  const allowed = route.name === 'classify' ? ['POST'] : ['GET', 'HEAD'];
+  const allowed = route.name === 'task' ? ['POST'] : ['GET', 'HEAD'];
   if (allowed.includes(method)) return route;
   const allow = allowed.join(', ');
   throw new Problem('METHOD_NOT_ALLOWED', `Expected ${allow} for method but received another`, { headers: { allow } });
 }
 
-function findRoute(path: string): Route | undefined {
-  const name = Object.hasOwn(routes, path) ? routes[path] : undefined;
+function findProbe(path: string): Route | undefined {
+  const name = Object.hasOwn(probes, path) ? probes[path] : undefined;
   if (name) return { name } as Route;
   const [, model, ready] = /^\/v2\/models\/([A-Za-z0-9._-]+)(\/ready)?$/.exec(path) ?? [];
   return model === undefined ? undefined : { name: ready ? 'modelReady' : 'model', model };
 }
 
+/** A target is a path or, to a proxy, a whole URL, of which the path counts (RFC 9112 3.2). */
+export function readUrl({ url = '' }: { readonly url?: string | undefined }): URL {
+  try {
+    return new URL(/^https?:/i.test(url) ? url : `http://localhost${url}`);
+  } catch {
+    return new URL('http://localhost/unreadable');
+  }
+}
+
 /**
- * Reads `?top`, `X-Deadline-Ms` and `Prefer`.
- * @param spentMs what was spent of the patience before, undefined where nobody says so
+ * Reads `X-Deadline-Ms` and `Prefer`.
+ * @param deadlineMs patience of a client that names none
+ * @param spentMs what was spent of the patience before, undefined where nothing says so
  * @throws Problem PARAMETER_INVALID
  */
 export function readParameters(
-  query: URLSearchParams,
   headers: IncomingHttpHeaders,
   deadlineMs: number,
   spentMs: number | undefined,
 ): RequestParameters {
-  const patience = readInteger('X-Deadline-Ms', headers['x-deadline-ms'], deadlineMs, 30_000);
-  const tops = query.getAll('top');
-  if (tops.length > 1) {
-    throw new Problem('PARAMETER_INVALID', `Expected one value for top but received ${tops.length}`);
-  }
+  const named = headers['x-deadline-ms'];
   return {
-    top: readInteger('top', tops[0], 5, 20),
-    patienceMs: patience - (spentMs ?? 0),
-    isTicking: spentMs !== undefined || headers['x-deadline-ms'] !== undefined,
-    namesDeadline: headers['x-deadline-ms'] !== undefined,
+    patienceMs: readInteger('X-Deadline-Ms', named, { fallback: deadlineMs, max: 30_000 }) - (spentMs ?? 0),
+    isTicking: spentMs !== undefined || named !== undefined,
+    namesDeadline: named !== undefined,
     strict: isStrict(headers.prefer),
   };
 }
@@ -77,18 +83,6 @@ export function readParameters(
 export function readRequestId(headers: IncomingHttpHeaders): string {
   const id = headers['x-request-id'];
   return typeof id === 'string' && /^[A-Za-z0-9._-]{1,128}$/.test(id) ? id : randomUUID();
-}
-
-function readInteger(name: string, text: string | string[] | undefined, fallback: number, max: number): number {
-  if (text === undefined) return fallback;
-  if (typeof text === 'string' && /^\d{1,9}$/.test(text) && Number(text) >= 1 && Number(text) <= max) {
-    return Number(text);
-  }
-  const received = JSON.stringify(String(text).slice(0, 40));
-  throw new Problem(
-    'PARAMETER_INVALID',
-    `Expected a whole number from 1 to ${max} for ${name} but received ${received}`,
-  );
 }
 
 /** The ingress waits 8 s for the primary, connects, and waits 30 s for the fallback: an older stamp is of another clock. */

@@ -1,12 +1,12 @@
 import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { ConfigError } from '../config.ts';
-import type { UnderstudyFunction } from '../function.ts';
+import type { Service } from '../chain/service.ts';
+import { type Config, ConfigError } from '../config.ts';
 import type { Log } from '../observe/log.ts';
 import { Problem } from '../problem.ts';
 import { createConnections } from './connections.ts';
-import type { FunctionRequest } from './handler.ts';
+import type { FunctionRequest, Handler } from './handler.ts';
 import { discardBody, receiveBody } from './receive.ts';
 import { maxBodyBytes } from './upload.ts';
 
@@ -23,6 +23,15 @@ const maxHeaderBytes = 64 * 1024;
 /** How long a draining function still takes connections: a balancer that probes each second has seen the 503 by then. */
 const lameDuckMs = 1000;
 
+/** A registered function with all that serves it. */
+export interface ServedFunction {
+  readonly name: string;
+  readonly config: Config;
+  readonly log: Log;
+  readonly service: Service;
+  readonly handler: Handler;
+}
+
 /** A function that listens. */
 export interface RunningFunction {
   /** The port it got. */
@@ -38,7 +47,7 @@ export interface RunningFunction {
  * is ready when a model is.
  * @throws ConfigError when the port is taken, else the system's error
  */
-export async function startServer(served: UnderstudyFunction, port: number): Promise<RunningFunction> {
+export async function startServer(served: ServedFunction, port: number): Promise<RunningFunction> {
   const { name, config, log, service, handler } = served;
   const options = {
     keepAliveTimeout: keepAliveMs,
@@ -76,7 +85,7 @@ export async function startServer(served: UnderstudyFunction, port: number): Pro
       judgeMessage(request, expects);
       if (expects === 'continue') response.writeContinue();
       if (request.method === 'POST') {
-        const { deadlineMs = Number.POSITIVE_INFINITY } = request;
+        const deadlineMs = request.exchange?.uploadDeadlineMs ?? Number.POSITIVE_INFINITY;
         const maxBytes = maxBodyBytes(request.headers, config.maxUploadBytes);
         request.rawBody = await receiveBody(request, maxBytes, { deadlineMs });
       }

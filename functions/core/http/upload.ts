@@ -18,19 +18,26 @@ const pieceBytes = 1024 * 1024;
 /** A form that people fill in has fewer text fields beside its file. */
 const maxFields = 32;
 
+/** What a function takes. */
+export interface UploadRules {
+  /** Of a raw body and of a form's file; `image/*` is any image. */
+  readonly mediaTypes: readonly string[];
+  readonly maxUploadBytes: number;
+}
+
 /**
  * Judges what is known before any byte of the body.
  * @throws Problem UPLOAD_UNSUPPORTED | UPLOAD_MALFORMED | UPLOAD_TOO_LARGE | UPLOAD_EMPTY
  */
-export function judgeUploadHeaders(headers: IncomingHttpHeaders, maxUploadBytes: number): void {
+export function judgeUploadHeaders(headers: IncomingHttpHeaders, { mediaTypes, maxUploadBytes }: UploadRules): void {
   const encoding = headers['content-encoding']?.trim().toLowerCase();
   if (encoding && encoding !== 'identity') {
     throw new Problem('UPLOAD_UNSUPPORTED', 'Expected no Content-Encoding for the upload but received one');
   }
   const type = mediaType(headers);
-  if (!/^(multipart\/form-data|image\/.+|application\/octet-stream)$/.test(type)) {
-    const detail =
-      'Expected multipart/form-data, image/* or application/octet-stream for Content-Type but received another type';
+  if (!isMultipart(headers) && !isAmong(mediaTypes, type)) {
+    const known = ['multipart/form-data', ...mediaTypes.slice(0, -1)].join(', ');
+    const detail = `Expected ${known} or ${mediaTypes.at(-1)} for Content-Type but received another type`;
     throw new Problem('UPLOAD_UNSUPPORTED', detail);
   }
   if (isMultipart(headers)) readBoundary(headers);
@@ -51,17 +58,18 @@ export function maxBodyBytes(headers: IncomingHttpHeaders, maxUploadBytes: numbe
  * fields beside it are skipped, and so are file inputs that nobody filled in.
  * @throws Problem UPLOAD_MALFORMED | UPLOAD_EMPTY | UPLOAD_AMBIGUOUS | UPLOAD_TOO_LARGE
  */
-export async function readUpload(headers: IncomingHttpHeaders, body: Buffer, maxUploadBytes: number): Promise<Upload> {
+export async function readUpload(headers: IncomingHttpHeaders, body: Buffer, rules: UploadRules): Promise<Upload> {
+  const { maxUploadBytes } = rules;
   if (body.length === 0) throw empty('no bytes');
-  const bytes = isMultipart(headers) ? await readFile(headers, body, maxUploadBytes) : body;
+  const bytes = isMultipart(headers) ? await readFile(headers, body, rules) : body;
   if (bytes.length > maxUploadBytes) throw tooLarge(maxUploadBytes);
   if (bytes.length === 0) throw empty('a file of no bytes');
   return { bytes };
 }
 
 /** The file of a multipart body; at most one byte longer than `maxUploadBytes`. */
-function readFile(headers: IncomingHttpHeaders, body: Buffer, maxUploadBytes: number): Promise<Buffer> {
-  const parser = openParser(readBoundary(headers), maxUploadBytes);
+function readFile(headers: IncomingHttpHeaders, body: Buffer, rules: UploadRules): Promise<Buffer> {
+  const parser = openParser(readBoundary(headers), rules);
   return new Promise((resolve, reject) => {
     const malformed = (cause: unknown) => {
       const detail = 'Expected a complete multipart/form-data body for the upload but received one cut short or broken';
@@ -119,14 +127,14 @@ async function feed(parser: busboy.Busboy, body: Buffer): Promise<void> {
   parser.end();
 }
 
-function openParser(boundary: string, maxUploadBytes: number): busboy.Busboy {
+function openParser(boundary: string, { mediaTypes, maxUploadBytes }: UploadRules): busboy.Busboy {
   const quoted = boundary.replaceAll(/["\\]/g, '\\$&');
   const parser = busboy({
     headers: { 'content-type': `multipart/form-data; boundary="${quoted}"` },
     // busboy tells of a limit when it is reached, not passed: hence one more byte, and one more part than file and fields.
     limits: { fileSize: maxUploadBytes + 1, parts: maxFields + 2 },
   });
-  tellKinds(parser);
+  tellKinds(parser, mediaTypes);
   return parser;
 }
 
@@ -138,7 +146,7 @@ type PartHeaders = Readonly<Record<string, readonly string[] | undefined>>;
  * image type but no filename, skips one whose Content-Disposition it cannot read, and has no option for either; this is its
  * last version.
  */
-function tellKinds(parser: busboy.Busboy): void {
+function tellKinds(parser: busboy.Busboy, mediaTypes: readonly string[]): void {
   let headerParser: { cb(headers: PartHeaders): void } | null = null;
   Object.defineProperty(parser, '_hparser', {
     get: () => headerParser,
@@ -147,7 +155,7 @@ function tellKinds(parser: busboy.Busboy): void {
       if (next === null || Object.hasOwn(next, 'isTold')) return;
       const { cb } = next;
       const told = (headers: PartHeaders) => {
-        const kind = kindOf(headers);
+        const kind = kindOf(headers, mediaTypes);
         const filename = kind === 'text' ? '' : `; filename=${kind}`;
         cb({ 'content-disposition': [`form-data${filename}`] });
       };
@@ -156,12 +164,12 @@ function tellKinds(parser: busboy.Busboy): void {
   });
 }
 
-/** What a part is: one with a filename or an image's type is a file, which counts when it has a name or bytes. */
-function kindOf(headers: PartHeaders): PartKind {
+/** What a part is: one with a filename or an accepted type is a file, which counts when it has a name or bytes. */
+function kindOf(headers: PartHeaders, mediaTypes: readonly string[]): PartKind {
   const [, ...parameters] = cutOutsideQuotes(headers['content-disposition']?.[0] ?? '', ';').map(readPair);
   const filenames = parameters.filter(([name]) => name === 'filename' || name === 'filename*');
-  const isImage = /^\s*(image\/[^;]+|application\/octet-stream)\s*(;|$)/i.test(headers['content-type']?.[0] ?? '');
-  if (filenames.length === 0 && !isImage) return 'text';
+  const [type = ''] = (headers['content-type']?.[0] ?? '').split(';', 1);
+  if (filenames.length === 0 && !isAmong(mediaTypes, type.trim().toLowerCase())) return 'text';
   return filenames.some(([, filename]) => filename !== '') ? 'named' : 'unnamed';
 }
 
@@ -178,6 +186,12 @@ function readBoundary(headers: IncomingHttpHeaders): string {
 function mediaType(headers: IncomingHttpHeaders): string {
   const [type = ''] = (headers['content-type'] ?? '').split(';', 1);
   return type.trim().toLowerCase() || 'application/octet-stream';
+}
+
+function isAmong(mediaTypes: readonly string[], type: string): boolean {
+  return mediaTypes.some((known) =>
+    known.endsWith('/*') ? type.startsWith(known.slice(0, -1)) && type.length >= known.length : type === known,
+  );
 }
 
 function isMultipart(headers: IncomingHttpHeaders): boolean {

@@ -1,34 +1,16 @@
-import { Worker } from 'node:worker_threads';
-import type { TensorPixels, TensorRecipe } from '../../tasks/classify/tensor.ts';
-import { type Estimate, placeAfter } from './estimate.ts';
+import type { TaskInput } from '../task.ts';
+import type { Estimate } from './estimate.ts';
+import { forecast } from './forecast.ts';
+import type { Load, RunMessage } from './message.ts';
+import { createThreads, type Thread, type Threads } from './threads.ts';
 
-/** What a worker loads, and the golden case that it must pass before it serves. */
-export interface Load {
-  readonly path: string;
-  readonly input: TensorRecipe & { readonly name: string };
-  readonly output: { readonly name: string };
-  readonly optimizedBy: string | null;
-  readonly golden: { readonly pixels: TensorPixels; readonly logits: readonly number[]; readonly tolerance: number };
-  /** By how much the scheduler prefers everyone else on a crowded core, 0 to 19. */
-  readonly niceness: number;
-}
-
-export type ToWorker = { readonly type: 'run'; readonly pixels: TensorPixels } | { readonly type: 'quit' };
-
-export type FromWorker =
-  | { readonly type: 'ready'; readonly modelMs: number }
-  | { readonly type: 'refused'; readonly error: string; readonly isFinal: boolean }
-  /** With the pixels that it was given, to be filled anew. */
-  | { readonly type: 'done'; readonly logits: Float32Array; readonly modelMs: number; readonly pixels: TensorPixels }
-  | { readonly type: 'raised'; readonly error: string };
-
-/** How a run ended: with logits, or with the reason why another model must answer. */
+/** How a run ended: with an output, or with the reason why another model must answer. */
 export type Run =
-  | { readonly status: 'done'; readonly logits: Float32Array; readonly queueMs: number; readonly modelMs: number }
+  | { readonly status: 'done'; readonly output: unknown; readonly queueMs: number; readonly modelMs: number }
   | {
       readonly status: 'error' | 'timeout' | 'overload' | 'warming';
       readonly cause: string;
-      /** Whether it ran for more than half of its time, so that it is the model that was too slow and not the queue. */
+      /** Whether it ran for more than half of its time, so that the model was too slow and not the queue. */
       readonly overstayed?: boolean;
     };
 
@@ -41,7 +23,7 @@ export interface Absence {
 export interface PoolCounts {
   readonly workers: number;
   readonly busy: number;
-  /** Busy with runs nobody waits for any more. */
+  /** Running jobs whose caller timed out. */
   readonly abandoned: number;
   readonly queued: number;
   /** Seconds for which the workers have been busy, all together and since the start. */
@@ -57,20 +39,14 @@ export interface Pool {
   isIdle(): boolean;
   /** Whether it is idle and has learned nothing for a second or at all, so that what it predicts may be wrong. */
   isStale(): boolean;
-  /**
-   * Milliseconds after which a run that came in `afterMs` would have ended, on the safe side; Infinity while not ready. A run
-   * that overstays is expected to take as long again.
-   */
+  /** Milliseconds after which a run that came in `afterMs` would have ended, on the safe side; Infinity while not ready. */
   predictMs(afterMs?: number): number;
   /** Milliseconds that a run takes on average, waiting not included; 0 before the first one. */
   meanMs(): number;
   /** Starts the workers, once and not after `close`; settles when the first of them can serve or is lost, or at `close`. */
   start(): Promise<void>;
-  /**
-   * Runs the pixels within `timeoutMs`, waiting included; a signal that is aborted ends the wait, too. Never rejects. The
-   * pixels are copied, not taken.
-   */
-  run(pixels: TensorPixels, timeoutMs: number, signal?: AbortSignal): Promise<Run>;
+  /** Runs the model within `timeoutMs`, waiting included; an aborted signal ends the wait, too. Never rejects. The input stays usable. */
+  run(input: TaskInput, timeoutMs: number, signal?: AbortSignal): Promise<Run>;
   /** Why the file was refused for good, so that no new worker is started; undefined where it was not. */
   refusal(): string | undefined;
   counts(): PoolCounts;
@@ -93,231 +69,221 @@ export interface PoolOptions {
 }
 
 interface Job {
-  readonly pixels: TensorPixels;
+  readonly input: TaskInput;
   readonly enteredMs: number;
   startedMs: number;
   settle: ((run: Run) => void) | undefined;
   timer: NodeJS.Timeout | undefined;
 }
 
-interface Slot {
-  readonly worker: Worker;
-  ready: boolean;
-  job: Job | undefined;
-  /** What the last run left, to carry the next pixels: new memory each time would lie in the worker until it collects garbage. */
-  spare: TensorPixels | undefined;
+interface State extends Required<PoolOptions> {
+  readonly threads: Threads;
+  readonly queue: Job[];
+  readonly running: Map<Thread, Job>;
+  /** Memory of a thread's last input, for the next one: new memory each time would lie in the worker until it collects garbage. */
+  readonly spares: WeakMap<Thread, TaskInput>;
+  /** Why the last worker was lost, until one is ready again. */
+  fault: string | undefined;
+  isClosing: boolean;
+  /** Of runs that have ended. */
+  busyMs: number;
+  /** When the last run ended well. */
+  learnedMs: number;
+  markStarted(): void;
 }
 
-const firstDelayMs = 50; // a worker that dies once is back before most clients notice
-const longestDelayMs = 10_000; // one that keeps dying costs one start every ten seconds
 const staleMs = 1000; // one run a second is what it costs to find out that a slow model is fast again
 
 /**
- * A model's inference threads, one session each, and the queue before them.
- *
- * A run cannot be interrupted. One that overstays is abandoned: its request is told `timeout` at once, its worker stays
- * busy until the run ends.
+ * A model's inference threads, one session each, and the queue before them. A run cannot be interrupted: the caller of one that overstays
+ * is told `timeout` at once, and the worker stays busy until the run ends.
  */
 export function createPool(options: PoolOptions): Pool {
-  const { script, load, workers, maxQueued, estimate, onEvent, now = () => performance.now() } = options;
-  const slots = new Set<Slot>();
-  const queue: Job[] = [];
-  let fault: string | undefined; // why the last worker was lost, until one is ready again
-  let refusal: string | undefined;
-  let hasServed = false;
-  let begun = false;
-  let closing = false;
-  let deaths = 0;
-  let busyMs = 0; // of runs that have ended
-  let learnedMs = Number.NEGATIVE_INFINITY; // when the last of them ended well
-  let markStarted: () => void = () => {};
-  const started = new Promise<void>((resolve) => {
-    markStarted = resolve;
+  const { script, load, workers: count, estimate, now = () => performance.now() } = options;
+  const started = deferred();
+  const threads = createThreads({
+    script,
+    load,
+    count,
+    onReady: (thread, modelMs) => welcome(state, thread, modelMs),
+    onEnd: (thread, message) => finish(state, thread, message),
+    onLost: (thread, cause) => lose(state, thread, cause),
   });
-
-  function spawn(): void {
-    const worker = new Worker(script, { workerData: load });
-    const slot: Slot = { worker, ready: false, job: undefined, spare: undefined };
-    slots.add(slot);
-    worker.on('message', (message: FromWorker) => receive(slot, message));
-    worker.on('error', (fault) => bury(slot, String(fault)));
-    worker.on('exit', (code) => bury(slot, `exit code ${code}`));
-  }
-
-  function receive(slot: Slot, message: FromWorker): void {
-    if (message.type === 'refused') {
-      bury(slot, message.error, message);
-      return;
-    }
-    if (message.type === 'ready') {
-      slot.ready = true;
-      hasServed = true;
-      fault = undefined;
-      // The first run of a session, amid the start of everything else, tells little of those to come.
-      estimate.presume(message.modelMs);
-      onEvent('info', 'worker ready', { path: load.path });
-      markStarted();
-    } else {
-      const job = slot.job;
-      slot.job = undefined;
-      if (message.type === 'done') {
-        deaths = 0;
-        slot.spare = message.pixels;
-      }
-      if (job) {
-        busyMs += now() - job.startedMs;
-        finish(job, message);
-      }
-    }
-    if (closing) slot.worker.postMessage({ type: 'quit' } satisfies ToWorker);
-    else dispatch();
-  }
-
-  function finish(job: Job, message: Extract<FromWorker, { type: 'done' | 'raised' }>): void {
-    if (message.type === 'raised') settle(job, { status: 'error', cause: message.error });
-    else {
-      learnedMs = now();
-      estimate.observe(learnedMs - job.startedMs); // how fast a model raises says nothing about an answer
-      const queueMs = job.startedMs - job.enteredMs;
-      settle(job, { status: 'done', logits: message.logits, queueMs, modelMs: message.modelMs });
-    }
-  }
-
-  /**
-   * Takes a lost worker out and starts another, unless the loss is final: a file that was refused always will be. Where the file has
-   * been served before, what is wrong is no fault of its own and may pass.
-   */
-  function bury(slot: Slot, cause: string, { isFinal } = { isFinal: false }): void {
-    if (!slots.delete(slot)) return;
-    if (slot.job) settle(slot.job, { status: 'error', cause });
-    if (isFinal && !hasServed) refusal = cause;
-    if (closing) return;
-    if (!isReady()) {
-      fault = cause;
-      failAll(cause);
-    }
-    onEvent('error', 'worker lost', { path: load.path, cause });
-    markStarted();
-    if (refusal !== undefined) return;
-    const delayMs = Math.min(longestDelayMs, firstDelayMs * 2 ** deaths);
-    deaths += 1;
-    setTimeout(() => !closing && spawn(), delayMs).unref();
-  }
-
-  function failAll(cause: string): void {
-    for (const job of queue.splice(0)) settle(job, { status: 'error', cause });
-  }
-
-  function settle(job: Job, run: Run): void {
-    clearTimeout(job.timer);
-    job.settle?.(run);
-    job.settle = undefined;
-  }
-
-  function dispatch(): void {
-    for (const slot of slots) {
-      if (!slot.ready || slot.job) continue;
-      const job = queue.shift();
-      if (!job) return;
-      job.startedMs = now();
-      slot.job = job;
-      const pixels = copyInto(slot.spare, job.pixels);
-      slot.spare = undefined;
-      slot.worker.postMessage({ type: 'run', pixels } satisfies ToWorker, [pixels.data.buffer as ArrayBuffer]);
-    }
-  }
-
-  function isReady(): boolean {
-    return !closing && [...slots].some((slot) => slot.ready);
-  }
-
-  function absence(): Absence | undefined {
-    if (isReady()) return undefined;
-    return fault === undefined
-      ? { status: 'warming', cause: 'the model is still loading' }
-      : { status: 'error', cause: fault };
-  }
-
-  function isIdle(): boolean {
-    return queue.length === 0 && [...slots].some((slot) => slot.ready && !slot.job);
-  }
-
-  function remainingMs({ job }: Slot): number {
-    if (!job) return 0;
-    const ranMs = now() - job.startedMs;
-    return ranMs <= estimate.highMs() ? Math.max(0, estimate.meanMs() - ranMs) : ranMs;
-  }
-
-  function predictMs(afterMs = 0): number {
-    if (!isReady()) return Number.POSITIVE_INFINITY;
-    const lines = [...slots].filter(({ ready }) => ready).map(remainingMs);
-    const { ms, before } = placeAfter(lines, queue.length, estimate.meanMs());
-    const runs = before + (isIdle() ? 1 : 2);
-    // The deviations of independent runs add up by their squares.
-    const spreadMs = (estimate.highMs() - estimate.meanMs()) * Math.sqrt(runs);
-    return Math.max(afterMs, ms) + estimate.meanMs() + spreadMs;
-  }
-
+  const state: State = {
+    ...options,
+    now,
+    threads,
+    queue: [],
+    running: new Map(),
+    spares: new WeakMap(),
+    fault: undefined,
+    isClosing: false,
+    busyMs: 0,
+    learnedMs: Number.NEGATIVE_INFINITY,
+    markStarted: started.resolve,
+  };
   return {
-    isReady,
-    absence,
-    isIdle,
-    isStale: () => isIdle() && now() - learnedMs >= staleMs,
-    predictMs,
+    isReady: () => isReady(state),
+    absence: () => absence(state),
+    isIdle: () => isIdle(state),
+    isStale: () => isIdle(state) && now() - state.learnedMs >= staleMs,
+    predictMs: (afterMs) => predictMs(state, afterMs),
     meanMs: estimate.meanMs,
-    refusal: () => refusal,
+    refusal: threads.refusal,
     start() {
-      for (let i = 0; i < workers && !begun && !closing; i += 1) spawn();
-      begun = true;
-      return started;
+      threads.start();
+      return started.promise;
     },
-    run(pixels, timeoutMs, signal) {
-      const reason = absence();
-      if (reason) return Promise.resolve(reason);
-      if (timeoutMs <= 0 || signal?.aborted) return Promise.resolve({ status: 'timeout', cause: 'no time was left' });
-      if (!isIdle() && queue.length >= maxQueued) {
-        return Promise.resolve({ status: 'overload', cause: `${maxQueued} runs wait already` });
-      }
-      return new Promise((resolve) => {
-        const job: Job = { pixels, enteredMs: now(), startedMs: 0, settle: resolve, timer: undefined };
-        const leave = (cause: string) => {
-          const place = queue.indexOf(job);
-          if (place !== -1) queue.splice(place, 1);
-          const ranMs = job.startedMs > 0 ? now() - job.startedMs : 0;
-          settle(job, { status: 'timeout', cause, overstayed: ranMs > timeoutMs / 2 && !signal?.aborted });
-        };
-        job.timer = setTimeout(() => leave(`no answer within ${Math.round(timeoutMs)} ms`), timeoutMs);
-        signal?.addEventListener('abort', () => leave('nobody waits any more'), { once: true });
-        queue.push(job);
-        dispatch();
-      });
-    },
-    counts() {
-      const busy = [...slots].filter((slot) => slot.job);
-      return {
-        workers: [...slots].filter((slot) => slot.ready).length,
-        busy: busy.length,
-        abandoned: busy.filter((slot) => !slot.job?.settle).length,
-        queued: queue.length,
-        busySeconds: busy.reduce((sum, { job }) => sum + now() - (job as Job).startedMs, busyMs) / 1000,
-      };
-    },
+    run: (input, timeoutMs, signal) => enter(state, input, timeoutMs, signal),
+    counts: () => counts(state),
     async close() {
-      closing = true;
-      markStarted(); // whoever waits for a worker waits no longer
-      failAll('its workers are being stopped');
-      const ends = [...slots].map((slot) => new Promise((resolve) => slot.worker.once('exit', resolve)));
-      for (const slot of slots) {
-        if (slot.ready && !slot.job) slot.worker.postMessage({ type: 'quit' } satisfies ToWorker);
-      }
-      await Promise.all(ends);
+      state.isClosing = true;
+      started.resolve(); // whoever waits for a worker waits no longer
+      failAll(state, 'its workers are being stopped');
+      const closed = threads.close();
+      for (const thread of threads.ready()) if (!state.running.has(thread)) threads.quit(thread);
+      await closed;
     },
   };
 }
 
-/** The pixels in memory that may be transferred; the spare ones' where there are such. All images of a pool are of one size. */
-function copyInto(spare: TensorPixels | undefined, pixels: TensorPixels): TensorPixels {
-  if (spare === undefined) return { ...pixels, data: pixels.data.slice() };
-  spare.data.set(pixels.data);
-  return spare;
+function deferred() {
+  let resolve: () => void = () => {};
+  const promise = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
+}
+
+function isReady({ isClosing, threads }: State): boolean {
+  return !isClosing && threads.ready().length > 0;
+}
+
+function absence(state: State): Absence | undefined {
+  if (isReady(state)) return undefined;
+  return state.fault === undefined
+    ? { status: 'warming', cause: 'the model is still loading' }
+    : { status: 'error', cause: state.fault };
+}
+
+function isIdle({ queue, threads, running }: State): boolean {
+  return queue.length === 0 && threads.ready().some((thread) => !running.has(thread));
+}
+
+function predictMs(state: State, afterMs?: number): number {
+  if (state.isClosing) return Number.POSITIVE_INFINITY;
+  const ranMs = state.threads.ready().map((thread) => {
+    const job = state.running.get(thread);
+    return job && state.now() - job.startedMs;
+  });
+  return forecast({ ranMs, waiting: state.queue.length }, state.estimate, afterMs);
+}
+
+function enter(state: State, input: TaskInput, timeoutMs: number, signal?: AbortSignal): Promise<Run> {
+  const { queue, maxQueued, now } = state;
+  const reason = absence(state);
+  if (reason) return Promise.resolve(reason);
+  if (timeoutMs <= 0 || signal?.aborted) return Promise.resolve({ status: 'timeout', cause: 'no time was left' });
+  if (!isIdle(state) && queue.length >= maxQueued) {
+    return Promise.resolve({ status: 'overload', cause: `${maxQueued} runs wait already` });
+  }
+  return new Promise((resolve) => {
+    const job: Job = { input, enteredMs: now(), startedMs: 0, settle: resolve, timer: undefined };
+    const leave = (cause: string) => {
+      const place = queue.indexOf(job);
+      if (place !== -1) queue.splice(place, 1);
+      const ranMs = job.startedMs > 0 ? now() - job.startedMs : 0;
+      settle(job, { status: 'timeout', cause, overstayed: ranMs > timeoutMs / 2 && !signal?.aborted });
+    };
+    job.timer = setTimeout(() => leave(`no answer within ${Math.round(timeoutMs)} ms`), timeoutMs);
+    signal?.addEventListener('abort', () => leave('the caller has left'), { once: true });
+    queue.push(job);
+    dispatch(state);
+  });
+}
+
+function dispatch({ threads, queue, running, spares, now }: State): void {
+  for (const thread of threads.ready()) {
+    if (running.has(thread)) continue;
+    const job = queue.shift();
+    if (!job) return;
+    job.startedMs = now();
+    running.set(thread, job);
+    threads.run(thread, copyInto(spares.get(thread), job.input));
+    spares.delete(thread);
+  }
+}
+
+/** The input in memory that may be transferred: the spare one's where it is as long. What is in shared memory is not copied. */
+function copyInto(spare: TaskInput | undefined, input: TaskInput): TaskInput {
+  if (!(input.data.buffer instanceof ArrayBuffer)) return input;
+  if (spare?.data.length !== input.data.length) return { ...input, data: input.data.slice() };
+  spare.data.set(input.data);
+  return { ...input, data: spare.data };
+}
+
+function welcome(state: State, thread: Thread, modelMs: number): void {
+  state.fault = undefined;
+  // The first run of a session, amid the start of everything else, tells little of those to come.
+  state.estimate.presume(modelMs);
+  state.onEvent('info', 'worker ready', { path: state.load.path });
+  state.markStarted();
+  goOn(state, thread);
+}
+
+function finish(state: State, thread: Thread, message: RunMessage): void {
+  const { running, estimate, spares, now } = state;
+  const job = running.get(thread);
+  running.delete(thread);
+  if (message.type === 'done') spares.set(thread, message.input);
+  if (job) {
+    const ranMs = now() - job.startedMs;
+    state.busyMs += ranMs;
+    if (message.type === 'done') {
+      state.learnedMs = now();
+      estimate.observe(ranMs); // how fast a model raises says nothing about an answer
+      const { output, modelMs } = message;
+      settle(job, { status: 'done', output, queueMs: job.startedMs - job.enteredMs, modelMs });
+    } else settle(job, { status: 'error', cause: message.error });
+  }
+  goOn(state, thread);
+}
+
+function goOn(state: State, thread: Thread): void {
+  if (state.isClosing) state.threads.quit(thread);
+  else dispatch(state);
+}
+
+function lose(state: State, thread: Thread, cause: string): void {
+  const job = state.running.get(thread);
+  state.running.delete(thread);
+  if (job) settle(job, { status: 'error', cause });
+  if (state.isClosing) return;
+  if (!isReady(state)) {
+    state.fault = cause;
+    failAll(state, cause);
+  }
+  state.onEvent('error', 'worker lost', { path: state.load.path, cause });
+  state.markStarted();
+}
+
+function failAll({ queue }: State, cause: string): void {
+  for (const job of queue.splice(0)) settle(job, { status: 'error', cause });
+}
+
+function settle(job: Job, run: Run): void {
+  clearTimeout(job.timer);
+  job.settle?.(run);
+  job.settle = undefined;
+}
+
+function counts({ threads, running, queue, busyMs, now }: State): PoolCounts {
+  const jobs = [...running.values()];
+  return {
+    workers: threads.ready().length,
+    busy: jobs.length,
+    abandoned: jobs.filter(({ settle }) => !settle).length,
+    queued: queue.length,
+    busySeconds: jobs.reduce((sum, { startedMs }) => sum + now() - startedMs, busyMs) / 1000,
+  };
 }

@@ -1,5 +1,5 @@
 import { env, InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
-import type { Tensor } from '../../tasks/classify/tensor.ts';
+import type { TaskInput, TaskThread, Tensor, Values } from '../task.ts';
 
 /** An ONNX file and how it is used. */
 export interface ModelFile {
@@ -12,22 +12,15 @@ export interface ModelFile {
 
 /** A loaded model. `run` blocks its thread for the whole inference, so it belongs into a worker. */
 export interface Model {
-  /** One tensor in, the logits out. @throws ONNX Runtime's error, or one that names a logit that is no number */
-  run(tensor: Tensor): Promise<Float32Array>;
+  /** One tensor in, the values of the output out. @throws ONNX Runtime's error */
+  run(tensor: Tensor): Promise<Values>;
   /** Frees the session; not while a run is in flight. */
   release(): Promise<void>;
 }
 
-/** A generated input with the logits that it must give, each within `tolerance`. */
-export interface GoldenCase {
-  readonly tensor: Tensor;
-  readonly logits: readonly number[];
-  readonly tolerance: number;
-}
-
 /**
  * Loads an ONNX file into one session of one thread: concurrency comes from workers, and a second thread would spin on the
- * cores that decode images. A file that was optimized before is taken as it is.
+ * cores that decode uploads. A file that was optimized before is taken as it is.
  * @throws Error of one sentence, which may quote ONNX Runtime
  */
 export async function loadModel({ path, input, output, optimizedBy }: ModelFile): Promise<Model> {
@@ -56,26 +49,34 @@ export async function loadModel({ path, input, output, optimizedBy }: ModelFile)
     async run({ elementType, data, dims }) {
       const tensor = new OrtTensor(elementType, data, dims);
       const outputs = await session.run({ [input.name]: tensor }, [output.name]);
-      const logits = outputs[output.name]?.data;
-      if (!(logits instanceof Float32Array))
-        throw new Error(`Expected float32 for ${output.name} but received another type`);
-      const strange = logits.find((logit) => !Number.isFinite(logit));
-      if (strange !== undefined) throw new Error(`Expected numbers for the logits but received ${strange}`);
-      return logits;
+      return outputs[output.name]?.data as Values;
     },
     release: () => session.release(),
   };
 }
 
-/** Runs the golden case. @throws Error of one sentence that says what is not as it must be */
-export async function proveModel(model: Model, { tensor, logits, tolerance }: GoldenCase): Promise<void> {
-  const received = await model.run(tensor).catch((cause: Error) => {
-    throw new Error(`Expected logits for the golden case but received: ${cause.message}`, { cause });
+/** An input on its way through a loaded model. */
+export type Answer = (input: TaskInput) => Promise<unknown>;
+
+/** Each input's tensors are written over those before: new memory each time would have to be mapped, page by page. */
+export function answerBy(
+  model: Model,
+  { prepare, read }: Pick<TaskThread, 'prepare' | 'read'>,
+  details: unknown,
+): Answer {
+  let former: readonly Tensor[] | undefined;
+  return async (input) => {
+    former = prepare(input, details, former);
+    const outputs = [];
+    for (const tensor of former) outputs.push(await model.run(tensor));
+    return read(outputs, details);
+  };
+}
+
+/** @throws Error of one sentence when the model does not give what its card says */
+export async function prove(answer: Answer, { golden, prove }: TaskThread, details: unknown): Promise<void> {
+  const output = await answer(golden(details)).catch((cause: Error) => {
+    throw new Error(`Expected an answer for the golden case but received: ${cause.message}`, { cause });
   });
-  if (received.length !== logits.length) {
-    throw new Error(`Expected ${logits.length} logits for the golden case but received ${received.length}`);
-  }
-  const off = logits.findIndex((logit, index) => !(Math.abs(logit - (received[index] as number)) <= tolerance));
-  if (off === -1) return;
-  throw new Error(`Expected ${logits[off]} for logit ${off} of the golden case but received ${received[off]}`);
+  prove(output, details);
 }

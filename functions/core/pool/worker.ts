@@ -1,12 +1,11 @@
 import { getPriority, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
-import { type Tensor, toTensor } from '../../tasks/classify/tensor.ts';
 import { readTextStart, readThreadId } from '../files.ts';
-import type { FromWorker, Load, ToWorker } from './pool.ts';
-import { loadModel, type Model, proveModel } from './session.ts';
+import type { TaskThread } from '../task.ts';
+import type { FromWorker, Load, ToWorker } from './message.ts';
+import { type Answer, answerBy, loadModel, type Model, prove } from './session.ts';
 
 const load = workerData as Load;
-const { path, input, golden, niceness } = load;
 const port = parentPort as NonNullable<typeof parentPort>;
 
 function send(message: FromWorker, transfer: ArrayBuffer[] = []): void {
@@ -14,14 +13,13 @@ function send(message: FromWorker, transfer: ArrayBuffer[] = []): void {
 }
 
 /** Linux schedules threads one by one, so this thread alone gives way; elsewhere there is no id and all stay equal. */
-function yieldCores(): void {
+function yieldCores(niceness: number): void {
   const thread = niceness > 0 ? readThreadId() : undefined;
   // A process that has given way further already may not take that back, and need not.
   if (thread !== undefined && getPriority(thread) < niceness) setPriority(thread, niceness);
 }
 
-/** Each run's tensor is written over the one before: new memory each time would have to be mapped, page by page. */
-function serve(model: Model, former: Tensor, modelMs: number): void {
+function serve(model: Model, answer: Answer, modelMs: number): void {
   port.on('message', async (message: ToWorker) => {
     if (message.type === 'quit') {
       await model.release();
@@ -30,11 +28,10 @@ function serve(model: Model, former: Tensor, modelMs: number): void {
     }
     const startedMs = performance.now();
     try {
-      const { pixels } = message;
-      const logits = await model.run(toTensor(pixels, input, former));
+      const { input } = message;
+      const output = await answer(input);
       const modelMs = performance.now() - startedMs;
-      const buffers = [logits.buffer as ArrayBuffer, pixels.data.buffer as ArrayBuffer];
-      send({ type: 'done', logits, modelMs, pixels }, buffers);
+      send({ type: 'done', output, modelMs, input }, [...buffersOf(input), ...buffersOf(output)]);
     } catch (fault) {
       send({ type: 'raised', error: String(fault) });
     }
@@ -42,22 +39,30 @@ function serve(model: Model, former: Tensor, modelMs: number): void {
   send({ type: 'ready', modelMs });
 }
 
+/** What can be transferred of a typed array, or of an object that holds some. */
+function buffersOf(value: unknown): ArrayBuffer[] {
+  if (typeof value !== 'object' || value === null) return [];
+  const parts = ArrayBuffer.isView(value) ? [value] : Object.values(value).filter((part) => ArrayBuffer.isView(part));
+  return [...new Set(parts.map(({ buffer }) => buffer).filter((buffer) => buffer instanceof ArrayBuffer))];
+}
+
 /** One line, whatever ONNX Runtime says in several. */
 function refuse(fault: string, isFinal: boolean): void {
   const sentence = fault.replace(/^Error: /, '').replace(/\s+/g, ' ');
-  send({ type: 'refused', error: `${path}: ${sentence}`, isFinal });
+  send({ type: 'refused', error: `${load.path}: ${sentence}`, isFinal });
 }
 
 let isOpen = false;
 try {
-  yieldCores();
-  if (readTextStart(path, 1) === undefined) throw new Error('Expected a file but received none');
+  yieldCores(load.niceness);
+  if (readTextStart(load.path, 1) === undefined) throw new Error('Expected a file but received none');
   isOpen = true;
+  const { thread } = (await import(load.thread)) as { readonly thread: TaskThread };
   const model = await loadModel(load);
   const startedMs = performance.now();
-  const tensor = toTensor(golden.pixels, input);
-  await proveModel(model, { ...golden, tensor });
-  serve(model, tensor, performance.now() - startedMs);
+  const answer = answerBy(model, thread, load.details);
+  await prove(answer, thread, load.details);
+  serve(model, answer, performance.now() - startedMs);
 } catch (fault) {
   // Whether a file is there and can be opened may be otherwise at the next start. The graph and what it answers will not.
   refuse(String(fault), isOpen);

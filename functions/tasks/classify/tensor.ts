@@ -1,3 +1,5 @@
+import type { Tensor } from '../../core/task.ts';
+
 /** How a model wants its input. */
 export interface TensorRecipe {
   readonly elementType: 'float32' | 'uint8';
@@ -14,13 +16,6 @@ export interface TensorPixels {
   readonly data: Uint8Array;
   readonly width: number;
   readonly height: number;
-}
-
-/** A batch of one. */
-export interface Tensor {
-  readonly elementType: 'float32' | 'uint8';
-  readonly data: Float32Array | Uint8Array;
-  readonly dims: readonly number[];
 }
 
 const channels = 3;

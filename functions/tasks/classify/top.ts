@@ -1,7 +1,4 @@
-interface Label {
-  readonly class: string;
-  readonly label: string;
-}
+import type { Label } from '../image/card.ts';
 
 /** One guess: `index` of the logit, `class` and `label` for it, `score` its softmax over all labels, 0 to 1. */
 export interface Prediction {

@@ -1,0 +1,117 @@
+import type { ModelError } from '../card/card.ts';
+import type { Config } from '../config.ts';
+import type { Log } from '../observe/log.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import { createEstimate } from '../pool/estimate.ts';
+import type { Task, Tier } from '../task.ts';
+import type { Decoder, ModelChain, Result, ServedModel } from './answer.ts';
+import { type Choice, createChoosing } from './choice.ts';
+import { createWorkingClock } from './clock.ts';
+import type { Debut } from './debut.ts';
+import { createGate } from './gate.ts';
+import { createLanes } from './lanes.ts';
+import type { ShadowMiss } from './shadow.ts';
+import { createStanding } from './standing.ts';
+
+/** A function's models with their workers, from start to drain. */
+export interface Service {
+  readonly chain: ModelChain;
+  /** Folders of the chosen models that cannot answer now, the lead model first. */
+  missing(): readonly string[];
+  /** Whether any model can answer. */
+  canAnswer(): boolean;
+  /** Whether it is not to be called ready yet though it can answer: others lead meanwhile. */
+  isHeldBack(): boolean;
+  /** Whether nothing is decoded, runs or waits. */
+  isIdle(): boolean;
+  /** Whether the standby model's first guess for an input that was answered is the lead model's; never rejects. */
+  compareStandby(result: Result): Promise<'agrees' | 'differs' | ShadowMiss>;
+  isDraining(): boolean;
+  /** From here on the function says that it is not ready; requests are still answered. */
+  beginDrain(): void;
+  /** Settles with the reasons as soon as no model can ever answer any more, else never. */
+  readonly lost: Promise<ModelError>;
+  /** Ends the workers once they are idle. */
+  close(): Promise<void>;
+}
+
+export interface ServiceOptions {
+  readonly tier: Tier;
+  readonly task: Task;
+  /** In the order in which the models should answer. */
+  readonly choices: readonly Choice[];
+  /** Instruction-set classes of the processor. */
+  readonly instructions: readonly string[];
+  readonly config: Config;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Called when the lead model cannot answer any more: refused, taken out, or without a worker. */
+  readonly onLost: () => void;
+  /** Absent where there are no others to lead meanwhile. */
+  readonly debut?: Debut | undefined;
+}
+
+/** Longest run of the standby model for the sake of a comparison; a pool is not held up by one that hangs. */
+const shadowTimeoutMs = 1000;
+
+/** Reads the model folders and starts their workers. @throws ModelError when no folder can be served */
+export function createService(options: ServiceOptions): Service {
+  const { tier, task, choices, instructions, config, log, metrics, onLost, debut } = options;
+  const now = createWorkingClock();
+  const choosing = createChoosing({ choices, modelsDir: config.modelsDir, instructions, card: task.card, log });
+  const lanes = createLanes({ choices, choosing, thread: task.thread, workers: config.workers, log, now, onLost });
+  const { models } = lanes;
+  metrics.watchModels(() =>
+    models.map(({ spec: { name, version, variant }, pool }, rank) => {
+      return { model: name, version, variant, ...pool.counts(), isTakenOut: lanes.isTakenOut(rank) };
+    }),
+  );
+  const gate = createGate(config.workers, createEstimate(), now);
+  const decoder: Decoder = {
+    isIdle: gate.isIdle,
+    predictMs: gate.predictMs,
+    keyOf: ({ details }) => task.keyOf(details),
+    decode: (bytes, { spec: { details }, ask, precision }, signal) =>
+      gate.enter(async (waitedMs) => {
+        const decoded = await task.decode(bytes, { details, ask, settings: config.settings, precision });
+        return { decoded, waitedMs };
+      }, signal),
+  };
+  let draining = false;
+  return {
+    chain: {
+      tier,
+      models,
+      get isPrimaryServed() {
+        return tier === 'primary' && lanes.isLeading();
+      },
+      primaryBudgetMs: config.primaryBudgetMs,
+      standing: createStanding(),
+      decoder,
+    },
+    missing: lanes.missing,
+    canAnswer: () => models.some(({ pool }) => pool.isReady()),
+    isHeldBack: () => debut?.waits(lanes.isLeading() && models[0].pool.isReady()) ?? false,
+    isIdle() {
+      const isAtWork = ({ pool }: ServedModel) => pool.counts().busy + pool.counts().queued > 0;
+      return !draining && gate.isEmpty() && !models.some(isAtWork);
+    },
+    compareStandby: (result) => compare(task, models[1], result),
+    isDraining: () => draining,
+    lost: lanes.lost,
+    beginDrain() {
+      draining = true;
+    },
+    close: lanes.close,
+  };
+}
+
+async function compare(task: Task, standby: ServedModel | undefined, { inputFor, output, spec }: Result) {
+  if (!standby?.pool.isReady()) return 'failed';
+  const input = inputFor(standby.spec);
+  if (!input) return 'unlike';
+  const run = await standby.pool.run(input, shadowTimeoutMs);
+  if (run.status !== 'done') return 'failed';
+  const first = task.summarize(output, spec.details);
+  return task.summarize(run.output, standby.spec.details) === first ? 'agrees' : 'differs';
+}

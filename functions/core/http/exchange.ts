@@ -1,0 +1,103 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Result, Settled } from '../chain/answer.ts';
+import type { Service } from '../chain/service.ts';
+import type { Shadow } from '../chain/shadow.ts';
+import type { Wake } from '../chain/wake.ts';
+import type { Config } from '../config.ts';
+import type { Log, Severity } from '../observe/log.ts';
+import type { Metrics, Stage } from '../observe/metrics.ts';
+import { Problem } from '../problem.ts';
+import type { Task } from '../task.ts';
+import { type RequestParameters, type Route, readRequestId } from './request.ts';
+
+/** A request from its arrival to its log line; what is absent was not reached. */
+export interface Exchange {
+  readonly requestId: string;
+  readonly arrivedMs: number;
+  route?: Route;
+  parameters?: RequestParameters;
+  /** What the client chose, as the task reads it. */
+  ask?: unknown;
+  /** When the client's patience ends where that runs while the body arrives, on the clock of `performance.now()`. */
+  uploadDeadlineMs?: number;
+  markArrived?: () => void;
+  uploadMs?: number;
+  bytes?: number;
+  settled?: Settled;
+  problem?: Problem;
+}
+
+export function openExchange({ headers }: IncomingMessage): Exchange {
+  return { requestId: readRequestId(headers), arrivedMs: performance.now() };
+}
+
+/** The answer that a model gave, if one did. */
+export function resultOf({ settled }: Exchange): Result | undefined {
+  return settled === undefined || settled.result instanceof Problem ? undefined : settled.result;
+}
+
+/** Milliseconds of each stage that was reached. */
+export function stagesOf({ uploadMs, settled }: Exchange): [Stage, number][] {
+  const { decode, queue, model } = settled?.stages ?? {};
+  const stages = Object.entries({ upload: uploadMs, decode, queue, model });
+  return stages.filter((entry): entry is [Stage, number] => entry[1] !== undefined);
+}
+
+export interface RecorderOptions {
+  readonly task: Task;
+  readonly service: Service;
+  readonly config: Config;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly shadow: Shadow;
+  readonly wake: Wake | undefined;
+}
+
+/** Writes one log line and counts each request once, when its answer is sent or its client gone. */
+export function createRecorder(options: RecorderOptions): (exchange: Exchange, response: ServerResponse) => void {
+  const { task, service, config, log, metrics, shadow, wake } = options;
+  const { tier } = service.chain;
+  return (exchange, response) => {
+    const { problem, route, settled } = exchange;
+    const result = resultOf(exchange);
+    const status = response.writableFinished ? response.statusCode : 499; // nginx' number for a client that went away
+    if (route?.name === 'task' || problem) {
+      const { model = '', reason } = result?.answer ?? {};
+      const labels = { status, code: problem?.code ?? '', tier, model, reason: reason ?? '' };
+      metrics.countRequest(labels);
+      if (!hasShortDeadline(exchange, config)) wake?.answered(labels);
+    }
+    if (result && !result.answer.degraded) shadow.answered(() => service.compareStandby(result));
+    for (const [stage, ms] of stagesOf(exchange)) metrics.observeStage(stage, ms);
+    const isProbe = route !== undefined && route.name !== 'task' && !problem;
+    log(isProbe ? 'debug' : severityOf(status), 'request', {
+      requestId: exchange.requestId,
+      function: tier,
+      route: route?.name === 'task' ? task.name : route?.name,
+      status,
+      code: problem?.code,
+      model: result?.answer.model,
+      version: result?.answer.version,
+      reason: result?.answer.reason ?? undefined,
+      bytes: exchange.bytes,
+      ...settled?.facts,
+      stages: Object.fromEntries(stagesOf(exchange).map(([stage, ms]) => [`${stage}Ms`, round(ms)])),
+      totalMs: round(performance.now() - exchange.arrivedMs),
+      misses: settled?.misses.length ? settled.misses : undefined,
+      error: problem && problem.status >= 500 ? problem.cause : undefined,
+    });
+  };
+}
+
+/** Whether the client left the lead model less than its budget: what became of that says nothing about the model. */
+function hasShortDeadline({ parameters }: Exchange, { primaryBudgetMs }: Config): boolean {
+  return parameters?.namesDeadline === true && parameters.patienceMs < primaryBudgetMs;
+}
+
+function severityOf(status: number): Severity {
+  return status >= 500 ? 'error' : status >= 400 ? 'warn' : 'info';
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 10) / 10;
+}

@@ -1,0 +1,122 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { CardRules, ModelSpec } from './card/card.ts';
+
+/** The function that answers: the primary, or the fallback that nginx turns to. */
+export type Tier = 'primary' | 'fallback';
+
+/** Why another model than the lead model answered. */
+export type Reason = 'error' | 'timeout' | 'overload' | 'warming' | 'failover';
+
+/** `exact` for the lead model; `reduced` for a standby model: as cheap as the upload's format allows. */
+export type Precision = 'exact' | 'reduced';
+
+/** A tensor of the graph's one input. */
+export interface Tensor {
+  readonly elementType: 'float32' | 'uint8';
+  readonly data: Float32Array | Uint8Array;
+  readonly dims: readonly number[];
+}
+
+/** The values of the graph's one output, row by row. */
+export type Values = Float32Array | Uint8Array | Int32Array | BigInt64Array;
+
+/** What a worker makes a tensor of. Bytes in shared memory reach the worker as they are, others are copied first. */
+export interface TaskInput {
+  readonly data: Uint8Array;
+}
+
+export interface Decoded<Input extends TaskInput = TaskInput> {
+  readonly input: Input;
+  /** Fields of the log line, such as the size of the picture. */
+  readonly facts: Readonly<Record<string, number | string>>;
+}
+
+/** Which model answered, and why not the lead model. */
+export interface Answer {
+  readonly model: string;
+  readonly version: string;
+  readonly tier: Tier;
+  readonly degraded: boolean;
+  readonly reason: Reason | null;
+}
+
+export interface Encoded {
+  readonly contentType: string;
+  readonly body: string | Uint8Array;
+}
+
+/** A whole number of the environment within its bounds, or the default where the variable is absent. */
+export type ReadInteger = (
+  name: string,
+  range: { readonly fallback: number; readonly min: number; readonly max: number },
+) => number;
+
+/** How a tensor is called by the Open Inference Protocol. */
+export interface TensorInfo {
+  readonly name: string;
+  readonly datatype: 'FP32' | 'UINT8' | 'INT64';
+  readonly shape: readonly number[];
+}
+
+/**
+ * What one kind of requests needs beside the core: how its uploads become inputs and its outputs become answers. `Ask` is what a client
+ * may choose, `Details` what a model's card says, `Output` what a run gives, `Settings` what the environment sets.
+ */
+export interface Task<
+  Ask = unknown,
+  Details = unknown,
+  Output = unknown,
+  Settings = unknown,
+  Input extends TaskInput = TaskInput,
+> {
+  /** One word, for the log. */
+  readonly name: string;
+  /** Where it is POSTed to. */
+  readonly path: string;
+  /** Media types of a raw body and of a form's file; `image/*` is any image. */
+  readonly mediaTypes: readonly string[];
+  /** The model folders that this project ships; a task without a standby model has one. */
+  readonly models: { readonly primaryModel: string; readonly fallbackModel?: string };
+  readonly defaults: {
+    /** Bytes of the largest upload. */
+    readonly maxUploadBytes: number;
+    readonly deadlineMs: number;
+    /** Predicted time, waits included, for which the lead model is still chosen. */
+    readonly primaryBudgetMs: number;
+  };
+  /** The module whose `thread` runs in the workers: see TaskThread. */
+  readonly thread: URL;
+  readonly card: CardRules<Details>;
+  /** Reads the task's own variables. */
+  settings(read: ReadInteger): Settings;
+  /** What the client asks for. @throws Problem PARAMETER_INVALID */
+  parse(query: URLSearchParams, headers: IncomingHttpHeaders): Ask;
+  /** Models with the same key take the same decoded input. */
+  keyOf(details: Details): string;
+  /** Upload to input, with little work on the event loop. @throws Problem for an upload that cannot be decoded */
+  decode(
+    bytes: Uint8Array,
+    how: { readonly details: Details; readonly ask: Ask; readonly settings: Settings; readonly precision: Precision },
+  ): Promise<Decoded<Input>>;
+  /** The body of a 200. */
+  encode(output: Output, about: { readonly answer: Answer; readonly ask: Ask; readonly details: Details }): Encoded;
+  /** The first guess in one word, by which the answers of two models are compared. */
+  summarize(output: Output, details: Details): string;
+  /** The tensors of a model as the Open Inference Protocol names them. */
+  describe(spec: ModelSpec<Details>): {
+    readonly inputs: readonly TensorInfo[];
+    readonly outputs: readonly TensorInfo[];
+  };
+}
+
+/** The part of a task that runs in a model's worker. */
+export interface TaskThread<Details = unknown, Output = unknown, Input extends TaskInput = TaskInput> {
+  /** One tensor for each run of the graph. `former` are those of the last input, to be written over. */
+  prepare(input: Input, details: Details, former?: readonly Tensor[]): readonly Tensor[];
+  /** What the runs gave; typed arrays in it are transferred. @throws Error for values that are no answer */
+  read(outputs: readonly Values[], details: Details): Output;
+  /** The generated input of the card's golden case. */
+  golden(details: Details): Input;
+  /** @throws Error of one sentence when the output is not what the card's golden case says */
+  prove(output: Output, details: Details): void;
+}

@@ -1,0 +1,53 @@
+import { readInteger, readOne } from '../../core/parameter.ts';
+import type { Task } from '../../core/task.ts';
+import { type ImageModel, imageCard } from '../image/card.ts';
+import { decodeImage, type Pixels } from '../image/image.ts';
+import { geometryOf } from '../image/resize.ts';
+import { topPredictions } from './top.ts';
+
+/** What a client may choose. */
+export interface ClassifyAsk {
+  /** How many predictions, 1 to 20. */
+  readonly top: number;
+}
+
+export interface ImageSettings {
+  /** Largest image, judged before it is decoded. */
+  readonly maxPixels: number;
+}
+
+/** POST /classify: what a photo shows, by falling score. */
+export const classify: Task<ClassifyAsk, ImageModel, Float32Array, ImageSettings, Pixels> = {
+  name: 'classify',
+  path: '/classify',
+  mediaTypes: ['image/*', 'application/octet-stream'],
+  models: { primaryModel: 'wide-resnet', fallbackModel: 'mobilenet' },
+  defaults: { maxUploadBytes: 10_485_760, deadlineMs: 5000, primaryBudgetMs: 1000 },
+  thread: new URL('./thread.js', import.meta.url),
+  card: imageCard,
+  settings: (read) => ({ maxPixels: read('MAX_PIXELS', { fallback: 40_000_000, min: 1, max: 268_402_689 }) }),
+  parse: (query) => ({ top: readInteger('top', readOne(query, 'top'), { fallback: 5, max: 20 }) }),
+  keyOf: ({ input }) => geometryOf(input),
+  async decode(bytes, { details, settings, precision }) {
+    const { pixels, sourceWidth, sourceHeight } = await decodeImage(
+      bytes,
+      details.input,
+      settings.maxPixels,
+      precision,
+    );
+    return { input: pixels, facts: { width: sourceWidth, height: sourceHeight } };
+  },
+  encode(logits, { answer, ask, details }) {
+    const predictions = topPredictions(logits, details.labels, ask.top);
+    return { contentType: 'application/json', body: JSON.stringify({ ...answer, predictions }) };
+  },
+  summarize: (logits, { labels }) => String(topPredictions(logits, labels, 1)[0]?.class),
+  describe({ input, output, details }) {
+    const { crop, layout, elementType } = details.input;
+    const shape = layout === 'NCHW' ? [1, 3, crop, crop] : [1, crop, crop, 3];
+    return {
+      inputs: [{ name: input.name, datatype: elementType === 'float32' ? 'FP32' : 'UINT8', shape }],
+      outputs: [{ name: output.name, datatype: 'FP32', shape: [1, details.labels.length] }],
+    };
+  },
+};

@@ -1,0 +1,93 @@
+import { type CardRules, ModelError } from '../../core/card/card.ts';
+import { checked, fields, fileName, numbers, oneOf, optional, text, wholeNumber } from '../../core/card/schema.ts';
+
+/** How an image becomes the model's input: the shorter side is resized to `resize` pixels, the middle `crop` x `crop` kept. */
+export interface ImageInput {
+  readonly name: string;
+  readonly elementType: 'float32' | 'uint8';
+  readonly layout: 'NCHW' | 'NHWC';
+  readonly resize: number;
+  readonly crop: number;
+  /** How pixels are weighted: as Pillow's bilinear or bicubic resize does it. */
+  readonly kernel: 'linear' | 'cubic';
+  /** With float32: per channel of 0 to 1, subtracted from the value. */
+  readonly mean?: readonly number[];
+  /** With float32: per channel of 0 to 1, what the difference is divided by. */
+  readonly std?: readonly number[];
+  /** With uint8, where the graph wants other bytes than the pixels: three tables of 256 bytes. */
+  readonly lookup?: readonly (readonly number[])[];
+}
+
+export interface Label {
+  /** WordNet id, such as n02099601. */
+  readonly class: string;
+  /** What a person would say. */
+  readonly label: string;
+}
+
+/** What a card says of a model that names what a picture shows. */
+export interface ImageModel {
+  readonly input: ImageInput;
+  /** One for each logit. */
+  readonly labels: readonly Label[];
+  /** The logits that the generated golden image must give, each within `tolerance`. */
+  readonly golden: { readonly logits: readonly number[]; readonly tolerance: number };
+}
+
+const isFloat = ({ elementType }: ImageInput) => elementType === 'float32';
+
+const isByteTable = (value: unknown) => {
+  const isByte = (entry: unknown) => Number.isInteger(entry) && Number(entry) >= 0 && Number(entry) <= 255;
+  return Array.isArray(value) && value.length === 256 && value.every(isByte);
+};
+
+const side = wholeNumber(1, 1024);
+const tables = 'three tables of 256 bytes';
+
+/** The cards of models that name what a picture shows. */
+export const imageCard: CardRules<ImageModel> = {
+  input: fields<ImageInput>(
+    {
+      name: text,
+      elementType: oneOf(['float32', 'uint8'], '"float32" or "uint8"'),
+      layout: oneOf(['NCHW', 'NHWC'], '"NCHW" or "NHWC"'),
+      resize: side,
+      crop: side,
+      kernel: optional(oneOf(['linear', 'cubic'], '"linear" or "cubic"')),
+      mean: optional(numbers('three numbers', 3)),
+      std: optional(numbers('three numbers above 0', 3, (value) => value > 0)),
+      lookup: optional(
+        checked((value) => Array.isArray(value) && value.length === 3 && value.every(isByteTable), tables),
+      ),
+    },
+    [
+      { field: 'resize', what: 'a whole number from crop to 1024', isMet: ({ resize, crop }) => resize >= crop },
+      { field: 'mean', what: 'three numbers', isMet: (input) => !isFloat(input) || input.mean !== undefined },
+      { field: 'std', what: 'three numbers above 0', isMet: (input) => !isFloat(input) || input.std !== undefined },
+    ],
+  ),
+  graph: {
+    golden: fields({
+      logits: numbers('numbers'),
+      tolerance: checked((value) => typeof value === 'number' && value > 0, 'a number above 0'),
+    }),
+  },
+  card: { labels: fileName },
+  details(card, graph, read) {
+    const { path, json } = read(String(card.labels));
+    if (!areLabels(json)) {
+      throw new ModelError(`${path}: Expected a list of {"class", "label"} for labels but received something else`);
+    }
+    const golden = graph.golden as ImageModel['golden'];
+    if (golden.logits.length !== json.length) {
+      const expected = `Expected ${golden.logits.length} labels (one a logit of ${graph.file})`;
+      throw new ModelError(`${path}: ${expected} but received ${json.length}`);
+    }
+    return { input: { kernel: 'linear', ...(graph.input as Omit<ImageInput, 'kernel'>) }, labels: json, golden };
+  },
+};
+
+function areLabels(value: unknown): value is readonly Label[] {
+  const isText = (entry: unknown) => typeof entry === 'string' && entry !== '';
+  return Array.isArray(value) && value.every((entry) => isText(entry?.class) && isText(entry?.label));
+}
