@@ -1,7 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
 import { functionCommand, memoryVariables } from '../../functions/launch.ts';
+import { freePort } from '../../ingress/port.ts';
+
+const compiled = fileURLToPath(new URL('../../', import.meta.url));
 
 export interface RunningFunction {
   readonly url: string;
@@ -25,28 +30,43 @@ export async function startFunction(
   through: readonly string[] = [],
 ): Promise<RunningFunction> {
   const [program = '', ...args] = [...through, ...functionCommand(target)];
-  const child = spawn(program, args, {
-    env: {
-      ...memoryVariables(target),
-      PATH: process.env.PATH,
-      FUNCTION_TARGET: target,
-      PORT: '0',
-      LOG_LEVEL: 'debug',
-      ...env,
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child = spawn(program, args, { env: environmentOf(target, '0', env), stdio: ['ignore', 'pipe', 'pipe'] });
+  return watch(child, (line) => (line.message === 'listening' ? Number(line.port) : undefined));
+}
+
+/** The same by the server of Google's framework, as `npx functions-framework` starts it. */
+export async function startUnderFramework(target: 'primary' | 'fallback'): Promise<RunningFunction> {
+  const bin = 'node_modules/@google-cloud/functions-framework/build/src/main.js';
+  const port = await freePort();
+  const args = [bin, `--target=${target}`, `--port=${port}`, `--source=${compiled}functions/${target}.js`];
+  const env = environmentOf(target, String(port), {});
+  const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  return watch(child, (line) => (line.message === 'worker ready' ? port : undefined));
+}
+
+function environmentOf(target: 'primary' | 'fallback', port: string, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const own = { PATH: process.env.PATH, FUNCTION_TARGET: target, PORT: port, LOG_LEVEL: 'debug' };
+  return { ...memoryVariables(target), ...own, ...env };
+}
+
+/** Settles when a line of the log tells the port. */
+async function watch(
+  child: ChildProcess,
+  portOf: (line: Record<string, unknown>) => number | undefined,
+): Promise<RunningFunction> {
   const ended = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | string);
   const lines: Record<string, unknown>[] = [];
   let errors = '';
-  child.stderr.on('data', (chunk) => {
+  child.stderr?.on('data', (chunk) => {
     errors += chunk;
   });
   const port = await new Promise<number>((resolve, reject) => {
-    createInterface(child.stdout).on('line', (text) => {
+    createInterface(child.stdout as Readable).on('line', (text) => {
+      if (!text.startsWith('{')) return; // the framework's own
       const line = JSON.parse(text);
       lines.push(line);
-      if (line.message === 'listening') resolve(line.port);
+      const port = portOf(line);
+      if (port !== undefined) resolve(port);
     });
     ended.then((code) => reject(new Error(`exit ${code}: ${errors}`)));
   });

@@ -5,3 +5,11 @@ import { http as registerHttp } from '@google-cloud/functions-framework';
 export function registerFunction(name: string, listener: RequestListener): void {
   registerHttp(name, (request, response) => listener(request, response));
 }
+
+/** The framework's application for a registered function: all that its own server does with a request but listen for it. */
+export async function frameworkListener(name: string): Promise<RequestListener> {
+  // Express and its parsers take 60 ms to load, in which the workers load the models.
+  const { getTestServer } = await import('@google-cloud/functions-framework/testing');
+  const server = getTestServer(name);
+  return (request, response) => server.emit('request', request, response);
+}

@@ -6,6 +6,7 @@ import { type Config, ConfigError } from '../config.ts';
 import type { Log } from '../observe/log.ts';
 import { Problem } from '../problem.ts';
 import { createConnections } from './connections.ts';
+import { frameworkListener } from './framework.ts';
 import type { FunctionRequest, Handler } from './handler.ts';
 import { discardBody, receiveBody } from './receive.ts';
 import { maxBodyBytes } from './upload.ts';
@@ -41,14 +42,14 @@ export interface RunningFunction {
 }
 
 /**
- * Serves a function in place of the framework's server: uploads are judged before they are buffered, connections outlive
- * Knative's pool, SIGTERM and SIGINT finish what is in flight. Express, five body parsers and the async hooks of `domain` would take
- * 0.5 to 0.9 ms of each photo, too (load/README.md). An exception that nobody catches ends the process. Listens at once; the function
- * is ready when a model is.
+ * Serves a function through the framework, behind a listener of our own: uploads are judged before they are buffered, connections
+ * outlive Knative's pool, SIGTERM and SIGINT finish what is in flight. Refusals, probes and metrics do not pass through the framework.
+ * Listens at once; the function is ready when a model is.
  * @throws ConfigError when the port is taken, else the system's error
  */
 export async function startServer(served: ServedFunction, port: number): Promise<RunningFunction> {
   const { name, config, log, service, handler } = served;
+  const framework = frameworkListener(name);
   const options = {
     keepAliveTimeout: keepAliveMs,
     headersTimeout: headersTimeoutMs,
@@ -94,7 +95,8 @@ export async function startServer(served: ServedFunction, port: number): Promise
       discardBody(request);
       return;
     }
-    await handler.handle(request, response);
+    if (request.exchange?.route?.name === 'task') (await framework)(request, response);
+    else await handler.handle(request, response);
   }
 
   let draining: Promise<void> | undefined;

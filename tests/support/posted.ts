@@ -1,0 +1,58 @@
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
+import { afterAll } from '@jest/globals';
+import { type RunningFunction, startFunction } from './function.ts';
+
+/** What `post` sends unless told otherwise. */
+export const photo = readFileSync('tests/images/test_image_1.jpg');
+
+export function post(url: string, { query = '', headers = {}, body = photo as BodyInit } = {}): Promise<Response> {
+  return fetch(`${url}/classify${query}`, {
+    method: 'POST',
+    body,
+    headers: { 'content-type': 'image/jpeg', ...headers },
+  });
+}
+
+export function form(...files: Uint8Array[]): FormData {
+  const data = new FormData();
+  for (const file of files) data.append('image', new Blob([new Uint8Array(file)]), 'photo.jpg');
+  return data;
+}
+
+/** The answer to the photo without a Content-Type. */
+export async function sendBare(port: number): Promise<unknown> {
+  const sent = httpRequest({ port, path: '/classify', method: 'POST', headers: { 'content-length': photo.length } });
+  sent.end(photo);
+  const [response] = await once(sent, 'response');
+  return JSON.parse(Buffer.concat(await response.toArray()).toString());
+}
+
+/** Sends bytes on a plain connection and gives back all that came until it was closed. */
+export async function raw(port: number, ...chunks: (string | Buffer)[]): Promise<string> {
+  const socket = connect(port, '127.0.0.1');
+  let answer = '';
+  socket.on('data', (chunk) => {
+    answer += chunk;
+  });
+  socket.on('error', () => {});
+  for (const chunk of chunks) socket.write(chunk);
+  await once(socket, 'close');
+  return answer;
+}
+
+/** Starts functions that are gone after the last test. For a test file's top level. */
+export function cleanAfterAll() {
+  const running: RunningFunction[] = [];
+  afterAll(async () => {
+    for (const { process } of running) process.kill('SIGKILL');
+    await Promise.all(running.map(({ process }) => process.exitCode ?? process.signalCode ?? once(process, 'exit')));
+  });
+  return async (...args: Parameters<typeof startFunction>): Promise<RunningFunction> => {
+    const started = await startFunction(...args);
+    running.push(started);
+    return started;
+  };
+}
