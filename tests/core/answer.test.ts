@@ -3,7 +3,8 @@ import { describe, expect, it } from '@jest/globals';
 import type { ModelSpec } from '../../functions/core/card/card.ts';
 import { answer, type ModelChain, type Question, refuseHopeless } from '../../functions/core/chain/answer.ts';
 import { createBreaker } from '../../functions/core/chain/breaker.ts';
-import type { Pool, Run } from '../../functions/core/pool/pool.ts';
+import type { Pool } from '../../functions/core/pool/pool.ts';
+import type { Run } from '../../functions/core/pool/queue.ts';
 import { Problem } from '../../functions/core/problem.ts';
 import type { TaskInput } from '../../functions/core/task.ts';
 

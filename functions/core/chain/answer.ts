@@ -1,5 +1,6 @@
 import type { ModelSpec } from '../card/card.ts';
-import type { Pool, Run } from '../pool/pool.ts';
+import type { Pool } from '../pool/pool.ts';
+import type { Run } from '../pool/queue.ts';
 import { asProblem, type Problem } from '../problem.ts';
 import type { Answer, Decoded, Precision, Reason, TaskInput, Tier } from '../task.ts';
 import type { Breaker, Verdict } from './breaker.ts';

@@ -1,4 +1,4 @@
-import type { Absence, Run } from '../pool/pool.ts';
+import type { Absence, Run } from '../pool/queue.ts';
 
 /** A model at one moment, as far as it decides whether to ask it. */
 export interface LaneState {

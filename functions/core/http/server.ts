@@ -48,7 +48,7 @@ export interface RunningFunction {
  * @throws ConfigError when the port is taken, else the system's error
  */
 export async function startServer(served: ServedFunction, port: number): Promise<RunningFunction> {
-  const { name, config, log, service, handler } = served;
+  const { name, config, log, handler } = served;
   const framework = frameworkListener(name);
   const options = {
     keepAliveTimeout: keepAliveMs,
@@ -60,73 +60,93 @@ export async function startServer(served: ServedFunction, port: number): Promise
   };
   const server = createServer(options, (request, response) => serve(request, response, 'none'));
   const connections = createConnections(server, handler.refuse);
+  const open = createOpenRequests();
   server.on('checkContinue', (request, response) => serve(request, response, 'continue'));
   server.on('checkExpectation', (request, response) => serve(request, response, 'another'));
 
-  let open = 0;
-  let markIdle: (() => void) | undefined;
-  const untilIdle = () =>
-    new Promise<void>((resolve) => {
-      markIdle = resolve;
-      if (open === 0) resolve();
-    });
-
   async function serve(request: FunctionRequest, response: ServerResponse, expects: Expectation): Promise<void> {
     connections.add(request, response);
-    open += 1;
-    response.once('close', () => {
-      open -= 1;
-      if (open === 0) markIdle?.();
-    });
-    if (!handler.admit(request, response)) {
-      discardBody(request);
-      return;
-    }
-    try {
-      judgeMessage(request, expects);
-      if (expects === 'continue') response.writeContinue();
-      if (request.method === 'POST') {
-        const deadlineMs = request.exchange?.uploadDeadlineMs ?? Number.POSITIVE_INFINITY;
-        const maxBytes = maxBodyBytes(request.headers, config.maxUploadBytes);
-        request.rawBody = await receiveBody(request, maxBytes, { deadlineMs });
-      }
-    } catch (fault) {
-      handler.refuse(request, response, fault);
-      discardBody(request);
-      return;
-    }
-    if (request.exchange?.route?.name === 'task') (await framework)(request, response);
+    open.add(response);
+    if (!(await receive(served, request, response, expects))) discardBody(request);
+    else if (request.exchange?.route?.name === 'task') (await framework)(request, response);
     else await handler.handle(request, response);
-  }
-
-  let draining: Promise<void> | undefined;
-  async function drain(): Promise<void> {
-    log('info', 'drain begins');
-    service.beginDrain();
-    const deadline = setTimeout(() => {
-      log('error', 'drain took too long', { drainMs: config.drainMs });
-      process.kill(process.pid, 'SIGKILL'); // an exit while a session runs would abort with a core dump instead
-    }, config.drainMs);
-    await new Promise((resolve) => setTimeout(resolve, Math.min(lameDuckMs, config.drainMs / 2)));
-    const closed = new Promise((resolve) => server.close(resolve));
-    await untilIdle();
-    server.closeAllConnections(); // what is left never began a request
-    await closed;
-    await service.close();
-    clearTimeout(deadline);
-    log('info', 'drain ends');
   }
 
   await listen(server, port, log);
   const address = server.address() as AddressInfo;
   log('info', 'listening', { function: name, port: address.port, workers: config.workers });
+  let draining: Promise<void> | undefined;
   return {
     port: address.port,
     drain: () => {
-      draining ??= drain();
+      draining ??= drain(served, server, open.untilNone);
       return draining;
     },
   };
+}
+
+/** Judges a request and receives its body; false for one that has been refused. */
+async function receive(
+  { handler, config }: ServedFunction,
+  request: FunctionRequest,
+  response: ServerResponse,
+  expects: Expectation,
+): Promise<boolean> {
+  if (!handler.admit(request, response)) return false;
+  try {
+    judgeMessage(request, expects);
+    if (expects === 'continue') response.writeContinue();
+    if (request.method === 'POST') {
+      const deadlineMs = request.exchange?.uploadDeadlineMs ?? Number.POSITIVE_INFINITY;
+      const maxBytes = maxBodyBytes(request.headers, config.maxUploadBytes);
+      request.rawBody = await receiveBody(request, maxBytes, { deadlineMs });
+    }
+    return true;
+  } catch (fault) {
+    handler.refuse(request, response, fault);
+    return false;
+  }
+}
+
+/** Counts requests whose answers are not sent yet. */
+function createOpenRequests() {
+  let count = 0;
+  let markNone: (() => void) | undefined;
+  return {
+    add(response: ServerResponse): void {
+      count += 1;
+      response.once('close', () => {
+        count -= 1;
+        if (count === 0) markNone?.();
+      });
+    },
+    untilNone: () =>
+      new Promise<void>((resolve) => {
+        markNone = resolve;
+        if (count === 0) resolve();
+      }),
+  };
+}
+
+async function drain(
+  { config, log, service }: ServedFunction,
+  server: Server,
+  untilNoneOpen: () => Promise<void>,
+): Promise<void> {
+  log('info', 'drain begins');
+  service.beginDrain();
+  const deadline = setTimeout(() => {
+    log('error', 'drain took too long', { drainMs: config.drainMs });
+    process.kill(process.pid, 'SIGKILL'); // an exit while a session runs would abort with a core dump instead
+  }, config.drainMs);
+  await new Promise((resolve) => setTimeout(resolve, Math.min(lameDuckMs, config.drainMs / 2)));
+  const closed = new Promise((resolve) => server.close(resolve));
+  await untilNoneOpen();
+  server.closeAllConnections(); // what is left never began a request
+  await closed;
+  await service.close();
+  clearTimeout(deadline);
+  log('info', 'drain ends');
 }
 
 /**

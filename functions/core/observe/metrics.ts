@@ -31,94 +31,43 @@ export interface Metrics {
   expose(): Promise<{ readonly contentType: string; readonly text: string }>;
 }
 
+/** Seconds, from what a small model takes to the default deadline. */
+const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+
 /** Metrics of one function in a registry of their own. Durations are in seconds, as Prometheus asks. */
 export function createMetrics(): Metrics {
-  const registers = [new Registry()];
-  const [register] = registers as [Registry];
-  collectDefaultMetrics({ register });
-  const requests = new Counter({
-    name: 'understudy_requests_total',
-    help: 'Answers by status, problem code, tier, model and degraded reason',
-    labelNames: ['status', 'code', 'tier', 'model', 'reason'],
-    registers,
-  });
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  const counter = <Label extends string>(name: string, help: string, labelNames: Label[]) =>
+    new Counter({ name, help, labelNames, registers });
+  const requests = counter(
+    'understudy_requests_total',
+    'Answers by status, problem code, tier, model and degraded reason',
+    ['status', 'code', 'tier', 'model', 'reason'],
+  );
+  const wakes = counter('understudy_wakes_total', 'Requests that should wake the fallback, by outcome', ['outcome']);
+  const shadows = counter(
+    'understudy_shadow_runs_total',
+    "The lead model's answers that the standby model gave as well, by whether both agree",
+    ['agrees'],
+  );
+  const skippedShadows = counter(
+    'understudy_shadow_skipped_total',
+    'Samples for which the standby model did not run, by cause',
+    ['cause'],
+  );
   const stages = new Histogram({
     name: 'understudy_stage_seconds',
-    help: 'Time that a classification spends in a stage',
+    help: 'Time that a request spends in a stage',
     labelNames: ['stage'],
-    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
-    registers,
-  });
-  const wakes = new Counter({
-    name: 'understudy_wakes_total',
-    help: 'Requests that should wake the fallback, by what became of them',
-    labelNames: ['outcome'],
-    registers,
-  });
-  const shadows = new Counter({
-    name: 'understudy_shadow_runs_total',
-    help: 'Answers of the leading model that the model standing by gave, too, by whether its class was the same',
-    labelNames: ['agrees'],
-    registers,
-  });
-  const skippedShadows = new Counter({
-    name: 'understudy_shadow_skipped_total',
-    help: 'Answers of the leading model that the model standing by should have given, too, but did not, by cause',
-    labelNames: ['cause'],
+    buckets,
     registers,
   });
   let readModels: () => readonly ModelState[] = () => [];
-  new Gauge({
-    name: 'understudy_model_info',
-    help: '1 for each model that is served, by the version and the file of its folder',
-    labelNames: ['model', 'version', 'variant'],
-    registers,
-    collect() {
-      this.reset();
-      for (const { model, version, variant } of readModels()) this.set({ model, version, variant }, 1);
-    },
-  });
-  const gauge = (name: string, help: string, read: (state: ModelState) => number) =>
-    new Gauge({
-      name,
-      help,
-      labelNames: ['model'],
-      registers,
-      collect() {
-        this.reset();
-        for (const state of readModels()) this.set({ model: state.model }, read(state));
-      },
-    });
-  gauge('understudy_workers', 'Workers that can run the model', ({ workers }) => workers);
-  gauge('understudy_workers_busy', 'Workers with a run in flight', ({ busy }) => busy);
-  gauge('understudy_workers_abandoned', 'Busy workers whose run overstayed', ({ abandoned }) => abandoned);
-  new Counter({
-    name: 'understudy_workers_busy_seconds_total',
-    help: 'Time for which workers had a run in flight, all workers together',
-    labelNames: ['model'],
-    registers,
-    collect() {
-      this.reset();
-      for (const { model, busySeconds } of readModels()) this.inc({ model }, busySeconds);
-    },
-  });
-  gauge('understudy_breaker_open', '1 while the model is taken out after repeated failures', ({ isTakenOut }) =>
-    Number(isTakenOut),
-  );
-  gauge('understudy_queue', 'Runs that wait for a worker', ({ queued }) => queued);
-
   let readStampAge: () => number | undefined = () => undefined;
-  new Gauge({
-    name: 'understudy_stamp_age_min_seconds',
-    help: "Smallest age of the ingress' stamps in the last minutes: how far its clock is behind ours, and the way here",
-    registers,
-    collect() {
-      this.remove();
-      const ageMs = readStampAge();
-      if (ageMs !== undefined) this.set(ageMs / 1000);
-    },
-  });
-
+  registerModels(registers, () => readModels());
+  registerStampAge(registers, () => readStampAge());
   return {
     countRequest: (labels) => requests.inc(labels),
     observeStage: (stage, ms) => stages.observe({ stage }, ms / 1000),
@@ -133,6 +82,61 @@ export function createMetrics(): Metrics {
     watchStampAge(read) {
       readStampAge = read;
     },
-    expose: async () => ({ contentType: register.contentType, text: await register.metrics() }),
+    expose: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   };
+}
+
+/** What is read of the models at every scrape. */
+function registerModels(registers: Registry[], readModels: () => readonly ModelState[]): void {
+  const labelNames = ['model'];
+  new Gauge({
+    name: 'understudy_model_info',
+    help: '1 for each model that is served, by the version and the file of its folder',
+    labelNames: ['model', 'version', 'variant'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { model, version, variant } of readModels()) this.set({ model, version, variant }, 1);
+    },
+  });
+  const gauge = (name: string, help: string, read: (state: ModelState) => number) =>
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        this.reset();
+        for (const state of readModels()) this.set({ model: state.model }, read(state));
+      },
+    });
+  gauge('understudy_workers', 'Workers that can run the model', ({ workers }) => workers);
+  gauge('understudy_workers_busy', 'Workers with a run in flight', ({ busy }) => busy);
+  gauge('understudy_workers_abandoned', 'Workers whose run outlived its caller', ({ abandoned }) => abandoned);
+  gauge('understudy_queue', 'Runs that wait for a worker', ({ queued }) => queued);
+  const isOpen = ({ isTakenOut }: ModelState) => Number(isTakenOut);
+  gauge('understudy_breaker_open', '1 while the model is taken out after repeated failures', isOpen);
+  new Counter({
+    name: 'understudy_workers_busy_seconds_total',
+    help: 'Time for which workers had a run in flight, all workers together',
+    labelNames,
+    registers,
+    collect() {
+      this.reset();
+      for (const { model, busySeconds } of readModels()) this.inc({ model }, busySeconds);
+    },
+  });
+}
+
+function registerStampAge(registers: Registry[], readStampAge: () => number | undefined): void {
+  new Gauge({
+    name: 'understudy_stamp_age_min_seconds',
+    help: "Smallest age of the ingress' stamps in the last minutes: how far its clock is behind ours, and the way here",
+    registers,
+    collect() {
+      this.remove();
+      const ageMs = readStampAge();
+      if (ageMs !== undefined) this.set(ageMs / 1000);
+    },
+  });
 }

@@ -1,16 +1,10 @@
-import { createRequire } from 'node:module';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Sharp, default as SharpModule } from 'sharp';
 import { Problem } from '../../core/problem.ts';
-import { asAvif, isAvif, isGrayOfLimitedRange } from './avif.ts';
-import { expandRange, type Inset, inkToRgb, paintAround } from './color.ts';
-import { firstFrameOf, hasMoreFrames } from './frames.ts';
-import { readJpegHeader } from './jpeg.ts';
+import { expandRange, inkToRgb, paintAround } from './color.ts';
+import { type Header, readHeader } from './header.ts';
+import { decodeTimeoutSeconds, failOn, openSharp, refuse, type Sharp, unsupported } from './libvips.ts';
 import { type Axis, type ImageRecipe, planAxes, planFilter, planSpan, resizeRegion } from './resize.ts';
 import { reductions, shrinkJpeg } from './shrink.ts';
-
-// As CommonJS: sharp's ES module has import attributes, which Node.js 20.9 does not read.
-const sharp: typeof SharpModule = createRequire(import.meta.url)('sharp');
 
 /** RGB, 8 bits a channel, row by row; `data` owns its whole ArrayBuffer, so that it can be transferred. */
 export interface Pixels {
@@ -40,18 +34,6 @@ const mainThreadPixels = 1_000_000;
 const maxShrunk = { bytes: 262_144, pixels: 2_000_000 };
 
 /**
- * Wall time from when libvips opens the image, after which its thread is freed: whoever waited has been told by then. Alone,
- * 40 megapixels take 0.1 s (JPEG) to 1.3 s (AVIF).
- */
-const decodeTimeoutSeconds = 8;
-
-/** Animations have fewer; only the first frame is classified. */
-const maxFrames = 1000;
-
-/** Of JPEG, warnings are about what cameras write and every viewer shows; that a file is cut short is an error in all formats. */
-const failOn = 'error';
-
-/**
  * The pixels that torchvision's Resize(resize) and CenterCrop(crop) give after EXIF orientation, color profiles ignored
  * and alpha dropped as there: to the bit where the crop needs at most 1,000,000 source pixels, close above. Reduced ones, if asked for,
  * of what can be decoded smaller than it is: baseline JPEG, and whatever is above 1,000,000 pixels.
@@ -63,7 +45,6 @@ export async function decodeImage(
   maxPixels: number,
   precision: Precision = 'exact',
 ): Promise<Image> {
-  restrictLibvips();
   const header = await readHeader(bytes);
   const { width, height } = header;
   if (width * height > maxPixels) {
@@ -109,6 +90,7 @@ async function decodeWhole(
   let [across, down] = planAxes(width, height, recipe);
   let [columns, rows] = [planSpan(across, kernel), planSpan(down, kernel)];
   const reduction = reductionFor(columns.length * rows.length, recipe.crop, precision);
+  const sharp = openSharp();
   let pipeline = sharp(header.bytes, { autoOrient: true, ignoreIcc: true, failOn, limitInputPixels: maxPixels });
   const isPainted = reduction > 1 && (header.hasAlpha || header.inset !== undefined);
   if (reduction > 1) {
@@ -132,126 +114,6 @@ async function decodeWhole(
   if (header.inset && !isPainted) paintAround(region, header.inset, window);
   if (header.isOfLimitedRange) expandRange(region);
   return resizeRegion(region, ...filters);
-}
-
-let restricted = false;
-
-/** Process-wide: libvips goes by content, so every loader that no accepted format needs is shut. */
-function restrictLibvips(): void {
-  if (restricted) return;
-  restricted = true;
-  sharp.block({ operation: ['VipsForeignLoad'] });
-  sharp.unblock({
-    operation: [
-      'VipsForeignLoadJpegBuffer',
-      'VipsForeignLoadPngBuffer',
-      'VipsForeignLoadWebpBuffer',
-      'VipsForeignLoadNsgifBuffer',
-      'VipsForeignLoadHeifBuffer',
-    ],
-  });
-  // No upload comes twice, so a cache of operations only holds memory.
-  sharp.cache(false);
-  // One thread an image: several images at once use the cores better than one image on all of them.
-  sharp.concurrency(1);
-}
-
-/** The first frame, before any pixel is decoded. */
-interface Header {
-  /** The upload as libvips gives the right pixels of it. */
-  readonly bytes: Uint8Array;
-  /** Pixels, after EXIF orientation. */
-  readonly width: number;
-  readonly height: number;
-  /** Whether its channels are cyan, magenta, yellow and black. */
-  readonly isInk: boolean;
-  /** Whether it is a JPEG of one or three colors that is upright as it is stored. */
-  readonly isPlainJpeg: boolean;
-  readonly hasAlpha?: boolean;
-  /** Where a GIF's first picture is smaller than the GIF. */
-  readonly inset?: Inset | undefined;
-  /** Whether black is 16 and white 235. */
-  readonly isOfLimitedRange?: boolean;
-}
-
-async function readHeader(bytes: Uint8Array): Promise<Header> {
-  const content = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const format = recognize(content);
-  if (format === undefined) throw unsupported();
-  if (format === 'png' && !content.includes('IEND')) throw unreadable();
-  if (format === 'jpeg') {
-    const { isComplete, size } = readJpegHeader(content);
-    if (!isComplete) throw unreadable();
-    // libvips would say the same 0.7 ms later, for the two threads in between
-    if (size) return { bytes, ...size, isInk: false, isPlainJpeg: true };
-  }
-  if ((format === 'gif' || format === 'webp') && hasMoreFrames(content, format, maxFrames)) {
-    throw new Problem('IMAGE_UNREADABLE', `Expected at most ${maxFrames} frames for the image but received more`);
-  }
-  const fit = format === 'gif' ? fitGif(content) : { bytes: format === 'avif' ? asAvif(content) : bytes };
-  const source = sharp(fit.bytes, { autoOrient: true, failOn, limitInputPixels: false });
-  const header = await source.metadata().catch(refuse);
-  // The same container holds AVIF and HEIC.
-  if (header.format === 'heif' && header.compression !== 'av1') throw unsupported();
-  const isInk = header.space === 'cmyk';
-  return {
-    ...fit,
-    ...header.autoOrient,
-    isInk,
-    isPlainJpeg: format === 'jpeg' && !isInk && (header.orientation ?? 1) === 1,
-    hasAlpha: header.hasAlpha,
-    isOfLimitedRange: format === 'avif' && isGrayOfLimitedRange(content),
-  };
-}
-
-/** Without transparency in its first picture: libvips shows it black, where the palette has a color for it. */
-function fitGif(content: Buffer): { readonly bytes: Buffer; readonly inset?: Inset | undefined } {
-  const frame = firstFrameOf(content);
-  if (!frame) return { bytes: content };
-  const covers =
-    frame.left === 0 &&
-    frame.top === 0 &&
-    frame.width >= content.readUInt16LE(6) &&
-    frame.height >= content.readUInt16LE(8);
-  const inset = covers ? undefined : frame;
-  if (frame.transparencyAt === undefined) return { bytes: content, inset };
-  const bytes = Buffer.from(content);
-  bytes[frame.transparencyAt] = (bytes[frame.transparencyAt] as number) & 0xfe;
-  return { bytes, inset };
-}
-
-/** The accepted format that the bytes begin as; nothing else ever reaches a decoder. */
-function recognize(content: Buffer): 'jpeg' | 'png' | 'webp' | 'gif' | 'avif' | undefined {
-  const start = content.toString('latin1', 0, 12);
-  if (start.startsWith('\xff\xd8\xff')) return 'jpeg';
-  if (start.startsWith('\x89PNG\r\n\x1a\n')) return 'png';
-  if (start.startsWith('RIFF') && start.startsWith('WEBP', 8)) return 'webp';
-  if (start.startsWith('GIF87a') || start.startsWith('GIF89a')) return 'gif';
-  return isAvif(content) ? 'avif' : undefined;
-}
-
-function unsupported(): Problem {
-  const detail = 'Expected a JPEG, PNG, WebP, GIF or AVIF image for the upload but received other content';
-  return new Problem('IMAGE_UNSUPPORTED', detail);
-}
-
-function unreadable(cause?: unknown): Problem {
-  const detail = 'Expected a complete and valid image for the upload but received one that cannot be decoded';
-  return new Problem('IMAGE_UNREADABLE', detail, { cause });
-}
-
-/**
- * Whatever libvips says of an image is the image's fault, with two exceptions: it took too long, for which other images
- * may be the reason, and libvips' own words for a buffer that it could not have. Decoders also say "out of memory", but that
- * is what a forged header makes them ask for.
- */
-function refuse(fault: unknown): never {
-  const text = String(fault);
-  if (text.includes('out of memory -- size ==')) throw fault;
-  if (!text.includes('timeout:')) throw unreadable(fault);
-  throw new Problem('DEADLINE_EXCEEDED', 'Expected an image that is decoded in time but received no pixels', {
-    cause: fault,
-  });
 }
 
 /**
