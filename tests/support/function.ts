@@ -31,7 +31,7 @@ export async function startFunction(
 ): Promise<RunningFunction> {
   const [program = '', ...args] = [...through, ...functionCommand(target)];
   const child = spawn(program, args, { env: environmentOf(target, '0', env), stdio: ['ignore', 'pipe', 'pipe'] });
-  return watch(child, (line) => (line.message === 'listening' ? Number(line.port) : undefined));
+  return watch(child);
 }
 
 /** The same by the server of Google's framework, as `npx functions-framework` starts it. */
@@ -49,10 +49,10 @@ function environmentOf(target: 'primary' | 'fallback', port: string, env: NodeJS
   return { ...memoryVariables(target), ...own, ...env };
 }
 
-/** Settles when a line of the log tells the port. */
-async function watch(
+/** Settles when a line of the log tells the port. @throws its stderr when it exits instead */
+export async function watch(
   child: ChildProcess,
-  portOf: (line: Record<string, unknown>) => number | undefined,
+  portOf = (line: Record<string, unknown>) => (line.message === 'listening' ? Number(line.port) : undefined),
 ): Promise<RunningFunction> {
   const ended = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | string);
   const lines: Record<string, unknown>[] = [];
