@@ -22,9 +22,9 @@ export interface Config<Settings = unknown> {
   readonly shadowShare: number;
   /** Longest drain after SIGTERM. @default 25000 */
   readonly drainMs: number;
-  /** Asked by a primary in trouble, so that the fallback is awake before it is needed; empty: nobody is. @default "" */
+  /** Asked by a primary in trouble, so that the fallback is awake before it is needed; empty: no request is made. @default "" */
   readonly wakeUrl: string;
-  /** Asked by a primary that starts, whether another one leads: then it is ready only with its own lead model; empty: nobody is. @default "" */
+  /** Asked by a primary that starts, whether another one leads: then it is ready only with its own lead model; empty: no request is made. @default "" */
   readonly peerUrl: string;
   /** What the platform calls this revision of the function, as every answer does; empty where there is none. @default "" */
   readonly revision: string;

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 // A step of the image's build: node [FLAGS] warm.js PHOTO CACHE
 // Starts the function of the environment with the same flags, which a cache must agree with, waits until all of its models have
 // passed their golden case, lets it classify the photo, and stops it. A chosen model whose folder is not there may be missing, one
-// that is refused may not. What V8 has compiled on the way lies in CACHE then, for anyone to read and nobody to write.
+// that is refused may not. What V8 has compiled on the way lies in CACHE then, readable for all users and writable for none.
 
 // V8 leaves these two out of what a cache must agree with; with them two builds give the same bytes.
 const reproducible = ['--predictable', '--random-seed=1'];

@@ -103,7 +103,7 @@ function join(text: string, key: unknown): string {
   return text === '' ? String(key) : `${text}.${String(key)}`;
 }
 
-/** A table of hundreds of numbers tells nobody anything. */
+/** Keeps a table of hundreds of numbers out of the message. */
 function shorten(received: string): string {
   return received.length > 200 ? `${received.slice(0, 200)}…` : received;
 }

@@ -34,11 +34,11 @@ export interface Decoder {
 /** What a function answers with. */
 export interface ModelChain {
   readonly tier: Tier;
-  /** The lead model first; each stands by for the one before it. */
+  /** The lead model first, then its standby models. */
   readonly models: readonly [ServedModel, ...ServedModel[]];
   /** Whether the first of `models` is the primary model, the only one that does not degrade an answer. */
   readonly isPrimaryServed: boolean;
-  /** Longest predicted time, waits included, for which a model is chosen while another stands by. */
+  /** Longest predicted time, waits included, for which a model is chosen while a standby model is ready. */
   readonly primaryBudgetMs: number;
   /** Tells a queue that stands from a burst. */
   readonly standing: Standing;
@@ -146,7 +146,7 @@ function resultOf({ chain, inputs }: Course, spec: ModelSpec, output: unknown, r
   };
 }
 
-/** Asks a model unless its answer would come too late, which is judged before decoding where another one stands by. */
+/** Asks a model unless its answer would come too late, which is judged before decoding if a standby model is ready. */
 async function askModel(
   course: Course,
   model: ServedModel,

@@ -10,7 +10,7 @@ export interface Debut {
 export type DebutOutcome = 'leads' | 'none';
 
 export interface DebutOptions {
-  /** Whoever is asked hands a GET of this on to whichever other pod is ready. */
+  /** A listener that passes a GET of this on to another pod that is ready. */
   readonly url: string;
   readonly onEnd: (outcome: DebutOutcome, ms: number) => void;
   /** Milliseconds of a monotonic clock. */

@@ -60,7 +60,7 @@ const breakerFailures = 3;
 const breakerOpenMs = 5000;
 
 /** Where a core is short, a standby model gives way to the event loop and the decoders, and the lead model to all of them. */
-const niceness = { leading: 10, last: 5 };
+const niceness = { lead: 10, last: 5 };
 
 /**
  * Starts the models' workers, the last model's first: it is the smallest and answers while the others load. Of each folder the best file
@@ -152,7 +152,7 @@ function openPool(state: State, spec: ModelSpec, rank: number): Pool {
       optimizedBy,
       details,
       thread: thread.href,
-      niceness: rank < lanes.length - 1 ? niceness.leading : niceness.last,
+      niceness: rank < lanes.length - 1 ? niceness.lead : niceness.last,
     },
     workers,
     maxQueued: workers * queuedPerWorker,

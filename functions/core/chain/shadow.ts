@@ -2,8 +2,8 @@
 export type ShadowOutcome = 'agrees' | 'differs' | ShadowMiss;
 
 /**
- * Why the model standing by was not asked, or gave no answer: something else was in flight; it takes another image, so that the
- * upload would have to be decoded again; it was not ready or raised.
+ * Why the standby model gave no answer: a request was in flight; it takes another input, so that the upload would have to be decoded
+ * again; it was not ready or raised.
  */
 export type ShadowMiss = 'busy' | 'unlike' | 'failed';
 

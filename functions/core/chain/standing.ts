@@ -1,10 +1,10 @@
 /** Tells a queue that stands from one that a burst has left: the first means overload, the second is gone in a moment. */
 export interface Standing {
   /**
-   * How long the leading model may be predicted to take for a request that comes now: its whole budget, less while a queue stands
-   * before it, and 0 while one stands before the model that stands by as well: there is nothing left for it then.
+   * How long the lead model may be predicted to take for a request that comes now: its whole budget, less while a queue stands before
+   * it, and 0 while one stands before the standby model as well, which then needs every core.
    */
-  allowedMs(budgetMs: number, leading: Lane, standby: Lane): number;
+  allowedMs(budgetMs: number, lead: Lane, standby: Lane): number;
 }
 
 interface Lane {
@@ -19,7 +19,7 @@ const standsAfterMs = 200;
 /** ... but before a slow model some runs wait at any load. */
 const standsAfterRuns = 5;
 
-/** So many runs may wait in a queue that stands: the workers are never out of work, and nobody waits for long. */
+/** So many runs may wait in a queue that stands: the workers stay busy, and waits stay short. */
 const shortRuns = 3;
 /** Below that the scheduler's turns decide, not the queue. */
 const shortestMs = 100;
@@ -30,16 +30,16 @@ const shortestMs = 100;
  * @param now milliseconds of a monotonic clock
  */
 export function createStanding(now = () => performance.now()): Standing {
-  const idleMs = { leading: now(), standby: now() };
+  const idleMs = { lead: now(), standby: now() };
   const stands = (lane: keyof typeof idleMs, { isIdle, meanMs }: Lane) => {
     if (isIdle) idleMs[lane] = now();
     return now() - idleMs[lane] > Math.max(standsAfterMs, standsAfterRuns * meanMs);
   };
   return {
-    allowedMs(budgetMs, leading, standby) {
-      const [leadingStands, standbyStands] = [stands('leading', leading), stands('standby', standby)];
+    allowedMs(budgetMs, lead, standby) {
+      const [leadStands, standbyStands] = [stands('lead', lead), stands('standby', standby)];
       if (standbyStands) return 0;
-      return leadingStands ? Math.min(budgetMs, Math.max(shortestMs, shortRuns * leading.meanMs)) : budgetMs;
+      return leadStands ? Math.min(budgetMs, Math.max(shortestMs, shortRuns * lead.meanMs)) : budgetMs;
     },
   };
 }

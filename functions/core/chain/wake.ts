@@ -2,9 +2,9 @@ import { get } from 'node:http';
 
 /** Decides when the fallback is to be woken: pure but for its clock. Either answer is true at most once a minute, failures aside. */
 export interface WakeRule {
-  /** The leading model cannot answer any more; tells whether to wake now. */
+  /** The lead model cannot answer any more; tells whether to wake now. */
   lost(): boolean;
-  /** An answer was given, by the leading model or degraded; tells whether to wake now. */
+  /** An answer was given, by the lead model or degraded; tells whether to wake now. */
   answered(isDegraded: boolean): boolean;
   /** What was asked did not wake it: whatever comes next may. */
   failed(): void;
@@ -19,9 +19,9 @@ export interface Answered {
 
 /** Wakes the fallback before it is needed. */
 export interface Wake {
-  /** Tells that the leading model cannot answer any more. */
+  /** Tells that the lead model cannot answer any more. */
   lost(): void;
-  /** Tells of an answer to a client that had patience for the leading model. */
+  /** Tells of an answer to a client that had patience for the lead model. */
   answered(answered: Answered): void;
 }
 
@@ -31,7 +31,7 @@ export type WakeCause = 'lost' | 'brown-out';
 export type WakeOutcome = 'ready' | 'refused' | 'failed';
 
 export interface WakeOptions {
-  /** Whoever is asked hands a GET of this on to the fallback. */
+  /** A listener that passes a GET of this on to the fallback. */
   readonly url: string;
   /** What became of a request. */
   readonly onEnd: (outcome: WakeOutcome, fields: Readonly<Record<string, unknown>>) => void;
@@ -45,7 +45,7 @@ export interface WakeOptions {
 const windowS = 5;
 /** ... and neither is a page of photos that came at once: it degrades answers in two seconds of the clock at the most. */
 const leastSeconds = 3;
-/** Below that the leading model still does most of the work, and the next pod or the next second helps. */
+/** Below that the lead model still does most of the work, and the next pod or the next second helps. */
 const leastShare = 0.5;
 /** Often enough: a woken fallback stays for at least the minute over which Knative looks back. */
 const pauseMs = 60_000;
@@ -54,7 +54,7 @@ const pauseMs = 60_000;
 const patienceMs = 32_000;
 
 /**
- * Wakes at once when the leading model is lost, and in a brown-out: when at least half of the answers of the last 5 seconds
+ * Wakes at once when the lead model is lost, and in a brown-out: when at least half of the answers of the last 5 seconds
  * are degraded, in at least 3 of these seconds.
  * @param now milliseconds of a monotonic clock
  */
@@ -95,9 +95,9 @@ export function createWakeRule(now: () => number = () => performance.now()): Wak
 }
 
 /**
- * Asks `url` whenever the rule says so. Nobody waits for it: neither an answer nor the end of the process. One that did not wake the
+ * Asks `url` whenever the rule says so. It delays neither an answer nor the end of the process. One that did not wake the
  * fallback is followed by another as long as the trouble lasts: at once when the next answer shows a brown-out, and until the
- * leading model answers again when it was lost.
+ * lead model answers again when it was lost.
  */
 export function createWake({ url, onEnd, rule = createWakeRule(), retryMs = 5000 }: WakeOptions): Wake {
   let isLost = false;
@@ -139,7 +139,7 @@ export function createWake({ url, onEnd, rule = createWakeRule(), retryMs = 5000
   };
 }
 
-/** Undefined for what says nothing about the leading model: it is still loading, the client was at fault or went away. */
+/** Undefined for what says nothing about the lead model: it is still loading, the client was at fault or went away. */
 function judge({ status, code, reason }: Answered): boolean | undefined {
   if (reason === 'warming' || code === 'STARTING') return undefined;
   if (status === 200) return reason !== '';

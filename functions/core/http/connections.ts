@@ -60,8 +60,8 @@ export function createConnections(server: Server, refuse: Refuse) {
 }
 
 /**
- * Who has sent the end of the connection waits for an answer or has gone: only what is sent to it tells, and an interim answer
- * is what every client of HTTP/1.1 skips. Who has gone resets the connection, and the request is dropped.
+ * A client that has closed its sending side may still read. A 102 tells: HTTP/1.1 clients skip it, and one that has gone resets the
+ * connection, so that the request is dropped.
  */
 function watchGone(request: IncomingMessage, response: ServerResponse): void {
   if (request.httpVersion !== '1.1') return;

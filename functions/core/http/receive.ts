@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Problem } from '../problem.ts';
 
-/** A phone on a slow line sends 10 MB in 15 s at 5.6 Mbit/s; who needs longer would hold a place that others want. */
+/** A phone on a slow line sends 10 MB in 15 s at 5.6 Mbit/s; a slower client would hold a place for too long. */
 const uploadTimeoutMs = 15_000;
 
 export interface ReceiveTimes {

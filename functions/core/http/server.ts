@@ -17,7 +17,7 @@ const keepAliveMs = 100_000;
 const headersTimeoutMs = 10_000;
 /** Node's own limit on a whole request, far above the 15 s that `receiveBody` grants, which answers and does not cut. */
 const requestTimeoutMs = 60_000;
-/** How often Node looks for who is late: by itself every 30 s, so that ten seconds took up to forty. */
+/** How often Node checks these limits; its default of 30 s turns ten seconds into up to forty. */
 const checkMs = 1000;
 /** More than the 60 kB of headers that Envoy lets pass, of which Kourier is one; Node's own limit is 16 kB. */
 const maxHeaderBytes = 64 * 1024;

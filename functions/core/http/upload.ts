@@ -55,7 +55,7 @@ export function maxBodyBytes(headers: IncomingHttpHeaders, maxUploadBytes: numbe
 
 /**
  * The one file of a multipart body, under whatever field name, or the raw body itself; a view, nothing is copied. Text
- * fields beside it are skipped, and so are file inputs that nobody filled in.
+ * fields beside it are skipped, and so are empty file inputs.
  * @throws Problem UPLOAD_MALFORMED | UPLOAD_EMPTY | UPLOAD_AMBIGUOUS | UPLOAD_TOO_LARGE
  */
 export async function readUpload(headers: IncomingHttpHeaders, body: Buffer, rules: UploadRules): Promise<Upload> {

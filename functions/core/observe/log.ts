@@ -6,10 +6,10 @@ export type Log = (severity: Severity, message: string, fields?: Readonly<Record
 
 type Write = (line: string, isUrgent: boolean) => void;
 
-/** Takes bytes for whoever reads the log, as many as there is room for, and says how many; never waits. */
+/** Writes as many bytes as the reader has room for and returns how many; never waits. */
 type Sink = (bytes: Buffer) => number;
 
-/** A write wakes whoever reads the log, on the thread that answers clients: a hundred a second are enough. */
+/** Each write costs the event loop, so lines are batched for 10 ms. */
 const gatherMs = 10;
 
 /** What is held while the reader stalls: some hundred lines, so that a pause of a second or two costs none. */

@@ -21,7 +21,7 @@ export interface Metrics {
   observeStage(stage: Stage, ms: number): void;
   /** Counts one request that should wake the fallback, by what became of it. */
   countWake(outcome: string): void;
-  /** Counts one answer of the leading model that the model standing by should give, too, by what became of that. */
+  /** Counts one sample of the comparison of both models by its outcome. */
   countShadow(outcome: string): void;
   /** Reads the models with their workers and queues at every scrape. */
   watchModels(read: () => readonly ModelState[]): void;

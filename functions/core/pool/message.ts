@@ -10,7 +10,7 @@ export interface Load {
   readonly details: unknown;
   /** Address of the module that exports the task's `thread`. */
   readonly thread: string;
-  /** By how much the scheduler prefers everyone else on a crowded core, 0 to 19. */
+  /** The thread's niceness, 0 to 19: the higher, the less of a crowded core it gets. */
   readonly niceness: number;
 }
 

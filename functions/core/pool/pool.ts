@@ -111,7 +111,7 @@ export function createPool(options: PoolOptions): Pool {
     counts: () => counts(queue),
     async close() {
       queue.isClosing = true;
-      started.resolve(); // whoever waits for a worker waits no longer
+      started.resolve(); // callers of `start` wait no longer
       failAll(queue, 'its workers are being stopped');
       const closed = threads.close();
       for (const thread of threads.ready()) if (!queue.running.has(thread)) threads.quit(thread);

@@ -22,7 +22,7 @@ const channels = 3;
 
 /**
  * The model's input: float32 is (value / 255 - mean) / std, uint8 the value itself or what the lookup makes of it. Written into
- * `former`, where there is one: a tensor of the same recipe and size that nobody needs any more.
+ * `former` if given: a tensor of the same recipe and size that is no longer needed.
  */
 export function toTensor(pixels: TensorPixels, recipe: TensorRecipe, former?: Tensor): Tensor {
   const { width, height } = pixels;

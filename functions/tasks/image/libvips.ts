@@ -10,7 +10,7 @@ export type { Sharp } from 'sharp';
 let isRestricted = false;
 
 /**
- * Wall time from when libvips opens the image, after which its thread is freed: whoever waited has been told by then. Alone,
+ * Wall time from when libvips opens the image, after which it frees its thread; the client has its 504 by then. On an idle machine
  * 40 megapixels take 0.1 s (JPEG) to 1.3 s (AVIF).
  */
 export const decodeTimeoutSeconds = 8;
