@@ -211,14 +211,6 @@ describe('answer', () => {
     expect(runs[1]?.timeoutMs).toBeGreaterThan(550);
   });
 
-  it('tries the lead model however short the patience is', async () => {
-    const { chain, runs } = chainOf([done, done]);
-
-    await ask(chain, { deadlineMs: performance.now() + 100 });
-
-    expect(runs[0]?.timeoutMs).toBeGreaterThan(50);
-  });
-
   it.each(['error', 'warming'] as const)(
     'gives the lead model all the time when the other one would say %s',
     async (status) => {
@@ -252,15 +244,6 @@ describe('answer', () => {
     const { stages } = await settle(chainOf([done]).chain);
 
     expect(stages.queue).toBe(4);
-  });
-
-  it('gives the lead model PRIMARY_BUDGET_MS less 15 ms for the hops', async () => {
-    const { chain, runs } = chainOf([done, done]);
-
-    await ask(chain);
-
-    expect(runs[0]?.timeoutMs).toBeGreaterThan(900); // less what decoding took
-    expect(runs[0]?.timeoutMs).toBeLessThanOrEqual(985);
   });
 
   it('throws DEADLINE_EXCEEDED before decoding when no time is left', async () => {
@@ -300,19 +283,6 @@ describe('answer', () => {
   describe('by prediction', () => {
     const busyLane = (predictedMs: number): Lane => ({ end: done, predictedMs, isIdle: false });
 
-    it.each([
-      ['below', 900, 'wide-resnet', null],
-      ['above', 1000, 'mobilenet', 'overload'],
-    ])(
-      'with a predicted answer %s what is left of the budget of 1,000 ms chooses: %d ms, %s',
-      async (_where, ms, model, reason) => {
-        const { chain, runs } = chainOf([busyLane(ms), done]);
-
-        expect(await ask(chain)).toMatchObject({ model, reason });
-        expect(runs).toHaveLength(1);
-      },
-    );
-
     it('decodes once, as cheaply as can be, when it is known before that the lead model is left out', async () => {
       const { chain, precisions } = chainOf([busyLane(1500), done], { keys: ['one', 'other'] });
 
@@ -327,31 +297,6 @@ describe('answer', () => {
       const slower = chainOf([busyLane(600), { end: done, predictedMs: 5 }], { decodeMs: 480 });
       expect((await ask(slower.chain)).model).toBe('mobilenet');
       expect([...precisions, ...slower.precisions]).toEqual(['exact', 'reduced']);
-    });
-
-    it('leaves the lead model out sooner while a queue stands', async () => {
-      const { chain } = chainOf([busyLane(150), done], { allowedMs: 100 });
-
-      expect(await ask(chain)).toMatchObject({ model: 'mobilenet', reason: 'overload' });
-    });
-
-    it('leaves even an idle lead model alone while a queue stands before the standby model', async () => {
-      const { chain, precisions } = chainOf([{ end: done, predictedMs: 10 }, done], { allowedMs: 0 });
-
-      expect(await ask(chain)).toMatchObject({ model: 'mobilenet', reason: 'overload' });
-      expect(precisions).toEqual(['reduced']);
-    });
-
-    it('gives an idle lead model no more time than its budget has left, but two of its average runs', async () => {
-      const { chain, runs } = chainOf([{ end: done, predictedMs: 900, meanMs: 20 }, done], { takesMs: 960 });
-      const quick = chainOf([{ end: done, predictedMs: 900, meanMs: 20 }, done], { takesMs: 300 });
-
-      await ask(chain);
-      await ask(quick.chain);
-
-      expect(runs[0]?.timeoutMs).toBe(40);
-      expect(quick.runs[0]?.timeoutMs).toBeGreaterThan(600);
-      expect(quick.runs[0]?.timeoutMs).toBeLessThan(686);
     });
 
     it.each([
@@ -371,61 +316,10 @@ describe('answer', () => {
       },
     );
 
-    it('tells the log what was predicted', async () => {
-      const { misses } = await settle(chainOf([busyLane(1500), done]).chain);
-
-      expect(misses).toEqual([
-        {
-          model: 'wide-resnet',
-          status: 'overload',
-          cause: expect.stringMatching(/^predicted to take 1500 ms of (9\d\d|1000)$/),
-        },
-      ]);
-    });
-
-    it('tries an idle lead model whatever was predicted, with its whole budget', async () => {
-      const { chain, runs } = chainOf([{ end: done, predictedMs: 3000 }, done], { takesMs: 100 });
-
-      expect((await ask(chain)).model).toBe('wide-resnet');
-      expect(runs[0]?.timeoutMs).toBe(985);
-    });
-
     it('counts what decoding took against the budget of a model that others wait for', async () => {
       const { chain } = chainOf([busyLane(900), done], { takesMs: 150 });
 
       expect((await ask(chain)).reason).toBe('overload');
-    });
-
-    it('gives the lead model no run that its deadline does not allow, even when it is idle', async () => {
-      const { chain, runs } = chainOf([{ end: done, predictedMs: 100 }, done]);
-
-      expect(await ask(chain, { deadlineMs: performance.now() + 80 })).toMatchObject({ reason: 'overload' });
-      expect(runs.map(({ model }) => model)).toEqual(['mobilenet']);
-    });
-
-    it.each([
-      ['below', 40, 'wide-resnet'],
-      ['above', 70, 'mobilenet'],
-    ])(
-      'with an average run %s what the deadline leaves of 60 ms an idle lead model is tried or not: %d ms, %s',
-      async (_where, meanMs, model) => {
-        const { chain } = chainOf([{ end: done, predictedMs: 100, meanMs }, done]);
-
-        expect((await ask(chain, { deadlineMs: performance.now() + 80 })).model).toBe(model);
-      },
-    );
-
-    it('does not try it for its average run when others wait', async () => {
-      const { chain } = chainOf([{ end: done, predictedMs: 100, meanMs: 40, isIdle: false }, done]);
-
-      expect(await ask(chain, { deadlineMs: performance.now() + 80 })).toMatchObject({ reason: 'overload' });
-    });
-
-    it('gives it that run when the prediction is stale', async () => {
-      const { chain, runs } = chainOf([{ end: done, predictedMs: 100, isStale: true }, done]);
-
-      expect((await ask(chain, { deadlineMs: performance.now() + 80 })).model).toBe('wide-resnet');
-      expect(runs[0]?.timeoutMs).toBeLessThanOrEqual(60);
     });
 
     it('does not decode what no model can answer in time, and says when to come again', async () => {
