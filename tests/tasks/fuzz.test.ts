@@ -83,8 +83,8 @@ describe.each([
   let fn: RunningFunction;
 
   beforeAll(async () => {
-    // The content is tried, not the speed: no deadline may pass on a slow machine.
-    fn = await startFunction(tier, { DEADLINE_MS: '30000', LOG_LEVEL: 'info' });
+    // The content is tried, not the speed: no deadline may pass and no queue be too long on a slow machine.
+    fn = await startFunction(tier, { DEADLINE_MS: '30000', PRIMARY_BUDGET_MS: '29999', LOG_LEVEL: 'info' });
     await fn.ready();
   }, 60_000);
   afterAll(async () => {
