@@ -1,22 +1,8 @@
 import type { Tensor } from '../../core/task.ts';
+import type { ImageInput } from '../image/card.ts';
+import type { Pixels } from '../image/image.ts';
 
-/** How a model wants its input. */
-export interface TensorRecipe {
-  readonly elementType: 'float32' | 'uint8';
-  readonly layout: 'NCHW' | 'NHWC';
-  /** With float32: per channel, of values from 0 to 1. */
-  readonly mean?: readonly number[];
-  readonly std?: readonly number[];
-  /** With uint8: three tables of 256 bytes, what each value of red, green and blue becomes. */
-  readonly lookup?: readonly (readonly number[])[];
-}
-
-/** RGB, 8 bits a channel, row by row; an image's pixels are such. */
-export interface TensorPixels {
-  readonly data: Uint8Array;
-  readonly width: number;
-  readonly height: number;
-}
+type Recipe = Pick<ImageInput, 'elementType' | 'layout' | 'mean' | 'std' | 'lookup'>;
 
 const channels = 3;
 
@@ -24,7 +10,7 @@ const channels = 3;
  * The model's input: float32 is (value / 255 - mean) / std, uint8 the value itself or what the lookup makes of it. Written into
  * `former` if given: a tensor of the same recipe and size that is no longer needed.
  */
-export function toTensor(pixels: TensorPixels, recipe: TensorRecipe, former?: Tensor): Tensor {
+export function toTensor(pixels: Pixels, recipe: Recipe, former?: Tensor): Tensor {
   const { width, height } = pixels;
   const { elementType, layout } = recipe;
   const size = width * height * channels;
@@ -51,7 +37,7 @@ function createData(elementType: Tensor['elementType'], length: number): Data {
 }
 
 /** What each of the 256 values of a channel becomes. */
-function tabulate({ elementType, mean, std, lookup }: TensorRecipe, channel: number): Data {
+function tabulate({ elementType, mean, std, lookup }: Recipe, channel: number): Data {
   const table = createData(elementType, 256);
   for (let value = 0; value < table.length; value++) {
     table[value] =
@@ -63,7 +49,7 @@ function tabulate({ elementType, mean, std, lookup }: TensorRecipe, channel: num
 }
 
 /** The generated image of a model card's golden case: `side` x `side`, byte i is (167 i + 59 floor(i / 64)) mod 256. */
-export function goldenPixels(side: number): TensorPixels {
+export function goldenPixels(side: number): Pixels {
   const data = Uint8Array.from({ length: side * side * channels }, (_, i) => (167 * i + 59 * Math.floor(i / 64)) % 256);
   return { data, width: side, height: side };
 }
