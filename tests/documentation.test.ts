@@ -8,10 +8,13 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { loadConfig } from '../functions/core/config.ts';
-import { problems } from '../functions/core/problem.ts';
+import { problems as common } from '../functions/core/problem.ts';
 import { classify } from '../functions/tasks/classify/task.ts';
+import { imageProblems } from '../functions/tasks/image/problems.ts';
 import { freePort } from '../ingress/port.ts';
 import { variablesOf } from './support/variables.ts';
+
+const problems = { ...common, ...imageProblems };
 
 const readme = readFileSync('README.md', 'utf8');
 const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> };

@@ -1,4 +1,4 @@
-/** Every fault a client can meet, as RFC 9457 problem details. The table is the documentation: code → status and title. */
+/** The faults of every task, as RFC 9457 problem details: code → status and title. A task adds its own. */
 export const problems = {
   ROUTE_NOT_FOUND: { status: 404, title: 'Route not found' },
   METHOD_NOT_ALLOWED: { status: 405, title: 'Method not allowed' },
@@ -9,9 +9,6 @@ export const problems = {
   UPLOAD_AMBIGUOUS: { status: 400, title: 'Upload ambiguous' },
   UPLOAD_TOO_LARGE: { status: 413, title: 'Upload too large' },
   UPLOAD_TIMEOUT: { status: 408, title: 'Upload timed out' },
-  IMAGE_UNSUPPORTED: { status: 422, title: 'Image unsupported' },
-  IMAGE_UNREADABLE: { status: 422, title: 'Image unreadable' },
-  IMAGE_TOO_MANY_PIXELS: { status: 422, title: 'Image has too many pixels' },
   RATE_LIMITED: { status: 429, title: 'Rate limited' },
   BUSY: { status: 503, title: 'Busy' },
   PRIMARY_REQUIRED: { status: 503, title: 'Primary model required' },
@@ -19,9 +16,18 @@ export const problems = {
   DEADLINE_EXCEEDED: { status: 504, title: 'Deadline exceeded' },
   INTERNAL: { status: 500, title: 'Internal error' },
   UNAVAILABLE: { status: 503, title: 'Unavailable' },
-} as const satisfies Record<string, { status: number; title: string }>;
+} as const satisfies ProblemTable;
+
+export type ProblemTable = Readonly<Record<string, { readonly status: number; readonly title: string }>>;
 
 export type ProblemCode = keyof typeof problems;
+
+/** A fault that a task adds. */
+export interface ProblemKind {
+  readonly code: string;
+  readonly status: number;
+  readonly title: string;
+}
 
 /**
  * A fault with a stable code. `detail` is written for the client: limits and formats, never paths, stack traces or a
@@ -29,15 +35,22 @@ export type ProblemCode = keyof typeof problems;
  */
 export class Problem extends Error {
   override readonly name = 'Problem';
-  readonly code: ProblemCode;
+  readonly code: string;
   readonly status: number;
+  readonly title: string;
   /** Headers the answer must carry, such as Allow or Retry-After. */
   readonly headers: Readonly<Record<string, string>>;
 
-  constructor(code: ProblemCode, detail: string, options: ErrorOptions & { headers?: Record<string, string> } = {}) {
+  constructor(
+    kind: ProblemCode | ProblemKind,
+    detail: string,
+    options: ErrorOptions & { headers?: Record<string, string> } = {},
+  ) {
     super(detail, options);
+    const { code, status, title } = typeof kind === 'string' ? { code: kind, ...problems[kind] } : kind;
     this.code = code;
-    this.status = problems[code].status;
+    this.status = status;
+    this.title = title;
     this.headers = options.headers ?? {};
   }
 
@@ -56,7 +69,7 @@ export function asProblem(fault: unknown): Problem {
 export function toProblemJson(problem: Problem, requestId: string): Record<string, string | number> {
   return {
     type: `urn:understudy:problem:${problem.code}`,
-    title: problems[problem.code].title,
+    title: problem.title,
     status: problem.status,
     detail: problem.message,
     instance: requestId,

@@ -1,10 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
-import { asProblem, Problem, problems, toProblemJson } from '../../functions/core/problem.ts';
+import { asProblem, problems as common, Problem, toProblemJson } from '../../functions/core/problem.ts';
+import { imageProblems } from '../../functions/tasks/image/problems.ts';
+
+const problems = { ...common, ...imageProblems };
 
 describe('Problem', () => {
   it('takes its status from the table', () => {
-    expect(new Problem('IMAGE_UNSUPPORTED', 'detail').status).toBe(422);
+    expect(new Problem('UPLOAD_UNSUPPORTED', 'detail').status).toBe(422);
   });
 
   it('keeps the cause out of the answer', () => {

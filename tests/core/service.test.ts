@@ -5,8 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import sharp from 'sharp';
 import { loadConfig } from '../../functions/core/config.ts';
-import { type ProblemCode, problems } from '../../functions/core/problem.ts';
+import { problems as common } from '../../functions/core/problem.ts';
 import { classify } from '../../functions/tasks/classify/task.ts';
+import { imageProblems } from '../../functions/tasks/image/problems.ts';
 import { freePort } from '../../ingress/port.ts';
 import { type Answer, type Sent, send } from '../support/client.ts';
 import { fixture } from '../support/fixtures.ts';
@@ -14,6 +15,8 @@ import { type RunningFunction, startFunction } from '../support/function.ts';
 import { changeCard, makeModelsDir } from '../support/models.ts';
 import { imagePart, multipart } from '../support/multipart.ts';
 import { type RunningNginx, startNginx } from '../support/nginx.ts';
+
+const problems = { ...common, ...imageProblems };
 
 const photo = readFileSync('tests/images/test_image_1.jpg');
 const cleanups: (() => unknown)[] = [];
@@ -43,7 +46,7 @@ function plain(color: string): Promise<Buffer> {
     .toBuffer();
 }
 
-function expectProblem(answer: Answer, code: ProblemCode): void {
+function expectProblem(answer: Answer, code: keyof typeof problems): void {
   expect(JSON.parse(answer.text)).toEqual({
     type: `urn:understudy:problem:${code}`,
     title: problems[code].title,
@@ -83,7 +86,7 @@ describe('the service behind nginx', () => {
     expect(JSON.parse(answer.text)).toMatchObject({ model: 'wide-resnet', tier: 'primary', degraded: false });
   });
 
-  it.each<[ProblemCode, () => Sent | Promise<Sent>]>([
+  it.each<[keyof typeof problems, () => Sent | Promise<Sent>]>([
     ['ROUTE_NOT_FOUND', () => ({ path: '/metrics', method: 'GET' })],
     ['METHOD_NOT_ALLOWED', () => ({ method: 'PUT' })],
     ['PARAMETER_INVALID', () => ({ path: '/classify?top=21', body: photo })],

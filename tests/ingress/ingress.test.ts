@@ -422,7 +422,7 @@ describe('strict requests', () => {
     ['503 BUSY', busy],
     ['504 DEADLINE_EXCEEDED', deadline],
     ['500 INTERNAL', own('INTERNAL')],
-    ['422 IMAGE_UNSUPPORTED', own('IMAGE_UNSUPPORTED')],
+    ['422 UPLOAD_MALFORMED', own('UPLOAD_MALFORMED')],
     ['200', answer(200, { 'content-type': 'application/json', 'preference-applied': 'handling=strict' }, '{}')],
   ])("get the primary's own %s untouched", async (_name, behavior) => {
     const expected = behavior as ReturnType<typeof answer>;
@@ -490,7 +490,7 @@ describe('the breaker', () => {
   });
 
   it("stays closed on the clients' mistakes", async () => {
-    primary.behave(own('IMAGE_UNSUPPORTED'));
+    primary.behave(own('UPLOAD_MALFORMED'));
     await tiersOf(20);
 
     expect(primary.received).toHaveLength(20);

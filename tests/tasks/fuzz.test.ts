@@ -2,9 +2,12 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { type ProblemCode, problems } from '../../functions/core/problem.ts';
+import { problems as common } from '../../functions/core/problem.ts';
+import { imageProblems } from '../../functions/tasks/image/problems.ts';
 import { type RunningFunction, startFunction } from '../support/function.ts';
 import { createRandom, type MutatedUpload, makeSourceImages, mutateUpload } from '../support/mutate.ts';
+
+const problems = { ...common, ...imageProblems };
 
 /** FUZZ_SEED makes other uploads, FUZZ_FIRST and FUZZ_COUNT repeat some of them: a failure names its number. */
 const seed = Number(process.env.FUZZ_SEED ?? 1);
@@ -55,7 +58,7 @@ function judge({ status, type, requestId, text }: Answer): string {
       throw new Error(text);
     return 'OK';
   }
-  const known = problems[body.code as ProblemCode];
+  const known = problems[body.code as keyof typeof problems];
   const isProblem =
     type === 'application/problem+json' &&
     known?.status === status &&

@@ -1,9 +1,9 @@
-import { Problem } from '../../core/problem.ts';
 import { asAvif, isAvif, isGrayOfLimitedRange } from './avif.ts';
 import type { Inset } from './color.ts';
 import { firstFrameOf, hasMoreFrames } from './frames.ts';
 import { readJpegHeader } from './jpeg.ts';
 import { failOn, openSharp, refuse, unreadable, unsupported } from './libvips.ts';
+import { imageProblem } from './problems.ts';
 
 /** Animations have fewer; only the first frame is classified. */
 const maxFrames = 1000;
@@ -39,7 +39,7 @@ export async function readHeader(bytes: Uint8Array): Promise<Header> {
     if (size) return { bytes, ...size, isInk: false, isPlainJpeg: true };
   }
   if ((format === 'gif' || format === 'webp') && hasMoreFrames(content, format, maxFrames)) {
-    throw new Problem('IMAGE_UNREADABLE', `Expected at most ${maxFrames} frames for the image but received more`);
+    throw imageProblem('IMAGE_UNREADABLE', `Expected at most ${maxFrames} frames for the image but received more`);
   }
   const fit = format === 'gif' ? fitGif(content) : { bytes: format === 'avif' ? asAvif(content) : bytes };
   const source = openSharp()(fit.bytes, { autoOrient: true, failOn, limitInputPixels: false });

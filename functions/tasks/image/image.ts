@@ -1,8 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { Problem } from '../../core/problem.ts';
 import { expandRange, inkToRgb, paintAround } from './color.ts';
 import { type Header, readHeader } from './header.ts';
 import { decodeTimeoutSeconds, failOn, openSharp, refuse, type Sharp, unsupported } from './libvips.ts';
+import { imageProblem } from './problems.ts';
 import { type Axis, type ImageRecipe, planAxes, planFilter, planSpan, resizeRegion } from './resize.ts';
 import { reductions, shrinkJpeg } from './shrink.ts';
 
@@ -49,7 +49,7 @@ export async function decodeImage(
   const { width, height } = header;
   if (width * height > maxPixels) {
     const detail = `Expected at most ${maxPixels} pixels for the image but received ${width} x ${height}`;
-    throw new Problem('IMAGE_TOO_MANY_PIXELS', detail);
+    throw imageProblem('IMAGE_TOO_MANY_PIXELS', detail);
   }
 
   const shrunk = precision === 'reduced' && header.isPlainJpeg ? await shrink(bytes, header, recipe) : undefined;

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import type { default as SharpModule } from 'sharp';
 import { Problem } from '../../core/problem.ts';
+import { imageProblem } from './problems.ts';
 
 // As CommonJS: sharp's ES module has import attributes, which Node.js 20.9 does not read.
 const sharp: typeof SharpModule = createRequire(import.meta.url)('sharp');
@@ -41,12 +42,12 @@ export function openSharp(): typeof SharpModule {
 
 export function unsupported(): Problem {
   const detail = 'Expected a JPEG, PNG, WebP, GIF or AVIF image for the upload but received other content';
-  return new Problem('IMAGE_UNSUPPORTED', detail);
+  return imageProblem('IMAGE_UNSUPPORTED', detail);
 }
 
 export function unreadable(cause?: unknown): Problem {
   const detail = 'Expected a complete and valid image for the upload but received one that cannot be decoded';
-  return new Problem('IMAGE_UNREADABLE', detail, { cause });
+  return imageProblem('IMAGE_UNREADABLE', detail, { cause });
 }
 
 /**
