@@ -1,12 +1,9 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 
-/** npm hands a Ctrl-C on that the terminal has already sent to everyone: that is one Ctrl-C, not two. */
+/** npm forwards a Ctrl-C that the terminal has already sent to the whole group: two signals, one Ctrl-C. */
 const sameSignalMs = 500;
 
-/**
- * The command line. With --help the usage is printed, and the process ends with 0; what is not understood is told, with the
- * usage, and it ends with 2.
- */
+/** Parses the command line. --help prints the usage and exits with 0; an unknown option prints it and exits with 2. */
 export function readCommand<const Config extends ParseArgsConfig>(
   usage: string,
   config: Config,
@@ -23,13 +20,13 @@ export function readCommand<const Config extends ParseArgsConfig>(
   process.exit(0);
 }
 
-/** Ends with what the person at the terminal has to change about the command line. */
+/** Exits with 2 after a sentence about what is wrong with the command line. */
 export function refuse(sentence: string): never {
   process.stderr.write(`${sentence}\n`);
   process.exit(2);
 }
 
-/** Calls `stop` at the first Ctrl-C, end of the terminal (SIGHUP) or other signal to end; a second one ends the process at once. */
+/** Calls `stop` at the first SIGINT, SIGTERM or SIGHUP; a second one ends the process at once. */
 export function onInterrupt(stop: () => void): void {
   let since: number | undefined;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {

@@ -1,10 +1,11 @@
 #!/bin/sh
-# Starts nginx in a container: fills nginx.conf in from the environment, as render.ts does (a test compares the two), and
-# becomes nginx. Needs sh, sed, mkdir, rm and nginx in PATH, and writes nowhere but to RUN_DIR. All faults are reported at
-# once, with exit code 1. Besides the template's variables, all required, it reads
+# The renderer of nginx.conf: replaces the template's variables by the environment's values. Without an argument it writes
+# RUN_DIR/nginx.conf and becomes nginx, as in a container; `entrypoint.sh render` prints the configuration, for `npm start`
+# and the tests. Needs sh, sed, mkdir, rm and nginx in PATH. Reports all faults at once, with exit code 1.
+# Besides the variables of the template, which are required, it reads
 #   RESOLVER         address of a name server, or "auto" for the first one of RESOLV_CONF; may be empty
 #   TRUSTED_PROXIES  networks, separated by commas or blanks, for REAL_IP; may be empty
-#   UNLIMITED        networks, the same way, to whose addresses the limits per client do not apply; may be empty
+#   UNLIMITED        networks, likewise, that are exempt from the limits per client; may be empty
 #   TEMPLATE         default: nginx.conf beside this file
 #   RESOLV_CONF      default: /etc/resolv.conf
 set -euf
@@ -18,14 +19,14 @@ fault() {
 "
 }
 
-# A JSON string, as in render.ts.
+# A JSON string.
 quote() {
   escaped=$(printf '%s\n' "$1" |
     sed -e ':a' -e '$!{' -e 'N' -e 'ba' -e '}' -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/\n/\\n/g')
   printf '"%s"' "$escaped"
 }
 
-# nginx has no escape that is safe in every place a value goes to: only what needs none is let through. Neither does sed below.
+# nginx has no escape that is safe in every place: only characters that need none pass. sed below needs none either.
 word() {
   case $2 in
     '' | *[!]A-Za-z0-9_./:@[+,-]*)
@@ -43,7 +44,7 @@ access_log() {
   if [ "$1" != off ]; then ACCESS_LOG="$1 request"; fi
 }
 
-# Sixteen digits may be more than a whole number that render.ts, or nginx, can count to.
+# Sixteen digits may exceed the integers that nginx can hold.
 count() {
   case $2 in
     '' | 0* | *[!0-9]* | ????????????????*)
@@ -52,7 +53,7 @@ count() {
   esac
 }
 
-# The first name server, in nginx' way of writing an IPv6 address.
+# The first name server, an IPv6 address in the brackets that nginx wants.
 find_resolver() {
   resolver=$(sed -n '/^nameserver[[:blank:]]/{s/^nameserver[[:blank:]]*//;s/[[:blank:]].*//;p;q;}' "$resolv_conf" 2>/dev/null) || :
   case $resolver in
@@ -70,32 +71,45 @@ resolver_line() {
   RESOLVER="resolver $resolver valid=10s;"
 }
 
-real_ip_lines() {
-  REAL_IP=
+# A directive for each network of a list: name, list, text before and after the network.
+directives() {
+  lines=
   IFS=', '
-  for network in $1; do
-    word TRUSTED_PROXIES "$network"
-    REAL_IP="${REAL_IP}set_real_ip_from $network; "
-  done
-  unset IFS
-  if [ -n "$REAL_IP" ]; then REAL_IP="${REAL_IP}real_ip_header X-Forwarded-For; real_ip_recursive on;"; fi
-}
-
-unlimited_lines() {
-  UNLIMITED=
-  IFS=', '
-  for network in $1; do
-    word UNLIMITED "$network"
-    UNLIMITED="${UNLIMITED:+$UNLIMITED }$network 0;"
+  for network in $2; do
+    word "$1" "$network"
+    lines="${lines:+$lines }$3$network$4;"
   done
   unset IFS
 }
 
-stop_at_faults() {
-  if [ -z "$faults" ]; then return; fi
-  printf '%s' "$faults" >&2
-  exit 1
+# Checks the template: every variable in it has a value, and every value has a place. Each line is broken before each name.
+check_template() {
+  if [ ! -r "$template" ]; then
+    fault "Expected a readable file for TEMPLATE but received $(quote "$template")"
+    return
+  fi
+  wanted=" $(echo $(sed -e 's/[$]{/\
+/g' "$template" | sed -n 's/^\([A-Z][A-Z_]*\)}.*/\1/p')) "
+  for name in $wanted; do
+    text="Expected a value for $name but received none"
+    case " $names $faults" in *" $name "* | *"$text"*) ;; *) fault "$text" ;; esac
+  done
+  for name in $names; do
+    case $wanted in *" $name "*) ;; *) fault "Expected a place in the template for $name but received none" ;; esac
+  done
 }
+
+render() {
+  script=
+  for name in $names; do
+    eval "value=\$$name"
+    script="${script}s|[\$]{$name}|$value|g
+"
+  done
+  sed -e "$script" "$template"
+}
+
+names='RUN_DIR LISTEN WAKE_LISTEN WORKERS WORKER_CONNECTIONS ACCESS_LOG RESOLVER REAL_IP PRIMARY_ADDRESS PRIMARY_HOST PRIMARY_MAX_CONNS FALLBACK_ADDRESS FALLBACK_HOST FALLBACK_MAX_CONNS UNLIMITED RATE BURST CONNECTIONS'
 
 word RUN_DIR "${RUN_DIR-}"
 word LISTEN "${LISTEN-}"
@@ -104,48 +118,32 @@ word WORKERS "${WORKERS-}"
 count WORKER_CONNECTIONS "${WORKER_CONNECTIONS-}"
 access_log "${ACCESS_LOG-}"
 resolver_line "${RESOLVER-}"
-real_ip_lines "${TRUSTED_PROXIES-}"
+directives TRUSTED_PROXIES "${TRUSTED_PROXIES-}" 'set_real_ip_from ' ''
+REAL_IP=${lines:+$lines real_ip_header X-Forwarded-For; real_ip_recursive on;}
 address PRIMARY_ADDRESS "${PRIMARY_ADDRESS-}"
 word PRIMARY_HOST "${PRIMARY_HOST-}"
 count PRIMARY_MAX_CONNS "${PRIMARY_MAX_CONNS-}"
 address FALLBACK_ADDRESS "${FALLBACK_ADDRESS-}"
 word FALLBACK_HOST "${FALLBACK_HOST-}"
 count FALLBACK_MAX_CONNS "${FALLBACK_MAX_CONNS-}"
-unlimited_lines "${UNLIMITED-}"
+directives UNLIMITED "${UNLIMITED-}" '' ' 0'
+UNLIMITED=$lines
 count RATE "${RATE-}"
 count BURST "${BURST-}"
 count CONNECTIONS "${CONNECTIONS-}"
-if [ ! -r "$template" ]; then fault "Expected a readable file for TEMPLATE but received $(quote "$template")"; fi
-stop_at_faults
+check_template
+if [ -n "$faults" ]; then
+  printf '%s' "$faults" >&2
+  exit 1
+fi
 
-names='RUN_DIR LISTEN WAKE_LISTEN WORKERS WORKER_CONNECTIONS ACCESS_LOG RESOLVER REAL_IP PRIMARY_ADDRESS PRIMARY_HOST
-PRIMARY_MAX_CONNS FALLBACK_ADDRESS FALLBACK_HOST FALLBACK_MAX_CONNS UNLIMITED RATE BURST CONNECTIONS'
-script=
-for name in $names; do
-  eval "value=\$$name"
-  script="${script}s|[\$]{$name}|$value|g
-"
-done
+if [ "${1-}" = render ]; then
+  render
+  exit
+fi
 mkdir -p "$RUN_DIR"
-sed -e "$script" "$template" >"$RUN_DIR/nginx.conf"
-
-# Every line broken before each name, so that one sed finds them all.
-names_in() {
-  sed -e 's/[$]{/\
-/g' "$1" | sed -n 's/^\([A-Z][A-Z_]*\)}.*/\1/p'
-}
-for name in $(names_in "$RUN_DIR/nginx.conf"); do
-  text="Expected a value for $name but received none"
-  case $faults in *"$text"*) ;; *) fault "$text" ;; esac
-done
-wanted=" $(names_in "$template" | sed -e ':a' -e '$!{' -e 'N' -e 'ba' -e '}' -e 's/\n/ /g') "
-for name in $names; do
-  case $wanted in *" $name "*) ;; *) fault "Expected a place in the template for $name but received none" ;; esac
-done
-stop_at_faults
-
+render >"$RUN_DIR/nginx.conf"
 # A killed nginx leaves its sockets behind, and a new one does not start over them; the folder outlives the container.
 set +f
 rm -f "$RUN_DIR"/*.sock
-
 exec nginx -p "$RUN_DIR" -c "$RUN_DIR/nginx.conf" -e stderr

@@ -5,22 +5,22 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-// Where package managers put it; /usr/sbin is not on everyone's PATH.
+// Where package managers install it; /usr/sbin is often missing from PATH.
 const usualFolders = ['/usr/sbin', '/usr/local/sbin', '/usr/local/bin', '/opt/homebrew/bin', '/opt/local/sbin'];
 
-// The oldest version for which nginx.conf is written and tested.
+// The oldest version that the tests ran with.
 const oldest = [1, 22] as const;
 
 const advice =
   'Expected nginx 1.22 or later on this machine but received none: install it ' +
   '(Debian, Ubuntu: sudo apt-get install nginx; macOS: brew install nginx) and run this again.';
 
-/** nginx is missing or too old, and cannot be installed without asking; the message says what to do. */
+/** nginx is missing or too old and cannot be installed without a question; the message says what to do. */
 export class NginxError extends Error {
   override readonly name = 'NginxError';
 }
 
-/** Path of an nginx that is new enough, installed by apt where that needs no question. @throws NginxError with one sentence of advice */
+/** Path of a new enough nginx, installed by apt where that needs no question. @throws NginxError with one sentence of advice */
 export async function ensureNginx(): Promise<string> {
   const path = findNginx() ?? (await installNginx());
   await checkVersion(path);
@@ -57,7 +57,7 @@ async function installNginx(): Promise<string> {
   return path;
 }
 
-// What to put before a command so that it runs as root without a question; undefined where that, or apt, is not to be had.
+// The prefix that runs a command as root without a question; undefined where that, or apt, is not available.
 async function rootPrefix(): Promise<readonly string[] | undefined> {
   if (!isExecutable('/usr/bin/apt-get')) return undefined;
   if (process.getuid?.() === 0) return [];
@@ -65,13 +65,13 @@ async function rootPrefix(): Promise<readonly string[] | undefined> {
 }
 
 async function apt(asRoot: readonly string[], args: readonly string[]): Promise<void> {
-  // Debian's package starts a web server of its own on port 80. In runlevel 1 its script does not (no systemd) ...
+  // Debian's package starts nginx on port 80. In runlevel 1 its script does not (without systemd) ...
   const quiet = ['env', 'DEBIAN_FRONTEND=noninteractive', 'RUNLEVEL=1', 'PREVLEVEL=N'];
-  // A machine may just be updating itself: wait for the lock, but not for ever.
+  // Another apt may hold the lock: wait, but not for ever.
   await execute([...asRoot, ...quiet, 'apt-get', '-o', 'DPkg::Lock::Timeout=120', ...args]);
 }
 
-// ... and under systemd, which does not look at the runlevel, the service that came with the package is stopped again.
+// ... and under systemd, which ignores the runlevel, the package's service is stopped again.
 async function stopService(asRoot: readonly string[]): Promise<void> {
   try {
     statSync('/run/systemd/system');
@@ -96,5 +96,5 @@ async function succeeds(command: readonly string[]): Promise<boolean> {
 }
 
 async function execute([file = '', ...args]: readonly string[]): Promise<void> {
-  await run(file, args, { timeout: 300_000, maxBuffer: 16 * 1024 * 1024 }); // a slow mirror, and all it prints
+  await run(file, args, { timeout: 300_000, maxBuffer: 16 * 1024 * 1024 }); // for a slow mirror and all that it prints
 }

@@ -3,34 +3,34 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const lineFeed = 10;
 
-/** Bytes that wait for a slow reader; what comes then is dropped. */
+/** Bytes buffered for a slow reader; lines beyond that are dropped. */
 const mostWaiting = 1024 * 1024;
-/** Bytes of a line that does not end: it is passed on in pieces then. */
+/** Bytes of a line without an end; a longer one is passed on in pieces. */
 const longestLine = 64 * 1024;
 
-/** Where our own lines and those of the programs go. Never waits for its reader, and outlives it. */
+/** The output of this process and of its programs. Never waits for its reader and survives it. */
 export interface Output {
   write(lines: string | Buffer): void;
-  /** Passes on what a program writes, whole lines at a time. */
+  /** Forwards what a program writes, in whole lines. */
   pass(source: Readable): void;
-  /** Settles when all is written, at the latest after `withinMs`. */
+  /** Settles when all is written, after `withinMs` at the latest. */
   flush(withinMs: number): Promise<void>;
 }
 
 type Sink = Writable & { readonly _handle?: { setBlocking?(isBlocking: boolean): void } };
 
-/** Lines that nobody reads in time are dropped, and counted once there is room again. */
+/** Lines that are not read in time are dropped and counted. */
 export function openOutput(sink: Sink): Output {
   let dropped = 0;
-  sink.on('error', () => undefined); // the reader is gone, the disk full: no reason to stop serving
-  sink._handle?.setBlocking?.(false); // or a terminal held by Ctrl-S would hold this process, too
+  sink.on('error', () => undefined); // a closed reader or a full disk is no reason to stop serving
+  sink._handle?.setBlocking?.(false); // a terminal held by Ctrl-S would block this process too
 
   function write(lines: string | Buffer): void {
     if (sink.writableLength + lines.length > mostWaiting) {
       dropped += Buffer.from(lines).filter((byte) => byte === lineFeed).length;
       return;
     }
-    if (dropped > 0) sink.write(`understudy: ${dropped} lines are missing here: nobody read them in time\n`);
+    if (dropped > 0) sink.write(`understudy: ${dropped} lines are missing here: they were not read in time\n`);
     dropped = 0;
     sink.write(lines);
   }
@@ -45,7 +45,7 @@ export function openOutput(sink: Sink): Output {
 }
 
 function passLines(source: Readable, write: (lines: Buffer) => void): void {
-  let begun = Buffer.alloc(0); // a line without its end
+  let begun = Buffer.alloc(0); // an unfinished line
   source.on('data', (chunk: Buffer) => {
     const all = Buffer.concat([begun, chunk]);
     const lastLine = all.lastIndexOf(lineFeed) + 1;

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, constants, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, constants, mkdtempSync, openSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -9,38 +9,38 @@ import { functionCommand, memoryVariables } from '../functions/launch.ts';
 import { onInterrupt, readCommand } from './command.ts';
 import { ensureNginx, NginxError } from './install.ts';
 import { openOutput } from './output.ts';
-import { localSettings, renderIngress, templatePath } from './render.ts';
+import { localVariables, renderIngress } from './render.ts';
 import { type Program, type Supervised, supervise } from './supervise.ts';
 
 const usage = `Usage: npm start
 
-Starts both functions and, in front of them, nginx; restarts what dies. Ctrl-C drains and ends, twice ends at once.
-These variables are read, all others reach the functions:
+Starts both functions and nginx in front of them, and restarts what dies. Ctrl-C drains and stops; a second one stops at once.
+It reads these variables; the functions get all others:
 
-  PORT                  where the front door listens on 127.0.0.1 (default 8080)
+  PORT                  port of nginx on 127.0.0.1 (default 8080)
   DRAIN_MS              longest drain (default 25000)`;
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-// Loading a model takes under a second; who is not ready by then, on a slow disk, never will be.
+// A model loads in under a second; a slow disk may take longer, but not this long.
 const readyWithinMs = 60_000;
-// A process that is stopped accepts connections and says nothing.
+// A stopped process accepts connections and does not answer.
 const probeMs = 1_000;
-// How long nginx waits for the primary once the fallback is ready; as a rule both first models are loaded at the same time.
+// How long nginx waits for the primary once the fallback is ready; usually both load their first model at the same time.
 const primaryHeadStartMs = 1_000;
-// Beyond the longest drain of a function, which then ends itself.
+// Beyond the longest drain of a function, which then exits by itself.
 const drainMarginMs = 2_000;
 const lastLinesMs = 500;
 
 const configName = 'nginx.conf';
 const accessLogName = 'access.pipe';
 
-/** Something the person at the terminal has to change; the message says what. */
+/** A setting that the user has to change; the message says which. */
 class StartError extends Error {
   override readonly name = 'StartError';
 }
 
-// The programs write to us and never to our standard output itself: what they share is theirs to block.
+// The programs write to pipes and never to this standard output itself: one of them could block it for all.
 const [output, errors] = [openOutput(process.stdout), openOutput(process.stderr)];
 const say = (text: string): void => errors.write(`understudy: ${text}\n`);
 
@@ -56,12 +56,12 @@ readCommand(usage, {});
 try {
   await startStack();
 } catch (fault) {
-  const isForPerson = fault instanceof StartError || fault instanceof NginxError;
-  say(isForPerson ? fault.message : String((fault as Error).stack));
+  const isForUser = fault instanceof StartError || fault instanceof NginxError;
+  say(isForUser ? fault.message : String((fault as Error).stack));
   await end(1);
 }
 
-// Who reads the output gets a moment to read the end of it.
+// Gives the reader of the output a moment for the last lines.
 async function end(code: number): Promise<void> {
   await Promise.all([output.flush(lastLinesMs), errors.flush(lastLinesMs)]);
   process.exit(code);
@@ -74,12 +74,9 @@ async function startStack(): Promise<void> {
   const front = await reserve(port);
   const [primaryPort, fallbackPort] = await Promise.all([freePort(), freePort()]);
 
-  // nginx works in its folder and finds everything there: its configuration has no way to write down every path.
-  const settings = {
-    ...localSettings({ runDir: '.', port, primaryPort, fallbackPort }),
-    accessLog: accessLogName,
-  };
-  const folder = makeRunDir(renderIngress(readFileSync(templatePath, 'utf8'), settings));
+  // Relative to nginx's working folder: its configuration cannot express every path.
+  const variables = { ...localVariables({ runDir: '.', port, primaryPort, fallbackPort }), ACCESS_LOG: accessLogName };
+  const folder = makeRunDir(renderIngress(variables));
   const sockets = ['primary', 'strict', 'fallback', 'wake'].map((name) => join(folder, `${name}.sock`));
   const start = (program: Program): void => {
     const started = supervise(program, {
@@ -100,7 +97,7 @@ async function startStack(): Promise<void> {
   start(functionProgram('fallback', fallbackPort));
   const primary = untilReady('primary', `http://127.0.0.1:${primaryPort}/readyz`);
   const fallback = untilReady('fallback', `http://127.0.0.1:${fallbackPort}/readyz`);
-  // nginx' breaker would take a primary that refuses connections or says STARTING for a broken one, and skip it for 5 s.
+  // Earlier, nginx's breaker would count refused connections and STARTING as failures and skip the primary for 5 s.
   await Promise.race([primary, fallback.then(() => sleep(primaryHeadStartMs))]);
   await front.release();
   if (isStopping) return;
@@ -109,7 +106,7 @@ async function startStack(): Promise<void> {
     command: [nginx, '-p', '.', '-c', configName, '-e', 'stderr'],
     env: process.env,
     cwd: folder,
-    prepare: () => sockets.forEach((path) => void rmSync(path, { force: true })), // nginx does not start over left ones
+    prepare: () => sockets.forEach((path) => void rmSync(path, { force: true })), // nginx does not start over old ones
   });
   await Promise.all([primary, fallback, untilReady('nginx', `http://127.0.0.1:${port}/healthz`)]);
   for (const program of programs.values()) program.trust();
@@ -127,7 +124,7 @@ function functionProgram(name: 'primary' | 'fallback', port: number): Program {
   };
 }
 
-// nginx first: what it has accepted is answered, so the functions stay until it is done.
+// nginx first: the functions must answer what it has accepted.
 function stopOnSignal(drainMs: number): void {
   onInterrupt(async () => {
     isStopping = true;
@@ -149,11 +146,11 @@ function whole(name: string, fallback: number, max: number): number {
 
 interface Reserved {
   readonly port: number;
-  /** Lets the port go, for who is to listen there. */
+  /** Releases the port for the program that listens there. */
   release(): Promise<void>;
 }
 
-// The port, or a free one for 0. Nobody else gets it before it is released.
+// Reserves the port, or a free one for 0, until it is released.
 function reserve(port: number): Promise<Reserved> {
   return new Promise((resolve, reject) => {
     const server = createServer((socket) => socket.destroy());
@@ -168,15 +165,15 @@ function reserve(port: number): Promise<Reserved> {
   });
 }
 
-// Free now, that is: whoever takes it in the next second makes its program fail at start.
+// Free now; if another program takes it within the next second, the start fails.
 async function freePort(): Promise<number> {
   const { port, release } = await reserve(0);
   await release();
   return port;
 }
 
-// The folder in which nginx works, with its configuration and a pipe for its access log. 0700, so that nobody else reaches
-// the private sockets; but root's nginx works as another user, who has to pass through.
+// nginx's working folder, with its configuration and a pipe for its access log. Mode 0700, so that no other user reaches the
+// private sockets; as root, nginx's workers run as another user, who must be able to pass through.
 function makeRunDir(config: string): string {
   const parent = resolve(tmpdir());
   const isRoot = process.getuid?.() === 0;
@@ -201,14 +198,14 @@ function makeRunDir(config: string): string {
   }
 }
 
-// nginx opens the path of its access log anew, so it cannot be given a socket or a pipe without a name.
+// nginx opens its access log by path, so it needs a named pipe.
 function passAccessLog(path: string): void {
   execFileSync('mkfifo', ['-m', '600', path], { stdio: 'pipe' });
-  const fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK); // also for writing: it stays open while nginx restarts
+  const fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK); // open for writing too, so that it stays open while nginx restarts
   output.pass(new Socket({ fd, readable: true, writable: false }));
 }
 
-// Settles never once everything stops: the process ends then.
+// Never settles once everything stops: the process exits then.
 async function untilReady(name: string, url: string): Promise<void> {
   for (const end = Date.now() + readyWithinMs; Date.now() < end || isStopping; await sleep(20)) {
     const answer = await fetch(url, { signal: AbortSignal.timeout(probeMs) }).catch(() => undefined);

@@ -3,47 +3,44 @@ import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-// The first restart is soon, the next ones spare a machine that something is wrong with.
+// The first restart is quick, the next ones back off.
 const firstDelayMs = 250;
 const longestDelayMs = 10_000;
-// Who lived that long was healthy: the next restart is soon again.
+// A program that ran this long was healthy: its next restart is quick again.
 const healthyAfterMs = 10_000;
-// What it wrote last is read within this time; a process that it left behind may hold its output open for ever.
+// Its last output is read within this time; an orphaned child may keep the pipe open for ever.
 const lastWordsMs = 500;
 
 export interface Program {
   readonly name: string;
   readonly command: readonly [string, ...string[]];
   readonly env: NodeJS.ProcessEnv;
-  /** Where it works; our own folder otherwise. */
+  /** Its working folder. @default this process's own */
   readonly cwd?: string;
-  /** Runs before every start, such as removing what a killed one left behind. */
+  /** Runs before every start, for example to remove sockets of a killed process. */
   readonly prepare?: () => void;
 }
 
-/** What becomes of a program's output, and of what there is to say about it. */
+/** Receives a program's output and the messages about it. */
 export interface Audience {
   say(text: string): void;
-  /** It ended by itself before it was trusted. */
+  /** The program ended by itself before it was trusted. */
   giveUp(text: string): void;
-  /** Reads without end: a program that writes into a full pipe waits, and its clients with it. */
+  /** Must read all of it: a program blocks on a full pipe, and its clients with it. */
   readOutput(stdout: Readable, stderr: Readable): void;
 }
 
-/** A program that is started again whenever it ends. */
+/** A program that is restarted whenever it ends. */
 export interface Supervised {
-  /** From now on it is started again even when it ends by itself; before, that counts as unable to start. */
+  /** From now on it is restarted even when it ends by itself; before that, it counts as unable to start. */
   trust(): void;
-  /** Ends it: `signal` first, SIGKILL after `graceMs`. */
+  /** Sends `signal`, and SIGKILL after `graceMs`. */
   stop(signal: NodeJS.Signals, graceMs: number): Promise<void>;
   /** SIGKILL, at once. */
   kill(): void;
 }
 
-/**
- * Starts a program in a process group of its own (a Ctrl-C in the terminal reaches only this process) and starts it
- * again, later each time, when it ends.
- */
+/** Starts a program in its own process group (the terminal's Ctrl-C reaches only this process) and restarts it with growing delays. */
 export function supervise(program: Program, { say, giveUp, readOutput }: Audience): Supervised {
   const [file, ...args] = program.command;
   const { env, cwd } = program;
@@ -62,7 +59,7 @@ export function supervise(program: Program, { say, giveUp, readOutput }: Audienc
     started.once('error', (fault) => giveUp(`${program.name} could not be started: ${fault.message}`));
     started.once('exit', async (code, signal) => {
       if (isStopping) return;
-      killGroup(started); // nginx' workers outlive a killed master and would keep its port
+      killGroup(started); // nginx's workers survive a killed master and would keep its port
       await untilRead(started);
       if (isStopping) return;
       const how = signal ?? `exit code ${code}`;
@@ -115,6 +112,6 @@ function killGroup(child: ChildProcess): void {
   try {
     process.kill(-child.pid, 'SIGKILL');
   } catch (fault) {
-    if ((fault as NodeJS.ErrnoException).code !== 'ESRCH') throw fault; // nobody is left
+    if ((fault as NodeJS.ErrnoException).code !== 'ESRCH') throw fault; // the group is already gone
   }
 }

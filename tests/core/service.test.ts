@@ -120,11 +120,8 @@ describe('the service behind nginx', () => {
   });
 
   it('answers RATE_LIMITED to a client that asks too often', async () => {
-    const limits = { requestsPerSecond: 1, burst: 1, connections: 10 };
-    const strictEdge = await startEdge(
-      { primaryPort: primary.port, fallbackPort: fallback.port },
-      { settings: { limits, unlimited: [] } },
-    );
+    const variables = { RATE: '1', BURST: '1', CONNECTIONS: '10', UNLIMITED: '' };
+    const strictEdge = await startEdge({ primaryPort: primary.port, fallbackPort: fallback.port }, { variables });
 
     const answers = await Promise.all(Array.from({ length: 5 }, () => send(strictEdge.origin, { body: photo })));
 

@@ -1,121 +1,48 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, chmodSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { ensureNginx } from '../../ingress/install.ts';
 import { freePort } from '../../ingress/port.ts';
-import { type IngressSettings, localSettings, renderIngress, templatePath } from '../../ingress/render.ts';
+import { type IngressVariables, localVariables, renderIngress, templatePath } from '../../ingress/render.ts';
 
-const entrypoint = 'ingress/entrypoint.sh';
-const template = readFileSync(templatePath, 'utf8');
-
-/** The programs that the script may use, with `true` in the place of nginx where only the configuration matters. */
+/** The programs that the script may use, with `true` as nginx where only the configuration matters. */
 const tools = mkdtempSync(join(tmpdir(), 'entrypoint-tools-'));
-const places = (process.env.PATH ?? '').split(delimiter).filter(Boolean);
-
-function find(program: string): string {
-  const path = places.map((place) => join(place, program)).find(exists);
-  if (path === undefined) throw new Error(`Expected ${program} in PATH but received none`);
-  return path;
-}
-
-function exists(path: string): boolean {
-  try {
-    accessSync(path);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** The environment by which the entrypoint makes what `renderIngress` makes of the settings. */
-function environmentOf(settings: IngressSettings): Record<string, string> {
-  const { primary, fallback, limits } = settings;
-  return {
-    RUN_DIR: settings.runDir,
-    LISTEN: settings.listen,
-    WAKE_LISTEN: settings.wakeListen,
-    WORKERS: String(settings.workers),
-    WORKER_CONNECTIONS: String(settings.workerConnections),
-    ACCESS_LOG: settings.accessLog,
-    RESOLVER: settings.resolver,
-    TRUSTED_PROXIES: settings.trustedProxies.join(','),
-    PRIMARY_ADDRESS: primary.address,
-    PRIMARY_HOST: primary.host,
-    PRIMARY_MAX_CONNS: String(primary.maxConnections),
-    FALLBACK_ADDRESS: fallback.address,
-    FALLBACK_HOST: fallback.host,
-    FALLBACK_MAX_CONNS: String(fallback.maxConnections),
-    UNLIMITED: settings.unlimited.join(','),
-    RATE: String(limits.requestsPerSecond),
-    BURST: String(limits.burst),
-    CONNECTIONS: String(limits.connections),
-  };
-}
-
-/** Names of settings as the environment has them, in what `renderIngress` says of them. */
-const variableOf: Readonly<Record<string, string>> = {
-  runDir: 'RUN_DIR',
-  listen: 'LISTEN',
-  wakeListen: 'WAKE_LISTEN',
-  workers: 'WORKERS',
-  workerConnections: 'WORKER_CONNECTIONS',
-  accessLog: 'ACCESS_LOG',
-  resolver: 'RESOLVER',
-  trustedProxies: 'TRUSTED_PROXIES',
-  'primary.address': 'PRIMARY_ADDRESS',
-  'primary.host': 'PRIMARY_HOST',
-  'primary.maxConnections': 'PRIMARY_MAX_CONNS',
-  'fallback.address': 'FALLBACK_ADDRESS',
-  'fallback.host': 'FALLBACK_HOST',
-  'fallback.maxConnections': 'FALLBACK_MAX_CONNS',
-  unlimited: 'UNLIMITED',
-  'limits.requestsPerSecond': 'RATE',
-  'limits.burst': 'BURST',
-  'limits.connections': 'CONNECTIONS',
-};
-
-function faultsOf(settings: IngressSettings): string[] {
-  try {
-    renderIngress(template, settings);
-    return [];
-  } catch (fault) {
-    const lines = (fault as Error).message.split('\n');
-    return lines.map((line) => line.replace(/(?<=for )\S+(?= but)/, (name) => variableOf[name] ?? name));
-  }
-}
-
-interface Ended {
-  readonly code: number | null;
-  readonly errors: string;
-}
 
 let runDir: string;
-let settings: IngressSettings;
+let variables: IngressVariables;
 
-/** Runs the entrypoint to its end, with nothing in its environment but this. */
-function run(env: Readonly<Record<string, string>>): Promise<Ended> {
-  return new Promise((resolve) => {
-    const child = execFile('/bin/sh', [entrypoint], { env: { PATH: tools, ...env } }, (_fault, _stdout, errors) =>
-      resolve({ code: child.exitCode, errors }),
+/** Runs the entrypoint to its end with nothing in its environment but these variables. */
+function run(env: IngressVariables, ...args: readonly string[]) {
+  return new Promise<{ code: number | null; text: string; errors: string }>((resolve) => {
+    const options = { env: { PATH: tools, ...env } };
+    const child = execFile('/bin/sh', ['ingress/entrypoint.sh', ...args], options, (_fault, text, errors) =>
+      resolve({ code: child.exitCode, text, errors }),
     );
   });
 }
 
-const written = () => readFileSync(join(runDir, 'nginx.conf'), 'utf8');
+const place = (folder: string) => localVariables({ runDir: folder, port: 8080, primaryPort: 8081, fallbackPort: 8082 });
+const refused = (name: string, received: string) =>
+  `Expected letters, digits and _./:@[]+,- for ${name} but received ${received}`;
+const refusedCount = (name: string, received: string) =>
+  `Expected a positive integer for ${name} but received ${received}`;
 
 beforeAll(() => {
-  for (const program of ['sed', 'mkdir', 'rm']) symlinkSync(find(program), join(tools, program));
-  symlinkSync(find('true'), join(tools, 'nginx'));
+  const folders = (process.env.PATH ?? '').split(delimiter).filter(Boolean);
+  for (const [program, name] of ['sed', 'mkdir', 'rm', 'true'].map((one) => [one, one === 'true' ? 'nginx' : one])) {
+    const path = folders.map((folder) => join(folder, String(program))).find((path) => existsSync(path));
+    symlinkSync(String(path), join(tools, String(name)));
+  }
 });
 
 beforeEach(() => {
   runDir = mkdtempSync(join(tmpdir(), 'entrypoint-test-'));
-  chmodSync(runDir, 0o711); // started by root, nginx' workers are someone else
-  settings = localSettings({ runDir, port: 8080, primaryPort: 8081, fallbackPort: 8082 });
+  chmodSync(runDir, 0o711); // as root, nginx's workers run as another user
+  variables = place(runDir);
 });
 
 afterEach(() => rmSync(runDir, { recursive: true }));
@@ -123,193 +50,151 @@ afterEach(() => rmSync(runDir, { recursive: true }));
 afterAll(() => rmSync(tools, { recursive: true }));
 
 describe('entrypoint.sh', () => {
-  it.each<[string, Partial<IngressSettings>]>([
-    ['the local stack', {}],
-    [
-      'a cluster',
-      {
-        listen: '8080',
-        wakeListen: '8081',
-        workers: 'auto',
-        accessLog: '/dev/stdout',
-        resolver: '10.96.0.10',
-        primary: {
-          address: 'kourier-internal.kourier-system.svc.cluster.local:80 resolve',
-          host: 'classify-primary.understudy.svc.cluster.local',
-          maxConnections: 9_007_199_254_740,
-        },
-      },
-    ],
-    ['no access log', { accessLog: 'off' }],
-    ['no client without limits', { unlimited: [] }],
-    ['one trusted proxy', { trustedProxies: ['10.0.0.0/8'] }],
-    ['several trusted proxies', { trustedProxies: ['10.0.0.0/8', '192.168.0.0/16', 'fd00::/8'] }],
-    ['name servers with ports and IPv6', { resolver: '[fd00::10]:53' }],
-    ['every character that is let through', { listen: 'aZ09_./:@[]+,-' }],
-  ])('writes what render.ts writes for %s', async (_what, change) => {
-    const changed = { ...settings, ...change };
+  const gateway = 'kourier-internal.kourier-system.svc.cluster.local:80 resolve';
 
-    expect(await run(environmentOf(changed))).toEqual({ code: 0, errors: '' });
-    expect(written()).toBe(renderIngress(template, changed));
+  it.each<[string, IngressVariables, readonly string[]]>([
+    ['the local stack', {}, ['listen 127.0.0.1:8080;', 'server 127.0.0.1:8081 max_fails=0 max_conns=48;']],
+    ['an access log', {}, ['access_log /dev/stdout request;']],
+    ['no access log', { ACCESS_LOG: 'off' }, ['access_log off;    ']],
+    ['exempt networks', {}, ['default 1;\n    127.0.0.0/8 0; ::1 0;\n']],
+    ['no exempt network', { UNLIMITED: '' }, ['default 1;\n    \n']],
+    ['a gateway by name', { PRIMARY_ADDRESS: gateway }, [`server ${gateway} max_fails=0 max_conns=48;`]],
+    ['a name server', { RESOLVER: '[fd00::10]:53' }, ['\n  resolver [fd00::10]:53 valid=10s;\n']],
+    ['one trusted proxy', { TRUSTED_PROXIES: '10.0.0.0/8' }, ['\n    set_real_ip_from 10.0.0.0/8; real_ip_header X-F']],
+    [
+      'networks apart at commas and at blanks',
+      { TRUSTED_PROXIES: ' 10.0.0.0/8, 192.168.0.0/16 fd00::/8,' },
+      ['set_real_ip_from 10.0.0.0/8; set_real_ip_from 192.168.0.0/16; set_real_ip_from fd00::/8; real_ip_header'],
+    ],
+    ['every character that passes', { LISTEN: 'aZ09_./:@[]+,-' }, ['listen aZ09_./:@[]+,-;']],
+  ])('renders %s', async (_what, change, expected) => {
+    const { code, text, errors } = await run({ ...variables, ...change }, 'render');
+
+    expect({ code, errors }).toEqual({ code: 0, errors: '' });
+    for (const one of expected) expect(text.replace(/ # .*/g, '    ')).toContain(one);
+    expect(text).not.toContain('$' + '{');
+    expect(/resolver /.test(text)).toBe('RESOLVER' in change);
+    expect(/set_real_ip_from/.test(text)).toBe('TRUSTED_PROXIES' in change);
+    expect(text).toBe(renderIngress({ ...variables, ...change }));
   });
 
-  it('takes trusted proxies apart at commas and at blanks', async () => {
-    await run({ ...environmentOf(settings), TRUSTED_PROXIES: ' 10.0.0.0/8, 192.168.0.0/16 fd00::/8,' });
+  it('writes what it renders, into a folder that it creates', async () => {
+    const inside = place(join(runDir, 'deep', 'inside'));
 
-    const trustedProxies = ['10.0.0.0/8', '192.168.0.0/16', 'fd00::/8'];
-    expect(written()).toBe(renderIngress(template, { ...settings, trustedProxies }));
+    expect(await run(inside)).toEqual({ code: 0, text: '', errors: '' });
+    expect(readFileSync(join(runDir, 'deep', 'inside', 'nginx.conf'), 'utf8')).toBe(renderIngress(inside));
   });
 
   it.each([
-    ['# none yet\noptions ndots:5\nnameserver 10.96.0.10\nnameserver 10.96.0.11\n', '10.96.0.10'],
-    ['nameserver\tfd00::10   # by hand\n', '[fd00::10]'],
-  ])('finds the name server of %j', async (text, resolver) => {
-    const path = join(runDir, 'resolv.conf');
-    writeFileSync(path, text);
-
-    await run({ ...environmentOf(settings), RESOLVER: 'auto', RESOLV_CONF: path });
-
-    expect(written()).toBe(renderIngress(template, { ...settings, resolver }));
-  });
-
-  it.each(['search example.org\n', undefined])('says that %j names no name server', async (text) => {
+    ['# none yet\noptions ndots:5\nnameserver 10.96.0.10\nnameserver 10.96.0.11\n', 'resolver 10.96.0.10 valid=10s;'],
+    ['nameserver\tfd00::10   # by hand\n', 'resolver [fd00::10] valid=10s;'],
+    ['search example.org\n', undefined],
+    [undefined, undefined],
+  ])('reads the name server of %j', async (text, expected) => {
     const path = join(runDir, 'resolv.conf');
     if (text !== undefined) writeFileSync(path, text);
 
-    const ended = await run({ ...environmentOf(settings), RESOLVER: 'auto', RESOLV_CONF: path });
+    const rendered = await run({ ...variables, RESOLVER: 'auto', RESOLV_CONF: path }, 'render');
 
-    expect(ended).toEqual({
-      code: 1,
-      errors: `Expected a nameserver in ${path} for RESOLVER but received none\n`,
-    });
+    const fault = `Expected a nameserver in ${path} for RESOLVER but received none\n`;
+    expect([rendered.code, rendered.errors]).toEqual(expected === undefined ? [1, fault] : [0, '']);
+    if (expected !== undefined) expect(rendered.text).toContain(expected);
   });
 
-  it.each<[string, (good: IngressSettings) => Partial<IngressSettings>]>([
-    ['a second directive', () => ({ listen: '80; include /etc/passwd' })],
-    ['a variable of nginx', () => ({ accessLog: '/var/log/$remote_addr' })],
-    ['a quote and a backslash', () => ({ wakeListen: 'a"b\\c' })],
-    ['a second line', () => ({ resolver: '10.96.0.10\n10.96.0.11' })],
-    ['what sed would read', () => ({ fallback: { address: 'a|b', host: 'a&b', maxConnections: 1 } })],
-    ['a blank', ({ primary }) => ({ primary: { ...primary, address: 'a b resolve' } })],
-    ['an address that is nothing but a flag', ({ primary }) => ({ primary: { ...primary, address: ' resolve' } })],
-    ['letters beyond ASCII', () => ({ listen: 'äöü' })],
-    ['nothing', () => ({ runDir: '', listen: '' })],
-    ['half a connection', ({ limits }) => ({ limits: { ...limits, connections: 0.5 } })],
-    ['no request, and fewer', ({ limits }) => ({ limits: { ...limits, burst: 0, requestsPerSecond: -1 } })],
-    ['a faulty network among good ones', () => ({ trustedProxies: ['10.0.0.0/8', 'a;b'] })],
+  it.each<[string, IngressVariables, readonly string[]]>([
+    ['a second directive', { LISTEN: '80; include a' }, [refused('LISTEN', '"80; include a"')]],
+    ['a variable of nginx', { ACCESS_LOG: '/log/$host' }, [refused('ACCESS_LOG', '"/log/$host"')]],
+    ['a quote and a backslash', { WAKE_LISTEN: 'a"b\\c' }, [refused('WAKE_LISTEN', String.raw`"a\"b\\c"`)]],
+    ['a second line', { RESOLVER: '10.0.0.1\n10.0.0.2' }, [refused('RESOLVER', String.raw`"10.0.0.1\n10.0.0.2"`)]],
     [
-      'everything, all at once',
-      () => ({
-        runDir: ';',
-        listen: ';',
-        wakeListen: ';',
-        accessLog: ';',
-        resolver: ';',
-        trustedProxies: [';'],
-        primary: { address: ';', host: ';', maxConnections: 0 },
-        workerConnections: 0,
-        fallback: { address: ';', host: ';', maxConnections: 0 },
-        unlimited: [';'],
-        limits: { requestsPerSecond: 0, burst: 0, connections: 0 },
-      }),
+      'what sed would interpret',
+      { FALLBACK_ADDRESS: 'a|b', FALLBACK_HOST: 'a&b' },
+      [refused('FALLBACK_ADDRESS', '"a|b"'), refused('FALLBACK_HOST', '"a&b"')],
     ],
-  ])('refuses what render.ts refuses, in the same words: %s', async (_what, change) => {
-    const changed = { ...settings, ...change(settings) };
-    const faults = faultsOf(changed);
-
-    expect(faults.length).toBeGreaterThan(0);
-    expect(await run(environmentOf(changed))).toEqual({ code: 1, errors: `${faults.join('\n')}\n` });
-    expect(exists(join(runDir, 'nginx.conf'))).toBe(false);
-  });
-
-  it.each(['01', '1e3', '+1', '9007199254740993', 'many'])('refuses %s for a number', async (text) => {
-    const { code, errors } = await run({ ...environmentOf(settings), RATE: text });
-
-    expect({ code, errors }).toEqual({
-      code: 1,
-      errors: `Expected a positive integer for RATE but received ${text}\n`,
-    });
+    ['a blank', { PRIMARY_ADDRESS: 'a b resolve' }, [refused('PRIMARY_ADDRESS', '"a b"')]],
+    ['only a flag', { PRIMARY_ADDRESS: ' resolve' }, [refused('PRIMARY_ADDRESS', '""')]],
+    ['letters beyond ASCII', { PRIMARY_HOST: 'äöü' }, [refused('PRIMARY_HOST', '"äöü"')]],
+    ['nothing', { RUN_DIR: '', LISTEN: '' }, [refused('RUN_DIR', '""'), refused('LISTEN', '""')]],
+    ['a wrong network among others', { TRUSTED_PROXIES: '10.0.0.0/8,a;b' }, [refused('TRUSTED_PROXIES', '"a;b"')]],
+    ['a wrong exemption', { UNLIMITED: '10.0.0.0/8;' }, [refused('UNLIMITED', '"10.0.0.0/8;"')]],
+    ['half a connection', { CONNECTIONS: '0.5' }, [refusedCount('CONNECTIONS', '0.5')]],
+    ['no number', { RATE: '', BURST: 'many' }, [refusedCount('RATE', 'none'), refusedCount('BURST', 'many')]],
+    ['no request, and fewer', { RATE: '-1', BURST: '0' }, [refusedCount('RATE', '-1'), refusedCount('BURST', '0')]],
+    ['another notation', { RATE: '1e3', BURST: '01' }, [refusedCount('RATE', '1e3'), refusedCount('BURST', '01')]],
+    ['a sign', { PRIMARY_MAX_CONNS: '+1' }, [refusedCount('PRIMARY_MAX_CONNS', '+1')]],
+    ['too large a number', { RATE: '9007199254740993' }, [refusedCount('RATE', '9007199254740993')]],
+    [
+      'a template that it cannot read, beside another fault',
+      { TEMPLATE: '/nowhere/nginx.conf', RATE: '0' },
+      [refusedCount('RATE', '0'), 'Expected a readable file for TEMPLATE but received "/nowhere/nginx.conf"'],
+    ],
+  ])('refuses %s', async (_what, change, faults) => {
+    expect(await run({ ...variables, ...change })).toEqual({ code: 1, text: '', errors: `${faults.join('\n')}\n` });
+    expect(existsSync(join(runDir, 'nginx.conf'))).toBe(false);
+    expect(() => renderIngress({ ...variables, ...change })).toThrow(faults.join('\n'));
   });
 
   it('names every variable that is not set', async () => {
     const { code, errors } = await run({});
 
+    const names = errors
+      .trim()
+      .split('\n')
+      .map((line) => / for (\S+) but /.exec(line)?.[1]);
     const optional = ['RESOLVER', 'TRUSTED_PROXIES', 'UNLIMITED'];
-    const names = Object.keys(environmentOf(settings)).filter((name) => !optional.includes(name));
-    expect(
-      errors
-        .trim()
-        .split('\n')
-        .map((line) => / for (\S+) but /.exec(line)?.[1]),
-    ).toEqual(names);
+    expect(names).toEqual(Object.keys(variables).filter((name) => !optional.includes(name)));
     expect(code).toBe(1);
-  });
-
-  it('says which template it cannot read', async () => {
-    expect(await run({ ...environmentOf(settings), TEMPLATE: '/nowhere/nginx.conf' })).toEqual({
-      code: 1,
-      errors: 'Expected a readable file for TEMPLATE but received "/nowhere/nginx.conf"\n',
-    });
   });
 
   it('names variables without a value and values without a place', async () => {
     const path = join(runDir, 'template');
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the template's own placeholders
-    writeFileSync(path, template.replace('${WORKERS}', '${OTHERS} ${PID} ${PID}'));
+    const text = readFileSync(templatePath, 'utf8').replace('${WORKERS}', '${OTHERS} ${PID} ${PID}');
+    writeFileSync(path, text);
 
-    expect(await run({ ...environmentOf(settings), TEMPLATE: path })).toEqual({
-      code: 1,
-      errors:
-        'Expected a value for OTHERS but received none\n' +
-        'Expected a value for PID but received none\n' +
-        'Expected a place in the template for WORKERS but received none\n',
-    });
-  });
+    const { code, errors } = await run({ ...variables, TEMPLATE: path });
 
-  it('makes its folder where it is missing', async () => {
-    const inside = { ...settings, runDir: join(runDir, 'deep', 'inside') };
-
-    expect(await run(environmentOf(inside))).toEqual({ code: 0, errors: '' });
-    expect(readFileSync(join(inside.runDir, 'nginx.conf'), 'utf8')).toBe(renderIngress(template, inside));
+    expect(code).toBe(1);
+    expect(errors.trim().split('\n')).toEqual([
+      'Expected a value for OTHERS but received none',
+      'Expected a value for PID but received none',
+      'Expected a place in the template for WORKERS but received none',
+    ]);
   });
 });
 
 describe('nginx, started by entrypoint.sh', () => {
   it.each(['SIGQUIT', 'SIGTERM'] as const)(
-    'takes the place of the shell, answers over left sockets, and ends with %s',
+    'replaces the shell, starts over old sockets, ends with %s',
     async (signal) => {
       const port = await freePort();
-      const place = { ...settings, listen: `127.0.0.1:${port}`, accessLog: 'off' };
       for (const name of ['primary', 'wake']) await leaveSocket(join(runDir, `${name}.sock`));
-      const nginx = await ensureNginx();
-      const env = { ...environmentOf(place), PATH: [dirname(nginx), tools].join(delimiter) };
-      const child = spawn('/bin/sh', [entrypoint], { env, stdio: ['ignore', 'ignore', 'pipe'] });
+      const path = [dirname(await ensureNginx()), tools].join(delimiter);
+      const env = { ...variables, LISTEN: `127.0.0.1:${port}`, ACCESS_LOG: 'off', PATH: path };
+      const child = spawn('/bin/sh', ['ingress/entrypoint.sh'], { env, stdio: ['ignore', 'ignore', 'pipe'] });
       let errors = '';
       child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
         errors += chunk;
       });
       const ended = once(child, 'exit');
-
       const isHealthy = () =>
         fetch(`http://127.0.0.1:${port}/healthz`).then(
-          ({ ok }) => ok,
+          (answer) => answer.ok,
           () => false,
         );
-      let healthy = await isHealthy();
-      for (let i = 0; i < 500 && !healthy && child.exitCode === null; i += 1, await sleep(10))
-        healthy = await isHealthy();
-      const pid = healthy && Number(readFileSync(join(runDir, 'nginx.pid'), 'utf8'));
+
+      while (!(await isHealthy()) && child.exitCode === null) await sleep(10);
+      const pid = Number(readFileSync(join(runDir, 'nginx.pid'), 'utf8'));
       child.kill(signal);
 
-      expect({ healthy, errors }).toEqual({ healthy: true, errors: '' });
-      expect(pid).toBe(child.pid);
+      expect({ pid, errors }).toEqual({ pid: child.pid, errors: '' });
       expect(await ended).toEqual([0, null]);
     },
     15_000,
   );
 });
 
-/** A socket with nobody behind it, as a killed nginx leaves. */
+/** A socket without a process behind it, as a killed nginx leaves. */
 async function leaveSocket(path: string): Promise<void> {
   const program = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
   await once(spawn(process.execPath, ['-e', program]), 'exit');

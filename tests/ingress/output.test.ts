@@ -28,7 +28,7 @@ describe('openOutput', () => {
   it.each([
     ['below', mebibyte - 1, 'b\nc\n'],
     ['at', mebibyte, 'b\nc\n'],
-    ['above', mebibyte + 1, 'understudy: 2 lines are missing here: nobody read them in time\n'],
+    ['above', mebibyte + 1, 'understudy: 2 lines are missing here: they were not read in time\n'],
   ])(
     'keeps what a slow reader has not taken, %s a mebibyte, and counts the lines that it drops',
     async (_, all, then) => {

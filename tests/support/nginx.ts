@@ -6,34 +6,37 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ensureNginx } from '../../ingress/install.ts';
 import { freePort } from '../../ingress/port.ts';
-import { type IngressSettings, localSettings, renderIngress, templatePath } from '../../ingress/render.ts';
+import { type IngressVariables, localVariables, renderIngress } from '../../ingress/render.ts';
 
 export interface RunningNginx {
   readonly port: number;
   readonly origin: string;
-  /** The only access line of a request, parsed; it comes after the answer. @throws Error when there is none within 2 s */
+  /** The access line of a request, parsed; nginx writes it after the answer. @throws Error unless there is exactly one within 2 s */
   accessLine(requestId: string): Promise<Record<string, string | number>>;
-  /** What it said on stderr so far. */
+  /** Its stderr so far. */
   errors(): string;
   stop(): Promise<void>;
 }
 
-/**
- * A real nginx with the shipped configuration in front of two ports. `shorten` replaces texts of it, so that tests need
- * not sit out the real time-outs. @throws Error where a text to shorten is not in the configuration
- */
+export interface NginxOptions {
+  /** In place of those of the local stack, whose limits per client are raised here. */
+  readonly variables?: IngressVariables;
+  /** Texts of the configuration and their replacements, for example shorter time-outs. */
+  readonly shorten?: Readonly<Record<string, string>>;
+}
+
+/** A real nginx with the shipped configuration in front of two ports. @throws Error where a text to shorten does not occur */
 export async function startNginx(
   tiers: { readonly primaryPort: number; readonly fallbackPort: number },
-  options: { readonly settings?: Partial<IngressSettings>; readonly shorten?: Readonly<Record<string, string>> } = {},
+  options: NginxOptions = {},
 ): Promise<RunningNginx> {
   const nginx = await ensureNginx();
   const runDir = mkdtempSync(join(tmpdir(), 'understudy-test-'));
-  chmodSync(runDir, 0o711); // started by root, the workers are someone else
+  chmodSync(runDir, 0o711); // as root, nginx's workers run as another user
   const port = await freePort();
   const accessLog = join(runDir, 'access.log');
-  const defaults = { ...localSettings({ runDir, port, ...tiers }), accessLog };
-  const generous = { requestsPerSecond: 10_000, burst: 10_000, connections: 1_000 };
-  let text = renderIngress(readFileSync(templatePath, 'utf8'), { ...defaults, limits: generous, ...options.settings });
+  const generous = { ACCESS_LOG: accessLog, RATE: '10000', BURST: '10000', CONNECTIONS: '1000' };
+  let text = renderIngress({ ...localVariables({ runDir, port, ...tiers }), ...generous, ...options.variables });
   for (const [from, to] of Object.entries(options.shorten ?? {})) {
     if (!text.includes(from)) throw new Error(`Expected ${from} in nginx.conf but received none`);
     text = text.replaceAll(from, to);
@@ -73,7 +76,7 @@ export async function startNginx(
   };
 }
 
-/** Whatever a test was about: nothing but JSON may leave the ingress on /classify, never a page of nginx. */
+/** Every answer of /classify must be JSON, never a page of nginx, whatever the test is about. */
 function refuseOtherTypes(lines: readonly string[]): void {
   const isOurs = ({ type, uri, bytesOut }: { type: string; uri: string; bytesOut: number }) =>
     /^application\/(problem\+)?json(;|$)/.test(type) || bytesOut === 0 || !uri.startsWith('/classify');
