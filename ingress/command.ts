@@ -27,12 +27,12 @@ export function refuse(sentence: string): never {
 }
 
 /** Calls `stop` at the first SIGINT, SIGTERM or SIGHUP; a second one ends the process at once. */
-export function onInterrupt(stop: () => void): void {
+export function onInterrupt(stop: (signal: NodeJS.Signals) => void): void {
   let since: number | undefined;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
       if (since !== undefined && Date.now() - since > sameSignalMs) process.exit(130);
-      if (since === undefined) stop();
+      if (since === undefined) stop(signal);
       since ??= Date.now();
     });
   }

@@ -1,10 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { get } from 'node:http';
 import { createInterface } from 'node:readline';
 import type { Subject } from './kn.ts';
-import { type State, StateError, shareOf } from './state.ts';
+import { type State, StateError, servingOf } from './state.ts';
 
 /** The gateway of cluster-local Services as this machine reaches it. */
 export interface Gateway {
@@ -12,10 +12,10 @@ export interface Gateway {
   close(): Promise<void>;
 }
 
-/** What lies behind a Service's address, on a port of this machine: kubectl takes one that is free and says which. */
+/** A port of this machine that kubectl forwards into the cluster. */
 export interface Forward {
   readonly port: number;
-  /** Settles when it ends, by itself too: kubectl ends with the pod that it leads to. */
+  /** Settles when it ends, also by itself: kubectl ends with the pod behind it. */
   readonly ended: Promise<unknown>;
   close(): Promise<void>;
 }
@@ -25,27 +25,21 @@ interface Heard {
   readonly revision: string | undefined;
 }
 
-/** What kubectl is asked to forward, and the port that a person would name. */
-const service = ['--namespace', 'kourier-system', 'service/kourier-internal'];
-export const addressByHand = 'http://127.0.0.1:8081';
-export const forwardByHand = ['kubectl', 'port-forward', ...service, '8081:80'].join(' ');
-
 const answersWithinMs = 5000;
 const forwardsWithinMs = 30_000;
+/** Characters of kubectl's complaint that are reported. */
 const mostWords = 600;
 
-/**
- * The gateway at an address, or without one by a port that kubectl forwards. The caller closes it.
- * @throws StateError where no gateway answers there: whatever else listens knows hosts that nobody has
- */
+/** The gateway at an address, else through a forwarded port. The caller closes it. @throws StateError where no gateway answers */
 export async function openGateway(address: string | undefined, signal?: AbortSignal): Promise<Gateway> {
-  const forward = address === undefined ? await forwardPort([...service, ':80'], signal) : undefined;
+  const kourier = ['--namespace', 'kourier-system', 'service/kourier-internal', ':80'];
+  const forward = address === undefined ? await forwardPort(kourier, signal) : undefined;
   const gateway = {
     address: address ?? `http://127.0.0.1:${forward?.port}`,
     close: async () => forward?.close(),
   };
   try {
-    // Functions answer this path with 200 and for any host; nginx answers every other path so.
+    // A function answers 200 for any host; a gateway answers 404 for an unknown one.
     const heard = await ask(gateway.address, `${randomUUID()}.invalid`);
     if (heard.status !== 404) throw notGateway(gateway.address, `${heard.status} for a host that nobody has`);
     return gateway;
@@ -55,13 +49,11 @@ export async function openGateway(address: string | undefined, signal?: AbortSig
   }
 }
 
-/** @throws StateError where what answers for the Service is none of the revisions that have its traffic */
+/** @throws StateError where none of the revisions with traffic answers for the Service */
 export async function proveService(address: string, { service, namespace }: Subject, state: State): Promise<void> {
   const host = `${service}.${namespace}.svc.cluster.local`;
   const { status, revision } = await ask(address, host);
-  const serving = [...new Set(state.traffic.map((target) => target.revision))].filter(
-    (name) => shareOf(state, name) > 0,
-  );
+  const serving = servingOf(state);
   if (status !== 200) throw notGateway(address, `${status} for ${host}`);
   if (revision !== undefined && serving.includes(revision)) return;
   throw new StateError(
@@ -69,7 +61,7 @@ export async function proveService(address: string, { service, namespace }: Subj
   );
 }
 
-/** Has kubectl forward to what these arguments name, `:PORT` last. @throws StateError with its words where it does not */
+/** Has kubectl forward a free port to what these arguments name, `:PORT` last. @throws StateError with kubectl's complaint */
 export async function forwardPort(what: readonly string[], signal?: AbortSignal): Promise<Forward> {
   const args = ['port-forward', '--address', '127.0.0.1', ...what];
   const child = spawn('kubectl', args, { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -88,16 +80,14 @@ export async function forwardPort(what: readonly string[], signal?: AbortSignal)
     signal?.addEventListener('abort', () => resolve('an interruption'));
     setTimeout(resolve, forwardsWithinMs, `nothing within ${forwardsWithinMs / 1000} s`).unref();
   });
-  const close = () => end(child, ended);
+  const close = async () => {
+    if (child.exitCode === null && child.signalCode === null) child.kill();
+    await ended;
+  };
   if (typeof received === 'number') return { port: received, ended, close };
   await close();
   signal?.throwIfAborted();
   throw new StateError(`Expected a port from "kubectl ${args.join(' ')}" but received ${received}`);
-}
-
-async function end(child: ChildProcess, ended: Promise<unknown>): Promise<void> {
-  if (child.exitCode === null && child.signalCode === null) child.kill();
-  await ended;
 }
 
 /** @throws StateError where nothing answers at the address */

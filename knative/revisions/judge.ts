@@ -1,11 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type SummaryData, verdictTable } from '../../load/k6/summary.ts';
 import type { Subject } from './kn.ts';
+import { runProgram } from './program.ts';
 import type { Tag } from './state.ts';
 
 /** One run of k6 against tags of the Service. */
@@ -15,35 +14,24 @@ export interface Trial {
   readonly variables: Readonly<Record<string, string>>;
 }
 
-/** Longest that k6 may take beyond its traffic: its start, its end, and requests that wait for all of their patience. */
+/** Longest that k6 may take beyond its traffic: its start, its end, and requests that use all of their time. */
 const k6MarginMs = 110_000;
-/** From an interruption on, k6 writes its summary. */
+/** After SIGINT k6 writes its summary. */
 const interruptGraceMs = 5000;
-/** k6's own exit code for a threshold that did not hold. */
+/** k6's exit code for a threshold that did not hold. */
 const crossedThresholds = 99;
-/** Characters of k6's log that are told where it ended otherwise. */
+/** Characters of k6's log that are reported after another exit code. */
 const mostWords = 600;
 
 const scripts = fileURLToPath(new URL('../../../load/k6/', import.meta.url));
 
-/** The name under which the gateway knows a tag of a cluster-local Service. */
-export function hostOf({ service, namespace }: Subject, tag: Tag): string {
-  return `${tag}-${service}.${namespace}.svc.cluster.local`;
-}
-
 /** A few requests to the candidate alone: does it answer at all? */
 export function smokeOf(subject: Subject, address: string, candidate: string, seconds: number): Trial {
-  const variables = {
-    TARGET: address,
-    TARGET_HOST: hostOf(subject, 'candidate'),
-    TARGET_REVISION: candidate,
-    SHAPE: 'smoke',
-    SECONDS: String(seconds),
-  };
-  return { script: 'classify', seconds, variables };
+  const variables = { ...side('TARGET', subject, address, 'candidate', candidate), SHAPE: 'smoke' };
+  return { script: 'classify', seconds, variables: { ...variables, SECONDS: String(seconds) } };
 }
 
-/** The same photos to the candidate and to who serves, both by their tags through the same gateway; each answer has to name its revision. */
+/** The same photos to both revisions by their tags through one gateway; each answer has to name its revision. */
 export function comparisonOf(
   subject: Subject,
   address: string,
@@ -51,32 +39,36 @@ export function comparisonOf(
   seconds: number,
 ): Trial {
   const variables = {
-    BASELINE: address,
-    BASELINE_HOST: hostOf(subject, 'current'),
-    BASELINE_REVISION: current,
-    CANDIDATE: address,
-    CANDIDATE_HOST: hostOf(subject, 'candidate'),
-    CANDIDATE_REVISION: candidate,
+    ...side('BASELINE', subject, address, 'current', current),
+    ...side('CANDIDATE', subject, address, 'candidate', candidate),
     SECONDS: String(seconds),
   };
   return { script: 'canary', seconds, variables };
 }
 
-/** The trial as one would type it. */
-export function trialToShell({ script, variables }: Trial): string {
-  const named = Object.entries(variables).map(([name, value]) => `-e ${name}=${value}`);
-  return ['k6 run', ...named, `load/k6/${script}.ts`].join(' ');
+/** One side of a trial: the gateway, the tag's host at it, and the revision that has to answer. */
+function side(name: string, { service, namespace }: Subject, address: string, tag: Tag, revision: string) {
+  const host = `${tag}-${service}.${namespace}.svc.cluster.local`;
+  return { [name]: address, [`${name}_HOST`]: host, [`${name}_REVISION`]: revision };
 }
 
-/** Runs k6 and tells what fell short; nothing where everything held. @throws the signal's reason where it aborts */
+/** Runs k6 and returns a clause for each limit that did not hold. @throws the signal's reason where it aborts */
 export async function judgeTrial(k6: string, trial: Trial, signal: AbortSignal): Promise<readonly string[]> {
+  const { script, seconds, variables } = trial;
   const folder = mkdtempSync(join(tmpdir(), 'understudy-trial-'));
   try {
     const summary = join(folder, 'summary.json');
-    const { code, words } = await runK6(k6, trial, summary, signal);
+    const named = Object.entries({ ...variables, SUMMARY: summary }).flatMap(([name, value]) => [
+      '-e',
+      `${name}=${value}`,
+    ]);
+    const args = ['run', '--quiet', '--no-usage-report', '--address', '', ...named, join(scripts, `${script}.ts`)];
+    const onAbort = { send: 'SIGINT', killAfterMs: interruptGraceMs } as const;
+    const limits = { withinMs: seconds * 1000 + k6MarginMs, signal, onAbort, stdout: 2 };
+    const { code, stderr } = await runProgram(k6, args, limits);
     if (code === 0) return [];
-    if (code !== crossedThresholds) return [`k6 ended with ${code ?? 'no exit code in time'}: ${words}`];
-    return shortfalls(JSON.parse(readFileSync(summary, 'utf8')) as SummaryData);
+    if (code === crossedThresholds) return shortfalls(JSON.parse(readFileSync(summary, 'utf8')) as SummaryData);
+    return [`k6 ended with ${code ?? 'no exit code in time'}: ${stderr.slice(-mostWords).trim()}`];
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -89,39 +81,7 @@ export function shortfalls(data: SummaryData): readonly string[] {
   return cells.map(([judged, measured, limit]) => `${judged} was ${measured} (${limit})`);
 }
 
-/** Whether all that fell short is the comparison's times, which whoever else needs the cores may have lengthened. */
+/** Whether only the comparison's times fell short, which other load on the machine may cause. */
 export function isTimeAlone(clauses: readonly string[]): boolean {
   return clauses.length > 0 && clauses.every((clause) => /^(p95_ratio|pairs) was /.test(clause));
-}
-
-async function runK6(path: string, { script, seconds, variables }: Trial, summary: string, signal: AbortSignal) {
-  signal.throwIfAborted();
-  const named = Object.entries({ ...variables, SUMMARY: summary }).flatMap(([name, value]) => [
-    '-e',
-    `${name}=${value}`,
-  ]);
-  const args = ['run', '--quiet', '--no-usage-report', '--address', '', ...named, join(scripts, `${script}.ts`)];
-  // In a group of its own, so that a Ctrl-C reaches only us. Its table goes where our own words go.
-  const child: ChildProcess = spawn(path, args, { stdio: ['ignore', 2, 'pipe'], detached: true });
-  let words = '';
-  child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
-    words = (words + chunk).slice(-mostWords);
-  });
-  const kill = () => void child.kill('SIGKILL');
-  const late = setTimeout(kill, seconds * 1000 + k6MarginMs);
-  let graceless: NodeJS.Timeout | undefined;
-  const interrupt = () => {
-    child.kill('SIGINT');
-    graceless = setTimeout(kill, interruptGraceMs);
-  };
-  signal.addEventListener('abort', interrupt);
-  try {
-    const [code] = (await once(child, 'close')) as [number | null];
-    signal.throwIfAborted();
-    return { code, words: words.trim() };
-  } finally {
-    clearTimeout(late);
-    clearTimeout(graceless);
-    signal.removeEventListener('abort', interrupt);
-  }
 }

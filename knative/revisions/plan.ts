@@ -7,18 +7,17 @@ import {
   StateError,
   shareOf,
   type Tag,
-  type Target,
   taggedOf,
   tags,
 } from './state.ts';
 
-/** How the traffic is to be: percentages that sum to 100, and who has which of our tags. Other tags stay as they are. */
+/** Traffic as it should be: percentages that sum to 100, and who has which of our tags. Other tags stay. */
 export interface Routing {
   readonly shares: Readonly<Record<string, number>>;
   readonly tagged: Readonly<Partial<Record<Tag, string>>>;
 }
 
-/** What of a new revision is asked for; what is not, is as in the revision that serves. */
+/** What a new revision changes of the one that serves. */
 export interface Change {
   readonly image?: string;
   readonly env: Readonly<Record<string, string>>;
@@ -27,20 +26,18 @@ export interface Change {
 /** The arguments of one call of kn. */
 export type Line = readonly string[];
 
-/** How a candidate is brought in: two calls, since its name is known and it is ready only after the first. */
+/** How a candidate comes in: two calls, since its name is known and it is ready only after the first. */
 export interface Deployment {
   /** Makes the revision and holds the traffic where it is; undefined where the newest revision is taken as it is. */
   readonly make: Line | undefined;
-  /** What holds once it is made. */
-  readonly held: Routing;
-  /** Gives it its tag, as the second step. */
+  /** The routing that gives it its tag. */
   readonly tagged: (candidate: string) => Routing;
 }
 
 /**
- * A new revision: what serves now, and the change. Nothing of an earlier candidate stays in it.
- * Without a change the newest revision is taken, as somebody applied it.
- * @throws StateError where the newest revision serves already
+ * A new revision: the one that serves, and the change. Nothing of an earlier candidate stays in it. Without a change the
+ * newest revision is taken as it is.
+ * @throws StateError where that one serves already
  */
 export function planDeployment(state: State, change: Change, waitSeconds: number): Deployment {
   const current = currentOf(state);
@@ -52,98 +49,46 @@ export function planDeployment(state: State, change: Change, waitSeconds: number
         `Expected --image or --env for deploy but received neither, and the newest revision, ${current}, serves already`,
       );
     }
-    return { make: undefined, held, tagged };
+    return { make: undefined, tagged };
   }
   const serving = revisionOf(state, current);
   const wanted = { image: change.image ?? serving.image, env: { ...serving.env, ...change.env } };
   // Named even where it is the same: kn would otherwise take the one of the newest revision.
   const recipe = ['--image', wanted.image, ...environment(state.template, wanted)];
   const make = [...update(state), ...recipe, ...difference(state, held), '--wait-timeout', String(waitSeconds)];
-  return { make, held, tagged };
+  return { make, tagged };
 }
 
-/** So many percent of the traffic to the candidate. */
+/** Gives the candidate so many percent of the traffic. */
 export function planCanary(state: State, percent: number): Routing {
   const [candidate, current] = [readyCandidateOf(state), currentOf(state)];
   return { shares: { [candidate]: percent, [current]: 100 - percent }, tagged: keep(state, { candidate, current }) };
 }
 
-/** All traffic to the candidate; who served is remembered as previous. */
+/** Gives the candidate all traffic; the revision that served becomes `previous`. */
 export function planPromotion(state: State): Routing {
   const [candidate, current] = [readyCandidateOf(state), currentOf(state)];
   return { shares: { [candidate]: 100 }, tagged: { current: candidate, previous: current } };
 }
 
-/** Takes the last step back: a candidate is dropped, and where there is none, the previous revision serves again. */
+/** Takes the last step back: drops a candidate; without one, the previous revision serves again. */
 export function planRollback(state: State): Routing {
   const current = currentOf(state);
   const previous = taggedOf(state, 'previous');
   if (taggedOf(state, 'candidate') !== undefined || shareOf(state, current) < 100) {
-    return { shares: { [current]: 100 }, tagged: { current, ...(previous !== undefined && { previous }) } };
+    return { shares: { [current]: 100 }, tagged: keep(state, { current }) };
   }
-  if (previous === undefined || previous === '') {
-    throw new StateError(
-      `Expected a revision tagged candidate or previous for ${state.service} but received neither: nothing to go back to`,
-    );
-  }
-  return { shares: { [previous]: 100 }, tagged: { current: previous } };
+  if (previous) return { shares: { [previous]: 100 }, tagged: { current: previous } };
+  throw new StateError(
+    `Expected a revision tagged candidate or previous for ${state.service} but received neither: nothing to go back to`,
+  );
 }
 
-/** The call that brings the routing about; undefined where it is so already. */
+/** The call that leads to the routing; undefined where it is in place. */
 export function routeLine(state: State, routing: Routing): Line | undefined {
   const changes = difference(state, routing);
-  // Without waiting: kn would wait for the newest revision as well, which may be the broken one that loses its traffic.
+  // kn would also wait for the newest revision, which may be the broken one that loses its traffic.
   return changes.length === 0 ? undefined : [...update(state), ...changes, '--no-wait'];
-}
-
-/** The call that makes the template what that revision was made from, for whoever changes it next; undefined where it is. */
-export function templateLine(state: State, revision: string): Line | undefined {
-  const wanted = revisionOf(state, revision);
-  const changes = [
-    ...(state.template.image === wanted.image ? [] : ['--image', wanted.image]),
-    ...environment(state.template, wanted),
-  ];
-  return changes.length === 0 ? undefined : [...update(state), ...changes, '--no-wait'];
-}
-
-/** The call that deletes revisions; undefined where there are none. */
-export function deleteLine({ namespace }: State, revisions: readonly string[]): Line | undefined {
-  return revisions.length === 0 ? undefined : ['revision', 'delete', ...revisions, '--namespace', namespace];
-}
-
-/**
- * The revisions that nothing needs: none with traffic or any tag, so never the previous one, and not the newest, which
- * Knative would make again.
- */
-export function prunable({ traffic, revisions }: State): readonly string[] {
-  const needed = new Set(traffic.map(({ revision }) => revision));
-  return revisions
-    .slice(1)
-    .map(({ name }) => name)
-    .filter((name) => !needed.has(name));
-}
-
-/** The newest revision, where it never became ready and nothing refers to it: its pod would begin again and again. */
-export function unneeded({ traffic, revisions }: State): readonly string[] {
-  return revisions
-    .slice(0, 1)
-    .filter(({ name, isReady }) => isReady !== true && traffic.every(({ revision }) => revision !== name))
-    .map(({ name }) => name);
-}
-
-/** The state as it is to be after a call of `routeLine`: what a dry run goes on from. */
-export function afterRouting(state: State, { shares, tagged }: Routing): State {
-  const entries = tags.flatMap((tag) => (tagged[tag] === undefined ? [] : [[tagged[tag], tag] as const]));
-  const others = state.traffic.filter(({ tag }) => tag !== '' && !(tags as readonly string[]).includes(tag));
-  const rest = Object.entries(shares);
-  const traffic: Target[] = others.map((target) => ({ ...target, percent: 0 }));
-  for (const [revision, tag] of entries) traffic.push({ revision, tag, percent: 0, isLatest: false });
-  for (const [revision, percent] of rest) {
-    const at = traffic.findIndex((target) => target.revision === revision);
-    if (at === -1) traffic.push({ revision, tag: '', percent, isLatest: false });
-    else traffic[at] = { ...(traffic[at] as Target), percent };
-  }
-  return { ...state, traffic, isRouted: true };
 }
 
 /** Whether the Service asks for that routing. */
@@ -151,7 +96,22 @@ export function hasRouting(state: State, routing: Routing): boolean {
   return difference(state, routing).length === 0;
 }
 
-/** @throws StateError where it is not ready: the gateway would wait for it and leave the traffic as it is */
+/** The call that makes the template equal to that revision; undefined where it is. */
+export function templateLine(state: State, revision: string): Line | undefined {
+  const wanted = revisionOf(state, revision);
+  const image = state.template.image === wanted.image ? [] : ['--image', wanted.image];
+  const changes = [...image, ...environment(state.template, wanted)];
+  return changes.length === 0 ? undefined : [...update(state), ...changes, '--no-wait'];
+}
+
+/** The call that deletes the newest revision, where it never became ready and nothing refers to it: its pod would restart forever. */
+export function removalLine({ namespace, traffic, revisions: [newest] }: State): Line | undefined {
+  if (newest === undefined || newest.isReady === true) return undefined;
+  if (traffic.some(({ revision }) => revision === newest.name)) return undefined;
+  return ['revision', 'delete', newest.name, '--namespace', namespace];
+}
+
+/** @throws StateError where it is not ready: the gateway would wait for it and keep the traffic where it is */
 function readyCandidateOf(state: State): string {
   const candidate = revisionOf(state, candidateOf(state));
   if (candidate.isReady) return candidate.name;
@@ -164,7 +124,7 @@ function update({ service, namespace }: State): Line {
   return ['service', 'update', service, '--namespace', namespace];
 }
 
-/** The previous revision stays remembered; besides it only who is named has a tag. */
+/** The named tags, and the previous revision's. */
 function keep(state: State, named: Routing['tagged']): Routing['tagged'] {
   const previous = taggedOf(state, 'previous');
   return { ...(previous !== undefined && { previous }), ...named };
@@ -174,17 +134,15 @@ function keep(state: State, named: Routing['tagged']): Routing['tagged'] {
 function difference(state: State, { shares, tagged }: Routing): Line {
   const changes: string[] = [];
   const names = new Set([...Object.keys(shares), ...state.traffic.map(({ revision }) => revision)]);
-  // Also where the newest revision happens to be the one that is meant: it must not follow the next one.
+  // Also where the newest revision happens to be the right one: the traffic must not follow the next one.
   const isPinned = state.traffic.every(({ isLatest, percent }) => !isLatest || percent === 0);
   if (!isPinned || [...names].some((name) => shareOf(state, name) !== (shares[name] ?? 0))) {
     const parts = Object.entries(shares).map(([name, percent]) => `${name}=${percent}`);
     changes.push('--traffic', parts.join(','));
   }
-  const moved = tags.filter((tag) => {
-    const holder = state.traffic.find((target) => target.tag === tag);
-    return holder?.revision !== tagged[tag] || holder?.isLatest === true;
-  });
-  const taken = moved.filter((tag) => state.traffic.some((target) => target.tag === tag));
+  const holderOf = (tag: Tag) => state.traffic.find((target) => target.tag === tag);
+  const moved = tags.filter((tag) => holderOf(tag)?.revision !== tagged[tag] || holderOf(tag)?.isLatest === true);
+  const taken = moved.filter((tag) => holderOf(tag) !== undefined);
   const given = moved.filter((tag) => tagged[tag] !== undefined);
   if (taken.length > 0) changes.push('--untag', taken.join(','));
   if (given.length > 0) changes.push('--tag', given.map((tag) => `${tagged[tag]}=${tag}`).join(','));
@@ -195,8 +153,6 @@ function difference(state: State, { shares, tagged }: Routing): Line {
 function environment(from: Recipe, to: Recipe): Line {
   const set = Object.entries(to.env).filter(([name, value]) => from.env[name] !== value);
   const removed = Object.keys(from.env).filter((name) => to.env[name] === undefined);
-  return [...set.map(([name, value]) => `${name}=${value}`), ...removed.map((name) => `${name}-`)].flatMap((one) => [
-    '--env',
-    one,
-  ]);
+  const changes = [...set.map(([name, value]) => `${name}=${value}`), ...removed.map((name) => `${name}-`)];
+  return changes.flatMap((one) => ['--env', one]);
 }

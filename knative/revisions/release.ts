@@ -17,15 +17,15 @@ export interface Terms {
   readonly waitSeconds: number;
 }
 
-/** A release that did not come about; the message says why and who serves. */
+/** A release that failed; the message says why and which revision serves. */
 export class ReleaseError extends Error {
   override readonly name = 'ReleaseError';
 }
 
-/** Percent of the traffic at which the candidate is compared with who serves, before it gets everything. */
-export const stages = [10, 50] as const;
+/** Percent of the traffic at which the candidate is compared, before it gets all. */
+const stages = [10, 50] as const;
 
-/** The API server may be away for a while, and what is half done must not stay so. */
+/** The API server may be away for a while, and the traffic must not stay split. */
 const takeBackWithinMs = 120_000;
 const tryAgainMs = 2000;
 
@@ -67,7 +67,7 @@ async function releaseBy(
     await step(subject, before, candidate, planPromotion, signal);
     return candidate;
   } catch (fault) {
-    if (fault instanceof StateError && candidate === undefined) throw fault; // nothing has been done yet
+    if (fault instanceof StateError && candidate === undefined) throw fault; // nothing is changed yet
     const reason = fault instanceof Error ? fault.message : String(fault);
     say(`${reason}: takes it back`);
     throw new ReleaseError(`${reason}; ${await giveBack(subject, before, candidate)}`, { cause: fault });
@@ -91,6 +91,7 @@ async function step(
   await route(subject, state, plan(state), signal);
 }
 
+/** @throws CandidateError with the limits that did not hold */
 async function pass(k6: string, trial: Trial, signal: AbortSignal): Promise<void> {
   let clauses = await judgeTrial(k6, trial, signal);
   if (isTimeAlone(clauses)) {
@@ -101,7 +102,7 @@ async function pass(k6: string, trial: Trial, signal: AbortSignal): Promise<void
   throw new CandidateError(`${trial.script === 'canary' ? 'comparison' : 'smoke test'}: ${clauses.join('; ')}`);
 }
 
-/** Takes back, again and again while the API server is away, and tells how it ended. */
+/** Takes back, repeatedly while the API server is away; returns how it ended. */
 async function giveBack(subject: Subject, before: Before, candidate: string | undefined): Promise<string> {
   const deadlineMs = performance.now() + takeBackWithinMs;
   while (true) {

@@ -1,22 +1,20 @@
 /** What a Service is made from, as far as a release changes it. */
 export interface Recipe {
   readonly image: string;
-  /** Variables with a value of their own; those taken from a ConfigMap or Secret are left alone. */
+  /** Variables with a literal value; those from a ConfigMap or Secret stay as they are. */
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** One revision, as the cluster tells of it. */
+/** One revision in the cluster. */
 export interface Revision extends Recipe {
   readonly name: string;
-  /** `false` once the platform has given it up, `null` while it starts. */
+  /** `false` once Knative has given it up, `null` while it starts. */
   readonly isReady: boolean | null;
-  /** Why it is not ready, in the platform's words; empty where it is. */
+  /** Why it is not ready, in Knative's words; empty where it is. */
   readonly reason: string;
-  readonly pods: number;
-  readonly createdAt: string;
 }
 
-/** One entry of the Service's traffic: a revision may have several, one a tag. */
+/** One entry of the Service's traffic: a revision may have several, one per tag. */
 export interface Target {
   readonly revision: string;
   readonly percent: number;
@@ -26,33 +24,26 @@ export interface Target {
   readonly isLatest: boolean;
 }
 
-/** Everything that the verbs decide by: it is read from the cluster each time and kept nowhere else. */
+/** All that the verbs decide by. It is read from the cluster each time and stored nowhere else. */
 export interface State {
   readonly service: string;
   readonly namespace: string;
   /** What the next revision would be made from. */
   readonly template: Recipe;
-  /** As asked for; the gateway follows when `isRouted`. */
+  /** As requested; the gateway follows when `isRouted`. */
   readonly traffic: readonly Target[];
   readonly isRouted: boolean;
   /** The newest first. */
   readonly revisions: readonly Revision[];
 }
 
-/** The three tags of this program. */
+/** The tags that this program sets. */
 export const tags = ['current', 'previous', 'candidate'] as const;
 export type Tag = (typeof tags)[number];
 
-/** The Service is not in a state that the verb can begin from; the message says what is missing. */
+/** The Service is in no state that the verb can begin from; the message says what is missing. */
 export class StateError extends Error {
   override readonly name = 'StateError';
-}
-
-interface Condition {
-  readonly type: string;
-  readonly status: string;
-  readonly reason?: string;
-  readonly message?: string;
 }
 
 interface Container {
@@ -63,7 +54,13 @@ interface Container {
 
 interface Status {
   readonly observedGeneration?: number;
-  readonly conditions?: readonly Condition[];
+  readonly latestReadyRevisionName?: string;
+  readonly conditions?: readonly {
+    readonly type: string;
+    readonly status: string;
+    readonly reason?: string;
+    readonly message?: string;
+  }[];
 }
 
 /** The part of `kn service describe -o json` that is read. */
@@ -78,29 +75,24 @@ export interface ServiceJson {
       readonly tag?: string;
     }[];
   };
-  readonly status?: Status & { readonly latestReadyRevisionName?: string };
+  readonly status?: Status;
+}
+
+interface RevisionJson {
+  readonly metadata: { readonly name: string; readonly labels?: Readonly<Record<string, string>> };
+  readonly spec: { readonly containers: readonly Container[] };
+  readonly status?: Status;
 }
 
 /** The part of `kn revision list -o json` that is read. */
 export interface RevisionsJson {
-  readonly items?: readonly {
-    readonly metadata: {
-      readonly name: string;
-      readonly creationTimestamp: string;
-      readonly labels?: Readonly<Record<string, string>>;
-    };
-    readonly spec: { readonly containers: readonly Container[] };
-    readonly status?: Status & { readonly actualReplicas?: number };
-  }[];
+  readonly items?: readonly RevisionJson[];
 }
 
-const generationLabel = 'serving.knative.dev/configurationGeneration';
-
-/** Puts together what two answers of kn tell. */
-export function readState(service: ServiceJson, revisions: RevisionsJson): State {
-  const { metadata, spec, status } = service;
-  const items = revisions.items ?? [];
-  const generationOf = ({ metadata: { labels } }: (typeof items)[number]) => Number(labels?.[generationLabel] ?? 0);
+/** Combines the two answers of kn. */
+export function readState({ metadata, spec, status }: ServiceJson, { items = [] }: RevisionsJson): State {
+  const generationOf = ({ metadata: { labels } }: RevisionJson) =>
+    Number(labels?.['serving.knative.dev/configurationGeneration'] ?? 0);
   return {
     service: metadata.name,
     namespace: metadata.namespace,
@@ -113,37 +105,35 @@ export function readState(service: ServiceJson, revisions: RevisionsJson): State
     })),
     isRouted:
       status?.observedGeneration === metadata.generation && conditionOf(status, 'RoutesReady')?.status === 'True',
-    revisions: items
-      .toSorted((one, other) => generationOf(other) - generationOf(one))
-      .map(({ metadata, spec, status }) => {
-        const ready = conditionOf(status, 'Ready');
-        const container = conditionOf(status, 'ContainerHealthy');
-        // The container's last words, where it has any, tell more than that time is over.
-        const { reason, message } = (container?.status === 'False' ? container : ready) ?? {};
-        return {
-          name: metadata.name,
-          ...recipeOf(spec.containers),
-          isReady: ready?.status === 'True' ? true : ready?.status === 'False' ? false : null,
-          reason: ready?.status === 'True' ? '' : [reason, message].filter(Boolean).join(': '),
-          pods: status?.actualReplicas ?? 0,
-          createdAt: metadata.creationTimestamp,
-        };
-      }),
+    revisions: items.toSorted((one, other) => generationOf(other) - generationOf(one)).map(readRevision),
   };
 }
 
-function conditionOf(status: Status | undefined, type: string): Condition | undefined {
+function readRevision({ metadata, spec, status }: RevisionJson): Revision {
+  const ready = conditionOf(status, 'Ready');
+  const container = conditionOf(status, 'ContainerHealthy');
+  // The container's last words, where it has any, say more than that time is over.
+  const { reason, message } = (container?.status === 'False' ? container : ready) ?? {};
+  return {
+    name: metadata.name,
+    ...recipeOf(spec.containers),
+    isReady: ready?.status === 'True' ? true : ready?.status === 'False' ? false : null,
+    reason: ready?.status === 'True' ? '' : [reason, message].filter(Boolean).join(': '),
+  };
+}
+
+function conditionOf(status: Status | undefined, type: string) {
   return status?.conditions?.find((condition) => condition.type === type);
 }
 
 function recipeOf(containers: readonly Container[]): Recipe {
-  // The one that serves: the others of a pod must have no port.
+  // Only the container that serves has a port.
   const { image = '', env = [] } = containers.find(({ ports }) => ports !== undefined) ?? containers[0] ?? {};
   const plain = env.filter(({ valueFrom }) => valueFrom === undefined);
   return { image, env: Object.fromEntries(plain.map(({ name, value = '' }) => [name, value])) };
 }
 
-/** The revision that has the tag. */
+/** The revision with the tag. */
 export function taggedOf({ traffic }: State, tag: Tag): string | undefined {
   return traffic.find((target) => target.tag === tag)?.revision;
 }
@@ -153,21 +143,24 @@ export function shareOf({ traffic }: State, revision: string): number {
   return traffic.filter((target) => target.revision === revision).reduce((sum, { percent }) => sum + percent, 0);
 }
 
+/** The revisions with traffic. */
+export function servingOf(state: State): readonly string[] {
+  return [...new Set(state.traffic.map(({ revision }) => revision))].filter((name) => shareOf(state, name) > 0);
+}
+
 /**
- * The revision that serves: of those with traffic and without the tag `candidate` the one tagged `current`, else the one with most.
- * A tag that somebody left behind on a revision without traffic does not count.
+ * The revision that serves: among those with traffic and without the tag `candidate` the one tagged `current`, else the one
+ * with the largest share. A tag on a revision without traffic does not count.
  */
 export function currentOf(state: State): string {
   const candidate = taggedOf(state, 'candidate');
   const tagged = taggedOf(state, 'current');
-  const serving = [...new Set(state.traffic.map(({ revision }) => revision))]
-    .filter((revision) => revision !== candidate && shareOf(state, revision) > 0)
+  const serving = servingOf(state)
+    .filter((revision) => revision !== candidate)
     .toSorted((one, other) => shareOf(state, other) - shareOf(state, one));
   const current = tagged !== undefined && serving.includes(tagged) ? tagged : (serving[0] ?? tagged);
-  if (current === undefined || current === '') {
-    throw new StateError(`Expected a revision with traffic for ${state.service} but received none`);
-  }
-  return current;
+  if (current) return current;
+  throw new StateError(`Expected a revision with traffic for ${state.service} but received none`);
 }
 
 /** The revision of that name. @throws StateError where the cluster has none */
@@ -180,6 +173,6 @@ export function revisionOf(state: State, name: string): Revision {
 /** The revision tagged `candidate`. @throws StateError where there is none */
 export function candidateOf(state: State): string {
   const candidate = taggedOf(state, 'candidate');
-  if (candidate !== undefined && candidate !== '') return candidate;
+  if (candidate) return candidate;
   throw new StateError(`Expected a revision tagged candidate for ${state.service} but received none: deploy one first`);
 }
