@@ -1,69 +1,38 @@
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { functionCommand, memoryVariables } from '../../functions/launch.ts';
-import { freePort } from '../../ingress/port.ts';
-import { childrenOf, readProc, type Started, startProgram } from '../support/started.ts';
+import { isRunning, makeFolder, readProc, removeFolder, type Stack, startStack, until } from '../support/stack.ts';
 
 jest.setTimeout(60_000);
 
-const script = fileURLToPath(new URL('../../ingress/start.js', import.meta.url));
-
-interface Stack extends Started {
-  readonly port: number;
-}
+const ready = /ready, ends with Ctrl-C/;
 
 let folder: string;
 let stack: Stack | undefined;
 
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'start-test-')); // as TMPDIR, so that what is left behind can be seen
-  chmodSync(folder, 0o711); // started by root, nginx' workers are someone else
+  folder = makeFolder();
 });
 
 afterEach(async () => {
-  if (stack !== undefined && stack.child.exitCode === null && stack.child.signalCode === null) {
-    stack.child.kill('SIGINT'); // never SIGKILL: only a stack that stops by itself takes its programs along
-    await sleep(600);
-    stack.child.kill('SIGINT');
-    await stack.exited;
-  }
+  await stack?.end();
   stack = undefined;
-  rmSync(folder, { recursive: true });
+  removeFolder(folder);
 });
 
 async function start(env: Record<string, string> = {}): Promise<Stack> {
-  const port = env.PORT === undefined ? await freePort() : Number(env.PORT);
-  const started = startProgram([process.execPath, script], {
-    env: { ...process.env, TMPDIR: folder, PORT: String(port), DRAIN_MS: '5000', WORKERS: '1', ...env },
-  });
-  stack = { ...started, port };
+  stack = await startStack(folder, { env });
   return stack;
 }
 
-function runDirs(): string[] {
-  return readdirSync(folder).filter((name) => name.startsWith('understudy-'));
-}
-
-/** Process ids of the programs that a stack has started, by what their command line contains. */
-function programs(of: Stack, part: string): number[] {
-  return childrenOf(of.child.pid, part);
-}
-
-async function health(port: number): Promise<number> {
-  return fetch(`http://127.0.0.1:${port}/healthz`).then(
-    (response) => response.status,
-    () => 0,
-  );
-}
+const runDirs = () => readdirSync(folder).filter((name) => name.startsWith('understudy-'));
 
 /** Stops the primary before it can answer; its process id, once the fallback has begun. */
-async function stopPrimary({ output, says }: Pick<Stack, 'output' | 'says'>): Promise<number> {
+async function stopPrimary({ output, says }: Stack): Promise<number> {
   await says(/primary is process \d+/);
   const pid = Number(/primary is process (\d+)/.exec(output())?.[1]);
   process.kill(pid, 'SIGSTOP');
@@ -71,8 +40,8 @@ async function stopPrimary({ output, says }: Pick<Stack, 'output' | 'says'>): Pr
   return pid;
 }
 
-/** Tier of the answer to a picture of one pixel. */
-async function classify(port: number): Promise<string | null> {
+/** Tier of the answer to an image of one pixel. */
+async function classify({ port }: Stack): Promise<string | null> {
   const pixel = Buffer.from('R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7', 'base64'); // GIF
   const headers = { 'content-type': 'image/gif' };
   const response = await fetch(`http://127.0.0.1:${port}/classify`, { method: 'POST', headers, body: pixel });
@@ -80,173 +49,168 @@ async function classify(port: number): Promise<string | null> {
   return response.headers.get('x-tier');
 }
 
-describe('npm start', () => {
-  it.each(['0', '-1', '65536', '80a', ' '])('refuses PORT=%j with one sentence', async (value) => {
-    const { exited, output } = await start({ PORT: value });
+describe('npm start refuses with one sentence', () => {
+  const refused = async (env: Record<string, string>) => {
+    const { exited, output } = await start(env);
+    const [code] = await exited;
+    return { code, text: output(), left: runDirs() };
+  };
+  const sentence = (text: string) => ({ code: 1, text: `understudy: Expected ${text}\n`, left: [] });
 
-    expect((await exited)[0]).toBe(1);
-    expect(output()).toBe(
-      `understudy: Expected a whole number from 1 to 65535 for PORT but received ${JSON.stringify(value)}\n`,
-    );
-    expect(runDirs()).toEqual([]);
+  it.each(['0', '-1', '65536', '80a', ' '])('PORT=%j', async (value) => {
+    const fault = `a whole number from 1 to 65535 for PORT but received ${JSON.stringify(value)}`;
+
+    expect(await refused({ PORT: value })).toEqual(sentence(fault));
   });
 
-  it('refuses a port that is taken with one sentence', async () => {
+  it('a port that is taken', async () => {
     const other = createServer().listen(0, '127.0.0.1');
     await once(other, 'listening');
-    const port = (other.address() as { port: number }).port;
+    const { port } = other.address() as { port: number };
 
-    const { exited, output } = await start({ PORT: String(port) });
-
-    expect((await exited)[0]).toBe(1);
-    expect(output()).toBe(
-      `understudy: Expected a free port for PORT but received ${port}: another program listens there\n`,
-    );
-    expect(runDirs()).toEqual([]);
+    const fault = `a free port for PORT but received ${port}: another program listens there`;
+    expect(await refused({ PORT: String(port) })).toEqual(sentence(fault));
     other.close();
   });
 
-  it('refuses a TMPDIR that is closed to others, as root, and needs no more than that otherwise', async () => {
+  it('a TMPDIR that is closed to others, as root, and works there otherwise', async () => {
     chmodSync(folder, 0o700);
+    if (process.getuid?.() !== 0) return (await start()).says(ready);
 
-    const { exited, output, says } = await start();
-
-    if (process.getuid?.() !== 0) return says(/ready, ends with Ctrl-C/);
-    expect((await exited)[0]).toBe(1);
-    expect(output()).toBe(
-      `understudy: Expected a TMPDIR that every user may pass through but received ${folder}, closed at ${folder}\n`,
-    );
+    const fault = `a TMPDIR that every user may pass through but received ${folder}, closed at ${folder}`;
+    expect(await refused({})).toEqual(sentence(fault));
   });
 
   it.each([
     ['that is missing', () => join(folder, 'missing'), /ENOENT/],
     ['that is a file', () => join(folder, 'file'), /ENOTDIR/],
     ['of a kind without files', () => '/proc', /ENOENT/],
-  ])('refuses a TMPDIR %s with one sentence', async (_circumstance, path, why) => {
+  ])('a TMPDIR %s', async (_circumstance, path, why) => {
     writeFileSync(join(folder, 'file'), '');
 
-    const { exited, output } = await start({ TMPDIR: path() });
+    const { code, text } = await refused({ TMPDIR: path() });
 
-    expect((await exited)[0]).toBe(1);
-    const sentence = `understudy: Expected a folder to write to for TMPDIR but received ${JSON.stringify(path())}: `;
-    expect(output().slice(0, sentence.length)).toBe(sentence);
-    expect(output().split('\n')).toEqual([expect.stringMatching(why), '']);
+    expect(code).toBe(1);
+    const start = `understudy: Expected a folder to write to for TMPDIR but received ${JSON.stringify(path())}: `;
+    expect(text.slice(0, start.length)).toBe(start);
+    expect(text.split('\n')).toEqual([expect.stringMatching(why), '']);
   });
 
+  it('a function that cannot start, after its own complaint', async () => {
+    const { code, text, left } = await refused({ MAX_PIXELS: 'many' });
+
+    expect([code, left]).toEqual([1, []]);
+    expect(text).toMatch(/for MAX_PIXELS but received/);
+    expect(text).toMatch(/understudy: (primary|fallback) could not start \(exit code 1\); it says why above/);
+    expect(await stack?.health()).toBe(0);
+  });
+});
+
+describe('npm start', () => {
   it.each([
-    ['characters that nginx would take for its own', ` a b\tü;$x{y}'q"#\\z`],
+    ['characters that nginx would interpret', ` a b\tü;$x{y}'q"#\\z`],
     ['more of them than the path of a socket may have', 'long'.repeat(40)],
   ])('works in a TMPDIR with %s', async (_circumstance, name) => {
     mkdirSync(join(folder, name));
     chmodSync(join(folder, name), 0o711);
 
-    const { child, exited, port, says } = await start({ TMPDIR: join(folder, name) });
-    await says(/ready, ends with Ctrl-C/);
-    await classify(port);
+    const running = await start({ TMPDIR: join(folder, name) });
+    await running.says(ready);
+    await classify(running);
 
-    child.kill('SIGTERM');
-    expect(await exited).toEqual([0, null]);
+    running.child.kill('SIGTERM');
+    expect(await running.exited).toEqual([0, null]);
     expect(readdirSync(join(folder, name))).toEqual([]);
   });
 
-  it('tells which function cannot start and leaves nothing behind', async () => {
-    const { exited, output, port } = await start({ MAX_PIXELS: 'many' });
+  it('opens nginx once the primary can answer, so that its breaker does not skip it at first', async () => {
+    const running = await start();
 
-    expect((await exited)[0]).toBe(1);
-    expect(output()).toMatch(/for MAX_PIXELS but received/);
-    expect(output()).toMatch(/understudy: (primary|fallback) could not start \(exit code 1\); it says why above/);
-    expect(runDirs()).toEqual([]);
-    expect(await health(port)).toBe(0);
-  });
+    await running.healthy();
+    await classify(running);
 
-  it('lets nobody in before the primary can answer, so that its breaker does not skip it at first', async () => {
-    const { port, says } = await start();
-
-    while ((await health(port)) !== 200) await sleep(5);
-    await classify(port);
-
-    await says(/"answers":"200","times":"[^"]*","model":"[^"]*","tier":"primary"/);
+    await running.says(/"answers":"200","times":"[^"]*","model":"[^"]*","tier":"primary"/);
   });
 
   it('lets the fallback answer when the primary takes longer', async () => {
-    const { port, output, says } = await start();
-    const primary = await stopPrimary({ output, says });
+    const running = await start();
+    const primary = await stopPrimary(running);
 
-    while ((await health(port)) !== 200) await sleep(5);
+    await running.healthy();
 
-    expect(await classify(port)).toBe('fallback');
-    expect(output()).not.toMatch(/ready, ends with Ctrl-C/);
+    expect(await classify(running)).toBe('fallback');
+    expect(running.output()).not.toMatch(ready);
     process.kill(primary, 'SIGCONT');
-    await says(/ready, ends with Ctrl-C/);
+    await running.says(ready);
   });
 
-  it('stops before it is ready, and holds its port until then', async () => {
-    const { child, exited, output, port, says } = await start({ DRAIN_MS: '1000' });
-    const primary = await stopPrimary({ output, says });
-    const other = createServer().listen(port, '127.0.0.1');
+  it('stops before it is ready, and reserves its port until then', async () => {
+    const running = await start({ DRAIN_MS: '1000' });
+    const primary = await stopPrimary(running);
+    const other = createServer().listen(running.port, '127.0.0.1');
     expect((await once(other, 'error'))[0]).toMatchObject({ code: 'EADDRINUSE' });
 
-    child.kill('SIGTERM');
-    await says(/stops; once more/);
-    await sleep(1500);
+    running.child.kill('SIGTERM');
+    await running.says(/stops; once more/);
+    await sleep(1500); // longer than the drain
     process.kill(primary, 'SIGCONT');
 
-    expect(await exited).toEqual([0, null]);
-    expect(output()).not.toMatch(/nginx is process/);
+    expect(await running.exited).toEqual([0, null]);
+    expect(running.output()).not.toMatch(/nginx is process/);
     expect(runDirs()).toEqual([]);
   });
 
-  it('answers, starts what dies again, and stops without a trace', async () => {
+  it('answers, restarts what dies, and stops without a trace', async () => {
     const running = await start();
-    const { port, says } = running;
+    const { port, says, programs } = running;
 
     await says(new RegExp(`curl -F image=@tests/images/test_image_1\\.jpg http://localhost:${port}/classify`));
-    expect(await health(port)).toBe(200);
-    expect(await classify(port)).toBe('primary');
+    expect(await classify(running)).toBe('primary');
     await says(/"answers":"200"/);
 
-    const [primary, fallback] = programs(running, 'serve.js');
-    expect(readProc(`${primary}`, 'cmdline').split('\0')).toEqual([...functionCommand('primary'), '']);
-    expect(readProc(`${fallback}`, 'cmdline').split('\0')).toEqual([...functionCommand('fallback'), '']);
-    const variablesOf = (target: 'primary' | 'fallback') =>
-      expect.arrayContaining(Object.entries(memoryVariables(target)).map(([name, value]) => `${name}=${value}`));
-    expect(readProc(`${primary}`, 'environ').split('\0')).toEqual(variablesOf('primary'));
-    expect(readProc(`${fallback}`, 'environ').split('\0')).toEqual(variablesOf('fallback'));
-    process.kill(primary as number, 'SIGKILL');
-    expect(await classify(port)).toMatch(/primary|fallback/);
+    for (const target of ['primary', 'fallback'] as const) {
+      const [pid] = programs(`FUNCTION_TARGET=${target}`);
+      expect(readProc(pid, 'cmdline').split('\0')).toEqual([...functionCommand(target), '']);
+      const variables = Object.entries(memoryVariables(target)).map(([name, value]) => `${name}=${value}`);
+      expect(readProc(pid, 'environ').split('\0')).toEqual(expect.arrayContaining(variables));
+    }
+
+    process.kill(programs('FUNCTION_TARGET=primary')[0] as number, 'SIGKILL');
+    expect(await classify(running)).toMatch(/primary|fallback/);
     await says(/primary ended \(SIGKILL\), starts again in 250 ms/);
     await says(/starts again[\s\S]*"message":"worker ready"/);
-    expect(programs(running, 'serve.js')).toHaveLength(2);
+    expect(programs('serve.js')).toHaveLength(2);
 
-    const others = programs(running, 'serve.js');
-    process.kill(programs(running, '').find((pid) => !others.includes(pid)) as number, 'SIGKILL');
+    process.kill(programs('nginx.conf')[0] as number, 'SIGKILL');
     await says(/nginx ended \(SIGKILL\), starts again in 250 ms/);
-    while ((await health(port)) !== 200) await sleep(20);
-    expect(await classify(port)).toMatch(/primary|fallback/);
+    await running.healthy();
+    expect(await classify(running)).toMatch(/primary|fallback/);
 
+    const pids = running.pids();
     running.child.kill('SIGINT');
     running.child.kill('SIGINT'); // as npm does: the same Ctrl-C
     expect(await running.exited).toEqual([0, null]);
-    expect(runDirs()).toEqual([]);
-    expect(existsSync(`/proc/${fallback}`)).toBe(false);
-    expect(await health(port)).toBe(0);
+    expect([runDirs(), pids.filter(isRunning), await running.health()]).toEqual([[], [], 0]);
     expect(running.output()).toMatch(/drain ends/);
   });
 
   it('stops at once on the second Ctrl-C', async () => {
     const running = await start();
-    await running.says(/ready, ends with Ctrl-C/);
-    const [primary] = programs(running, 'serve.js') as [number, number];
+    await running.says(ready);
+    const [primary] = running.programs('FUNCTION_TARGET=primary') as [number];
     process.kill(primary, 'SIGSTOP'); // will not drain
 
     running.child.kill('SIGINT');
-    await sleep(700);
+    await sleep(700); // within 500 ms it would be the same Ctrl-C
     running.child.kill('SIGINT');
 
     expect(await running.exited).toEqual([130, null]);
     expect(runDirs()).toEqual([]);
-    for (let i = 0; i < 100 && existsSync(`/proc/${primary}`); i += 1) await sleep(20);
-    expect(existsSync(`/proc/${primary}/fd/0`)).toBe(false);
-    expect(await health(running.port)).toBe(0);
+    await until(
+      () => !isRunning(primary),
+      2000,
+      () => 'Expected the end of the primary but received none',
+    );
+    expect(await running.health()).toBe(0);
   });
 });
