@@ -11,7 +11,7 @@ import {
   tags,
 } from './state.ts';
 
-/** Traffic as it should be: percentages that sum to 100, and who has which of our tags. Other tags stay. */
+/** Traffic as it should be: percentages that sum to 100, and the revisions with our tags. Other tags stay. */
 export interface Routing {
   readonly shares: Readonly<Record<string, number>>;
   readonly tagged: Readonly<Partial<Record<Tag, string>>>;

@@ -74,7 +74,7 @@ async function releaseBy(
   }
 }
 
-/** One movement of the traffic, provided that nobody else has moved it since. */
+/** One movement of the traffic, unless somebody else has moved it since. */
 async function step(
   subject: Subject,
   before: Before,

@@ -8,7 +8,7 @@ import { type Cluster, openCluster } from './support/cluster.ts';
 import { run } from './support/command.ts';
 import { runInside, startClient } from './support/inside.ts';
 
-/** A request to the API takes a moment; what takes longer says so. */
+/** A request to the API takes a moment; longer tests have their own limit. */
 jest.setTimeout(60_000);
 
 const photo = readFileSync('tests/images/test_image_1.jpg');
@@ -35,21 +35,21 @@ describe('the development overlay', () => {
     });
   });
 
-  it('answers a form of 9 MB, as it does outside of a cluster', async () => {
+  it('answers a form of 9 MB, as on one machine', async () => {
     const large = Buffer.concat([photo, Buffer.alloc(9_000_000)]);
     const { status, text } = await send(cluster.door.origin, multipart(imagePart(large)));
 
     expect([status, JSON.parse(text).tier]).toEqual([200, 'primary']);
   });
 
-  it("lets a client's mistake pass unchanged through every part of the platform", async () => {
+  it("returns a client's mistake unchanged through every part of the platform", async () => {
     const { status, headers, text } = await send(cluster.door.origin, { body: Buffer.from('no image') });
 
     expect(JSON.parse(text).code).toBe('IMAGE_UNSUPPORTED');
     expect([status, headers['x-tier']]).toEqual([422, 'primary']);
   });
 
-  it('lets nobody but a pod of the namespace ask a function past nginx', async () => {
+  it('lets only a pod of the namespace reach a function past nginx', async () => {
     await startClient(cluster.namespace);
 
     const answers = await runInside(cluster.namespace, askGateways, cluster.namespace);
@@ -68,7 +68,7 @@ describe('the development overlay', () => {
   }, 90_000);
 });
 
-/** Asks the primary by its name at the gateway for the cluster and at the one for the world. */
+/** Asks the primary by its name at the gateway for the cluster and at the public one. */
 async function askGateways(namespace: string): Promise<{ readonly inside: number; readonly outside: number }> {
   const { get } = await import('node:http');
   const ask = (gateway: string) =>

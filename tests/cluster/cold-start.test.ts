@@ -9,13 +9,13 @@ jest.setTimeout(300_000);
 
 const copies = 10;
 
-/** A request that fails over is then answered in half of a client's usual patience. */
+/** A request that fails over is then answered within half of the default deadline. */
 const medianWithinMs = 2500;
 
-/** The development overlay's window, and for how long the last pod is kept after it. */
+/** The development overlay's window, and how long the last pod stays after it. */
 const awakeMs = 6000 + 10_000;
 
-/** The autoscaler looks every 2 s, and the answer came before its log was read. */
+/** The autoscaler works every 2 s, and the answer came before its log was read. */
 const autoscalerTickMs = 2000;
 
 describe('a fallback at zero', () => {

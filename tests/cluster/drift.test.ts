@@ -3,7 +3,7 @@ import { type Cluster, openCluster } from './support/cluster.ts';
 import { kn, kubectl, run } from './support/command.ts';
 import { imageOf, readImages, withOverlay } from './support/overlay.ts';
 
-/** A request to the API takes a moment; what takes longer says so. */
+/** A request to the API takes a moment; longer tests have their own limit. */
 jest.setTimeout(60_000);
 
 interface Service {
@@ -26,7 +26,7 @@ describe('a deployed overlay', () => {
   const read = async (service: string) =>
     JSON.parse(await kn(['-n', cluster.namespace, 'service', 'describe', service, '-o', 'json'])) as Service;
 
-  it('does not differ from the manifests in anything that they say', async () => {
+  it('agrees with the manifests in all that they set', async () => {
     const { code, stdout, stderr } = await withOverlay(cluster.namespace, [], (folder) =>
       run('kubectl', ['diff', '-k', folder]),
     );
@@ -97,7 +97,7 @@ describe('a deployed overlay', () => {
     expect([code, stderr]).toEqual([1, expect.stringMatching(complaint)]);
   });
 
-  it('cannot be given a readiness probe that counts failures without a period', async () => {
+  it('rejects a readiness probe that counts failures without a period', async () => {
     const probe = { httpGet: { path: '/readyz', port: 0 }, periodSeconds: 0, failureThreshold: 3 };
 
     const { code, stderr } = await tryPatch('json', [
@@ -107,7 +107,7 @@ describe('a deployed overlay', () => {
     expect([code, stderr]).toEqual([1, expect.stringMatching(/failureThreshold/)]);
   });
 
-  it('differs when somebody has changed a number by hand', async () => {
+  it('differs after a change by hand', async () => {
     const patch = JSON.stringify({ spec: { template: { spec: { timeoutSeconds: 59 } } } });
     await kubectl(['-n', cluster.namespace, 'patch', 'ksvc', 'classify-fallback', '--type=merge', '-p', patch]);
 

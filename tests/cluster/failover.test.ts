@@ -10,23 +10,23 @@ import { answersOf, type Happening, observe } from './support/observe.ts';
 import { forOneAddress, functionVariable, scaling } from './support/overlay.ts';
 import { podsOf, untilPods, untilZero } from './support/pods.ts';
 
-/** A request to the API takes a moment; what takes longer says so. */
+/** A request to the API takes a moment; longer tests have their own limit. */
 jest.setTimeout(60_000);
 
-/** Two cores carry the service, a cold start beside it and the cluster itself at this rate. */
+/** At this rate two cores suffice for the service, a cold start and the cluster itself. */
 const perSecond = 10;
 
-/** How the primary is lost, and who has to have answered meanwhile. */
+/** How the primary is lost, and which tier must have answered meanwhile. */
 interface Loss extends Happening {
   readonly isAnsweredBy: readonly ('primary' | 'fallback')[];
 }
 
-/** Before each loss the fallback has to be at zero: its last pod is kept for no longer than it must be. */
+/** Before each loss the fallback has to be at zero, so its last pod stays no longer than necessary. */
 const changes = [forOneAddress, scaling('classify-fallback', { 'scale-to-zero-pod-retention-period': '0s' })];
 
 const noModels = functionVariable('classify-primary', 'MODELS_DIR', '/nowhere');
 
-describe('a cluster whose fallback sleeps', () => {
+describe('a cluster whose fallback is at zero', () => {
   const rows: Row[] = [];
   let cluster: Cluster;
   let driver: Driver;
@@ -55,7 +55,7 @@ describe('a cluster whose fallback sleeps', () => {
   const losses: readonly Loss[] = [
     {
       name: "the primary's pod is deleted at once",
-      // The activator holds what comes until there is another pod: mostly the primary itself answers.
+      // The activator holds requests until there is another pod: mostly the primary itself answers.
       isAnsweredBy: ['primary'],
       async happen() {
         const now = ['--grace-period=0', '--force'];
@@ -105,7 +105,7 @@ describe('a cluster whose fallback sleeps', () => {
   ];
 
   it.each(losses.map((loss) => [loss.name, loss] as const))(
-    'answers everybody, from zero, when %s',
+    'answers every request, from zero, when %s',
     async (_, loss) => {
       await primary();
       await untilZero(cluster.namespace, 'classify-fallback');

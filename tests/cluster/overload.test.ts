@@ -12,7 +12,7 @@ import { runInside, startClient } from './support/inside.ts';
 import { concurrency, forOneAddress, ingressVariables, scaling } from './support/overlay.ts';
 import { ingressLines, watchReadiness } from './support/pods.ts';
 
-/** A request to the API takes a moment; what takes longer says so. */
+/** A request to the API takes a moment; longer tests have their own limit. */
 jest.setTimeout(60_000);
 
 /** Clients, more than nginx passes to the primary at once. */

@@ -8,19 +8,19 @@ import { createInterface } from 'node:readline';
 import { type Gateway, openGateway } from '../../knative/revisions/gateway.ts';
 import { kubectl } from './support/command.ts';
 
-/** Something that the test has opened and has to close. */
+/** A resource that the test has to close. */
 interface Closable {
   close(): Promise<void> | void;
 }
 
-/** By its cluster address where this machine can reach it, else by a forwarded port. */
+/** The gateway, by its cluster address where this machine can reach it, else by a forwarded port. */
 export async function findGateway(): Promise<Gateway> {
   const path = 'jsonpath={.spec.clusterIP}';
   const address = `http://${await kubectl(['-n', 'kourier-system', 'get', 'service', 'kourier-internal', '-o', path])}`;
   return openGateway(address).catch(() => openGateway(undefined));
 }
 
-/** Runs a line that has kubectl forward a port of this machine, and settles when it says that it does. */
+/** Runs a `kubectl port-forward` line and settles when it forwards. */
 export async function forwardAsWritten(line: string): Promise<Closable> {
   const child = spawn('sh', ['-c', `exec ${line}`], { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = once(child, 'close');
@@ -34,15 +34,15 @@ export async function forwardAsWritten(line: string): Promise<Closable> {
   };
 }
 
-/** A way to the API server that can be cut. */
+/** A connection to the API server that can be cut: a TCP proxy. */
 export interface Cable extends Closable {
-  /** A configuration that leads through it. */
+  /** A kubeconfig that leads through it. */
   readonly kubeconfig: string;
   cut(): void;
   mend(): void;
 }
 
-/** Lays a cable beside the way that KUBECONFIG names. */
+/** Starts such a proxy for the API server of KUBECONFIG. */
 export async function layCable(): Promise<Cable> {
   const config = JSON.parse(await kubectl(['config', 'view', '--raw', '--flatten', '--minify', '-o', 'json'])) as {
     readonly clusters: { readonly cluster: { server: string; 'tls-server-name'?: string } }[];

@@ -1,12 +1,30 @@
-/** A variable that makes a candidate of the very image that serves. */
+import { type Change, ingressVariables } from './support/overlay.ts';
+
+/** The overlay in which candidates are released. */
+export const changes: readonly Change[] = [
+  // One address sends for all clients.
+  ingressVariables({ RATE: '1000', BURST: '1000', CONNECTIONS: '200' }),
+  {
+    kind: 'Service',
+    name: 'classify-primary',
+    patch: [
+      // Only after this does Knative give up a crashing revision and report why; models load within two seconds.
+      { op: 'add', path: '/spec/template/metadata/annotations/serving.knative.dev~1progress-deadline', value: '20s' },
+      // Three revisions have a tag, and older ones drain for half a minute.
+      { op: 'replace', path: '/spec/template/spec/containers/0/resources/requests/cpu', value: '20m' },
+    ],
+  },
+];
+
+/** A variable that makes a candidate of the current image. */
 export interface Candidate {
   readonly name: string;
   readonly env: string;
-  /** What a release says when it takes the candidate back; absent for a good one. */
+  /** What a release reports when it takes the candidate back; absent for a good one. */
   readonly fault?: RegExp;
 }
 
-/** Answers each upload a tenth of a second later than it could. */
+/** Delays each answer by a tenth of a second. */
 const slow = `
   import { Server } from 'node:http';
   const emit = Server.prototype.emit;
@@ -15,7 +33,7 @@ const slow = `
     return setTimeout(() => emit.call(this, name, request, ...rest), 100) !== undefined;
   };`;
 
-/** Finds the label of another class in the Wide ResNet's list. */
+/** Shifts the Wide ResNet's labels by one class. */
 const wrong = `
   import fs from 'node:fs';
   import { syncBuiltinESMExports } from 'node:module';
@@ -28,12 +46,12 @@ const wrong = `
   };
   syncBuiltinESMExports();`;
 
-/** Has Node run a module before the function. */
+/** Makes Node run a module before the function. */
 export function preload(source: string): string {
   return `NODE_OPTIONS=--import=data:text/javascript;base64,${Buffer.from(source).toString('base64')}`;
 }
 
-/** Logs less, and is otherwise what serves; `round` makes each one another. */
+/** The current revision with another log level, alternating by round. */
 export function goodCandidate(round: number): Candidate {
   return { name: 'good', env: `LOG_LEVEL=${round % 2 === 0 ? 'warn' : 'error'}` };
 }
@@ -44,7 +62,7 @@ export const wrongCandidate: Candidate = {
   fault: /comparison: .*top1_agrees was \d/,
 };
 
-/** Each has to be taken back. */
+/** A release must take each of them back. */
 export const badCandidates: readonly Candidate[] = [
   { name: 'slow', env: preload(slow), fault: /comparison: .*p95_ratio was \d/ },
   {

@@ -1,63 +1,30 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { freePort } from '../../ingress/port.ts';
 import { forwardPort, type Gateway } from '../../knative/revisions/gateway.ts';
 import { look } from '../../knative/revisions/kn.ts';
 import { currentOf, revisionOf, type State, shareOf, taggedOf } from '../../knative/revisions/state.ts';
 import { ensureK6 } from '../../load/tool.ts';
 import type { Driver } from '../chaos/driver.ts';
 import { send } from '../support/client.ts';
-import { findGateway, forwardAsWritten, layCable } from './revisions-access.ts';
-import { badCandidates, goodCandidate, wrongCandidate } from './revisions-candidates.ts';
+import { findGateway, layCable } from './revisions-access.ts';
+import { badCandidates, changes, goodCandidate, wrongCandidate } from './revisions-candidates.ts';
+import { performPage } from './revisions-page.ts';
+import { beginRevision, expectReleased } from './revisions-program.ts';
 import { type Cluster, drive, openCluster } from './support/cluster.ts';
-import { run, until } from './support/command.ts';
-import { type Change, imageOf, ingressVariables, readImages } from './support/overlay.ts';
+import { until } from './support/command.ts';
 import { isReady, listPods, podsOf } from './support/pods.ts';
 
-const script = fileURLToPath(new URL('../../knative/revisions/revision.js', import.meta.url));
 const photo = readFileSync('tests/images/test_image_1.jpg');
 /** Where a reader of the page would expect the gateway. */
 const addressByHand = 'http://127.0.0.1:8081';
 
-/** Long enough for the pairs that a comparison asks for, several times. */
+/** Several times what the pairs of a comparison need. */
 const seconds = 12;
 const perSecond = 4;
 const releaseWithinMs = 180_000;
 /** A rollback is in full effect within this time. */
 const rollbackWithinMs = 10_000;
-
-const changes: readonly Change[] = [
-  // One address sends for everybody.
-  ingressVariables({ RATE: '1000', BURST: '1000', CONNECTIONS: '200' }),
-  {
-    kind: 'Service',
-    name: 'classify-primary',
-    patch: [
-      // What crashes is given up, and told why, only after that; models load within a second or two.
-      { op: 'add', path: '/spec/template/metadata/annotations/serving.knative.dev~1progress-deadline', value: '20s' },
-      // Three revisions have a tag, and those before them drain for half a minute.
-      { op: 'replace', path: '/spec/template/spec/containers/0/resources/requests/cpu', value: '20m' },
-    ],
-  },
-];
-
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-  readonly seconds: number;
-}
-
-interface Begun {
-  readonly child: ChildProcess;
-  readonly ended: Promise<Ended>;
-  /** Settles when it has said so. @throws Error with what it said when it ends before that */
-  says(pattern: RegExp): Promise<void>;
-}
 
 describe('npm run revision on the cluster', () => {
   const measured: string[] = [];
@@ -80,47 +47,16 @@ describe('npm run revision on the cluster', () => {
     process.stderr.write(`${measured.join('\n')}\n`);
   }, 150_000);
 
-  function begin(args: readonly string[], env: Readonly<Record<string, string>> = {}): Begun {
-    const startedMs = performance.now();
-    const child = spawn(process.execPath, [script, ...args, '--namespace', cluster.namespace], {
-      env: { ...process.env, K6: k6, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    const texts = { stdout: '', stderr: '' };
-    for (const name of ['stdout', 'stderr'] as const) {
-      child[name].setEncoding('utf8').on('data', (chunk: string) => {
-        texts[name] += chunk;
-      });
-    }
-    const ended = once(child, 'close').then(([code]) => ({
-      code: code as number | null,
-      ...texts,
-      seconds: (performance.now() - startedMs) / 1000,
-    }));
-    const says = async (pattern: RegExp) => {
-      while (!pattern.test(texts.stderr)) {
-        if (child.exitCode !== null || child.signalCode !== null) throw new Error(texts.stderr);
-        await sleep(50);
-      }
-    };
-    return { child, ended, says };
-  }
-
+  const begin = (args: readonly string[], env: Readonly<Record<string, string>> = {}) =>
+    beginRevision([...args, '--namespace', cluster.namespace], { K6: k6, ...env });
   const revision = (...args: readonly string[]) => begin(args).ended;
-  const releaseArgs = (env: string) => [
-    'release',
-    '--env',
-    env,
-    '--address',
-    gateway.address,
-    '--seconds',
-    `${seconds}`,
-  ];
+  const releaseArgs = (env: string) =>
+    `release --env ${env} --address ${gateway.address} --seconds ${seconds}`.split(' ');
   const state = () => look({ service: 'classify-primary', namespace: cluster.namespace });
 
-  /** What a release that took itself back must have left: everything as before, in traffic, tags and template. */
+  /** After a take-back traffic, tags and template must be as before. */
   async function expectAsBefore(before: State): Promise<void> {
-    // The template has just been taken back as well, and the controller may not have seen it yet.
+    // The controller may not have seen the restored template yet.
     const after = await until('a settled Service', async () => {
       const now = await state();
       return now.isRouted ? now : undefined;
@@ -135,13 +71,7 @@ describe('npm run revision on the cluster', () => {
     expect(after.template).toEqual({ image, env });
   }
 
-  /** What a release says last is how it gave the candidate everything, or why it did not. */
-  function expectReleased({ code, stderr }: Ended): void {
-    const last = stderr.trimEnd().split('\n').at(-1);
-    expect([code, last]).toEqual([0, expect.stringMatching(/^revision: kn .* --traffic \S+=100 /)]);
-  }
-
-  /** Nobody who came by the front door went without an answer. */
+  /** Every request through nginx was answered meanwhile. */
   async function losesNobody<Result>(happen: () => Promise<Result>): Promise<Result> {
     const fromMs = performance.now();
     const result = await happen();
@@ -183,7 +113,7 @@ describe('npm run revision on the cluster', () => {
     );
   });
 
-  it('is not misled by a pod whose own port is forwarded to where a person would expect the gateway', async () => {
+  it('is not misled by a forwarded pod at the usual address of the gateway', async () => {
     const before = await state();
     const pod = (await listPods(cluster.namespace, podsOf('classify-primary'))).find(isReady);
     const what = ['-n', cluster.namespace, `pod/${pod?.metadata.name}`];
@@ -203,37 +133,26 @@ describe('npm run revision on the cluster', () => {
     }
   }, 200_000);
 
-  it.each(['SIGINT', 'SIGTERM'] as const)(
-    'takes a release back that %s interrupts at 10 %%',
-    async (signal) => {
+  it.each([
+    ['SIGINT', false],
+    ['SIGTERM', false],
+    ['SIGHUP', true],
+  ] as const)(
+    'takes a release back that %s interrupts at 10 %% (terminal closed: %s)',
+    async (signal, isClosed) => {
       const before = await state();
 
       const { code, stderr } = await losesNobody(async () => {
         const { child, ended, says } = begin(releaseArgs('LOG_LEVEL=info'));
         await says(/gets 10 %/);
-        await sleep(1500); // k6 is at it
+        await sleep(1500); // k6 is running
+        if (isClosed) for (const stream of [child.stdout, child.stderr]) stream?.destroy();
         child.kill(signal);
         return ended;
       });
 
-      const told = `interrupted by ${signal}; ${currentOf(before)} has all`;
-      expect([code, stderr]).toEqual([1, expect.stringContaining(told)]);
-      await expectAsBefore(before);
-    },
-    releaseWithinMs,
-  );
-
-  it(
-    'takes a release back whose terminal is closed at 10 %',
-    async () => {
-      const before = await state();
-
-      const { child, ended, says } = begin(releaseArgs('LOG_LEVEL=info'));
-      await says(/gets 10 %/);
-      for (const stream of [child.stdout, child.stderr]) stream?.destroy();
-      child.kill('SIGHUP');
-
-      expect((await ended).code).toBe(1);
+      expect(code).toBe(1);
+      if (!isClosed) expect(stderr).toContain(`interrupted by ${signal}; ${currentOf(before)} has all`);
       await expectAsBefore(before);
     },
     releaseWithinMs,
@@ -271,7 +190,7 @@ describe('npm run revision on the cluster', () => {
       const between = await state();
       expect(shareOf(between, taggedOf(between, 'candidate') ?? '')).toBe(10);
 
-      await sleep(seconds * 1000); // its k6 goes on until its time is over
+      await sleep(seconds * 1000); // its k6 runs on until its time is over
 
       expectReleased(await losesNobody(() => revision(...releaseArgs('LOG_LEVEL=debug'))));
       const after = await state();
@@ -301,62 +220,17 @@ describe('npm run revision on the cluster', () => {
     isOver = true;
     await Promise.all(asking);
     const effectMs = lastWrongMs - startedMs;
-    measured.push(
-      `rollback: last wrong answer after ${(effectMs / 1000).toFixed(1)} s, ended after ${seconds.toFixed(1)} s`,
-    );
+    const effect = `last wrong answer after ${(effectMs / 1000).toFixed(1)} s`;
+    measured.push(`rollback: ${effect}, ended after ${seconds.toFixed(1)} s`);
     expect(code).toBe(0);
     expect(effectMs).toBeGreaterThan(0);
     expect(effectMs).toBeLessThan(rollbackWithinMs);
     expect(seconds * 1000).toBeLessThan(rollbackWithinMs);
   }, 120_000);
 
-  it('has a recipe page of which every line works', async () => {
-    const blocks = [...readFileSync('knative/revisions/README.md', 'utf8').matchAll(/```sh\n(.*?)```/gs)];
-    const lines = blocks.flatMap(([, block]) => String(block).trim().split('\n'));
-    const image = imageOf('primary', readImages());
-    const port = await freePort();
-    // The page's revision 1 is who serves now, its revision 2 the newest since the last change of the image.
-    const serves = currentOf(await state());
-    let newest = '';
-    const asWritten = (line: string) =>
-      line
-        .replaceAll('classify-primary-00001', serves)
-        .replaceAll('classify-primary-00002', newest)
-        .replace(/registry\.example\/\S+/, image)
-        .replace('--namespace understudy', `--namespace ${cluster.namespace}`)
-        .replaceAll('.understudy.', `.${cluster.namespace}.`)
-        .replaceAll('127.0.0.1:8081', `127.0.0.1:${port}`)
-        .replace('8081:80', `${port}:80`)
-        .replace(/^k6 /, `${k6} `)
-        .replace(/SECONDS=\d+/, `SECONDS=${seconds}`);
-    const perform = async (line: string) => {
-      const { code, stdout, stderr } = await run('sh', ['-c', asWritten(line)], {
-        withinMs: releaseWithinMs,
-        env: { SUMMARY: '/dev/null' }, // of k6, which would leave it here
-      });
-      if (code !== 0) throw new Error(`${line}\n${stdout}${stderr}`);
-      const settled = await until('the routing', async () => {
-        const now = await state();
-        return now.isRouted ? now : undefined;
-      });
-      if (/ --image .* --wait-timeout /.test(line)) newest = settled.revisions[0]?.name ?? '';
-    };
-    const isDropping = (line: string) => line.endsWith('--untag candidate --no-wait');
-    const [forward = '', ...rest] = lines;
-    const made = rest.slice(rest.findIndex((line) => / --image .* --wait-timeout /.test(line)));
-    const dropped = made.findIndex(isDropping);
+  it('has a page of which every line works', async () => {
+    await performPage({ state, k6, namespace: cluster.namespace, seconds, withinMs: releaseWithinMs });
 
-    expect(forward).toMatch(/^kubectl port-forward /);
-    const forwarded = await forwardAsWritten(asWritten(forward));
-    try {
-      for (const line of rest.slice(0, rest.indexOf(made[0] as string))) await perform(line);
-      // One that is dropped, with all lines up to that; then another, without those that drop it.
-      for (const line of made.slice(0, dropped + 2)) await perform(line);
-      expect(taggedOf(await state(), 'candidate')).toBeUndefined();
-      for (const line of made.filter((_, index) => index !== dropped && index !== dropped + 1)) await perform(line);
-    } finally {
-      await forwarded.close();
-    }
     const after = await state();
     expect(after.traffic.map(({ percent, isLatest, tag }) => [percent, isLatest, tag])).toEqual([[100, true, '']]);
   }, 400_000);

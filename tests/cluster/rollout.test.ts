@@ -13,14 +13,14 @@ import { observe } from './support/observe.ts';
 import { concurrency, forOneAddress, ingressVariables, scaling } from './support/overlay.ts';
 import { listPods, podsOf, untilPods } from './support/pods.ts';
 
-/** A request to the API takes a moment; what takes longer says so. */
+/** A request to the API takes a moment; longer tests have their own limit. */
 jest.setTimeout(60_000);
 
 const perSecond = 10;
-/** The most that the development overlay grants. */
+/** The maximum of the changed overlay. */
 const mostPods = 3;
 
-/** Each has a request open all the time; 70 % of 4 for a pod makes that more than three pods. */
+/** Each has one request open at all times; at 70 % of 4 per pod they need more than three pods. */
 const crowd = 12;
 
 /** A variable by which the workers of the lead model begin 4 s later. */
@@ -30,7 +30,7 @@ const slowToLead = preload(`
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 4000);
   }`);
 
-/** More than the overlay has, so that pods come and go beside others. */
+/** More than the overlay has, so that pods start and end beside others. */
 const severalPods = [
   scaling('classify-primary', { 'max-scale': '3' }),
   scaling('classify-fallback', { 'max-scale': '3' }),
@@ -59,7 +59,7 @@ describe('a primary under 10 requests a second', () => {
     const path = `jsonpath={.status.${which}RevisionName}`;
     return kubectl(['-n', cluster.namespace, 'get', 'ksvc/classify-primary', '-o', path]);
   };
-  /** Until only one revision has pods: those of the one before drain for half a minute. */
+  /** Waits until only one revision has pods: those of the last one drain for half a minute. */
   const untilOneRevision = () =>
     until(
       'pods of one revision',
@@ -103,7 +103,7 @@ describe('a primary under 10 requests a second', () => {
       await kn(['-n', cluster.namespace, 'service', 'update', 'classify-primary', '--env', 'MODELS_DIR-'], {
         withinMs: 120_000,
       });
-      // Knative would let it try for its whole progress deadline, 150 s.
+      // Knative would retry for its whole progress deadline, 150 s.
       await kn(['-n', cluster.namespace, 'revision', 'delete', failed]);
       await untilOneRevision();
     });
@@ -132,7 +132,7 @@ describe('a primary under 10 requests a second', () => {
     expect([...statuses.keys()]).toEqual([200]);
   }, 400_000);
 
-  it('refuses no strict request while pods that need seconds for their lead model come beside others', async () => {
+  it('refuses no strict request while pods with a slow lead model start beside others', async () => {
     const answers = new Map<string, number>();
     const leaving = new AbortController();
     const strict = askStrictly(cluster.door.origin, answers, leaving.signal);
@@ -168,7 +168,7 @@ describe('a primary under 10 requests a second', () => {
     const photo = readFileSync('tests/images/test_image_1.jpg').toString('base64');
     const sending = { host: `ingress.${cluster.namespace}.svc.cluster.local`, photo, perSecond, seconds: 30 };
 
-    // From within the cluster: a port that is forwarded to this machine leads to one pod and ends with it.
+    // From within the cluster: a forwarded port leads to one pod and ends with it.
     const sent = runInside(cluster.namespace, sendSteadily, sending, { withinMs: 90_000 });
     await sleep(5000);
     await evict('app.kubernetes.io/name=ingress');
@@ -192,7 +192,7 @@ describe('a primary under 10 requests a second', () => {
   }
 });
 
-/** Asks ten times a second for an answer of the lead model and counts the statuses, with the code of each problem. */
+/** Sends ten strict requests a second and counts the statuses, with the code of each problem. */
 async function askStrictly(origin: string, answers: Map<string, number>, leaving: AbortSignal): Promise<void> {
   const headers = { 'content-type': 'image/jpeg', prefer: 'handling=strict' };
   const body = readFileSync('tests/images/test_image_1.jpg');
@@ -208,7 +208,7 @@ async function askStrictly(origin: string, answers: Map<string, number>, leaving
   await Promise.all(asked);
 }
 
-/** Asks one classification after the other and counts the statuses. */
+/** Sends one request after the other and counts the statuses. */
 async function askOn(origin: string, statuses: Map<number, number>, leaving: AbortSignal): Promise<void> {
   const sent = { headers: { 'content-type': 'image/jpeg' }, body: readFileSync('tests/images/test_image_1.jpg') };
   while (!leaving.aborted) {
@@ -220,7 +220,7 @@ async function askOn(origin: string, statuses: Map<number, number>, leaving: Abo
   }
 }
 
-/** Posts a photo at fixed times, each on a connection of its own, and counts the statuses; 0 is a connection that failed. */
+/** Posts a photo at fixed times on new connections and counts the statuses; 0 is a failed connection. */
 async function sendSteadily({ host, photo, perSecond, seconds }: Sending): Promise<Readonly<Record<number, number>>> {
   const { request } = await import('node:http');
   const body = Buffer.from(photo, 'base64');
@@ -246,9 +246,4 @@ async function sendSteadily({ host, photo, perSecond, seconds }: Sending): Promi
   return counts;
 }
 
-interface Sending {
-  readonly host: string;
-  readonly photo: string;
-  readonly perSecond: number;
-  readonly seconds: number;
-}
+type Sending = Readonly<Record<'host' | 'photo', string> & Record<'perSecond' | 'seconds', number>>;

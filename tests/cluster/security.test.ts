@@ -5,10 +5,10 @@ import { runInside } from './support/inside.ts';
 import { imageOf, readImages, scaling } from './support/overlay.ts';
 import { listPods, untilPods } from './support/pods.ts';
 
-/** A request to the API takes a moment; what takes longer says so. */
+/** A request to the API takes a moment; longer tests have their own limit. */
 jest.setTimeout(60_000);
 
-/** What a process finds out about its own container. */
+/** What a process can read about its own container. */
 interface Findings {
   readonly user: number;
   readonly group: number;
@@ -33,7 +33,7 @@ describe('a pod', () => {
   afterAll(() => cluster?.close(), 150_000);
 
   it.each(['classify-primary', 'classify-fallback'])(
-    'of %s runs as nobody, without a right or a token, and writes to /tmp only',
+    'of %s runs without root, capabilities or a token, and writes only to /tmp',
     async (name) => {
       const [pod] = await untilPods(cluster.namespace, name, 1);
       const where = { pod: pod?.metadata.name ?? '', container: 'function' };
@@ -52,7 +52,7 @@ describe('a pod', () => {
     },
   );
 
-  it("of the ingress runs as nobody, without a right or a token, and writes to nginx' folder only", async () => {
+  it("of the ingress runs without root, capabilities or a token, and writes only to nginx's folder", async () => {
     const [pod] = await listPods(cluster.namespace, 'app.kubernetes.io/name=ingress');
     const inside = ['exec', pod?.metadata.name ?? '', '-c', 'ingress', '--', 'sh', '-c', lookAroundByShell];
 
@@ -84,7 +84,7 @@ describe('a pod', () => {
   });
 });
 
-/** Runs in a function's container; what the container runtime itself puts below /dev is not the container's to write to or not. */
+/** Runs in a function's container. Files of the container runtime below /dev do not count. */
 async function lookAround(): Promise<Findings> {
   const { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } = await import('node:fs');
   const status = readFileSync('/proc/self/status', 'latin1');
@@ -94,7 +94,7 @@ async function lookAround(): Promise<Findings> {
       const entries = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
       return entries.map(({ name }) => `${folder === '/' ? '' : folder}/${name}`);
     } catch {
-      return []; // nothing that it may read
+      return []; // not readable
     }
   };
   const isWritable = (folder: string) => {

@@ -61,7 +61,7 @@ describe('npm start', () => {
 });
 
 describe('the output of npm start', () => {
-  /** Starts the stack with a pipe of 64 KiB for its output; the reading end, which nobody reads. */
+  /** Starts the stack with a pipe of 64 KiB for its output; the end to read from, which is never read. */
   async function startUnread(): Promise<number> {
     const path = join(folder, 'output.pipe');
     execFileSync('mkfifo', [path]);

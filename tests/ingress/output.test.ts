@@ -5,7 +5,7 @@ import { openOutput } from '../../ingress/output.ts';
 
 const mebibyte = 1024 * 1024;
 
-/** A reader who takes nothing before `goOn`. */
+/** A reader that takes nothing before `goOn`. */
 function slowReader() {
   const taken: string[] = [];
   let waiting: (() => void) | undefined;
@@ -92,7 +92,7 @@ describe('openOutput', () => {
     await output.flush(1000);
   });
 
-  it('waits no longer than it is told for a reader who takes nothing', async () => {
+  it('waits for a stalled reader only as long as it is told', async () => {
     const { sink } = slowReader();
     const output = openOutput(sink);
     output.write('a\n');

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { beforeAll, describe, expect, it, jest } from '@jest/globals';
 import type { ProblemCode } from '../../functions/core/problem.ts';
 import { type Sent, send, sendRaw } from '../support/client.ts';
-import { deadline, expectProblem, hasty, largestBody, own, sha256, useIngress } from '../support/ingress.ts';
+import { deadline, expectProblem, largestBody, own, sha256, useIngress, withoutBreaker } from '../support/ingress.ts';
 import { answer } from '../support/upstream.ts';
 
 jest.setTimeout(30_000);
@@ -10,7 +10,8 @@ jest.setTimeout(30_000);
 const ingress = useIngress();
 const { post } = ingress;
 
-beforeAll(() => ingress.start());
+// Without the breaker, so that no test depends on the failures of another.
+beforeAll(() => ingress.start({ shorten: withoutBreaker }));
 
 describe("the ingress's own answers", () => {
   const small = Buffer.from('x');
@@ -178,7 +179,7 @@ describe('what the tiers receive', () => {
   });
 
   it("is the client's address as a trusted proxy reports it", async () => {
-    await ingress.start({ shorten: hasty, variables: { TRUSTED_PROXIES: '127.0.0.0/8' } });
+    await ingress.start({ shorten: withoutBreaker, variables: { TRUSTED_PROXIES: '127.0.0.0/8' } });
 
     await post({ headers: { 'x-forwarded-for': '6.6.6.6, 10.1.2.3' } });
 

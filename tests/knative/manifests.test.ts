@@ -63,9 +63,9 @@ describe.each(overlays)('the %s overlay', (overlay) => {
 
     expect(urls.map(({ host }) => host)).toEqual(Array(2).fill(`ingress:${wake?.port}`));
     expect(urls.map(({ pathname }) => pathname)).toEqual(['/readyz', '/primary/readyz']); // as tests/ingress asks them
-    const [everybody, caller, ...others] = find('NetworkPolicy', 'ingress').spec.ingress;
+    const [clients, caller, ...others] = find('NetworkPolicy', 'ingress').spec.ingress;
     const [called] = find('NetworkPolicy', 'functions').spec.egress;
-    expect(everybody).toEqual({ ports: [{ port: portOf('http') }] });
+    expect(clients).toEqual({ ports: [{ port: portOf('http') }] });
     for (const rule of [caller, called]) expect(rule?.ports).toEqual([{ port: portOf('wake') }]);
     expect(labelsOf(primary)).toMatchObject(selectedBy(caller?.from));
     expect(labelsOf(fallback)).not.toMatchObject(selectedBy(caller?.from));

@@ -13,8 +13,8 @@ export const problemJson = 'application/problem+json';
 
 /** The time-outs, shortened: 8 s and 30 s of a silent tier, 15 s of a silent client, 5 s of an open breaker. */
 export const hasty = {
-  'proxy_read_timeout 8s': 'proxy_read_timeout 300ms',
-  'proxy_read_timeout 30s': 'proxy_read_timeout 600ms',
+  'proxy_read_timeout 8s': 'proxy_read_timeout 500ms',
+  'proxy_read_timeout 30s': 'proxy_read_timeout 900ms',
   'client_body_timeout 15s': 'client_body_timeout 1s',
   'fail_timeout=5s': 'fail_timeout=1s',
 };

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** What an upstream does with a request. */
+/** How an upstream handles a request. */
 export type Behavior =
   | {
       readonly kind: 'answer';
@@ -14,15 +14,15 @@ export type Behavior =
   /** Answers before the body is read; then reads on, or closes with the rest unread. */
   | { readonly kind: 'early'; readonly status: number; readonly after: 'reads on' | 'closes' }
   | { readonly kind: 'silent' }
-  /** Reads the headers and nothing of the body, as a process that has stopped. */
+  /** Reads the headers and nothing of the body, like a stopped process. */
   | { readonly kind: 'unread' }
-  /** Ends the connection with RST: on the request's headers, or when its body is there. */
+  /** Resets the connection: after the request's headers, or after its body. */
   | { readonly kind: 'reset'; readonly when: 'before body' | 'after body' }
   /** Sends half of an answer, then ends the connection. */
   | { readonly kind: 'truncated' }
-  /** Answers with a header line that is none. */
+  /** Answers with an invalid header line. */
   | { readonly kind: 'garbled' }
-  /** Resets every connection on its second request, as a kept one that went stale. */
+  /** Resets every connection on its second request, like a stale kept one. */
   | { readonly kind: 'stale' };
 
 type Headers = Readonly<Record<string, string>>;
@@ -32,7 +32,7 @@ export interface Received {
   readonly method: string;
   readonly url: string;
   readonly headers: IncomingHttpHeaders;
-  /** Bytes and SHA-256 of the body; of what had arrived when the behavior did not wait for all of it. */
+  /** Bytes and SHA-256 of the body, or of the part that had arrived when the behavior did not wait for all of it. */
   readonly bytes: number;
   readonly sha256: string;
 }
@@ -40,9 +40,9 @@ export interface Received {
 export interface Upstream {
   readonly name: string;
   readonly port: number;
-  /** Every request since the last `behave`, in order of its end. */
+  /** Every request since the last `behave`, in order of their ends. */
   readonly received: Received[];
-  /** How it answers from now on; forgets what it received. */
+  /** Sets the behavior and clears `received`. */
   behave(behavior: Behavior): void;
   /** Closes the port: connections are refused until `open`. */
   refuse(): Promise<void>;
@@ -50,7 +50,7 @@ export interface Upstream {
   close(): Promise<void>;
 }
 
-/** A tier that misbehaves as told, on a loopback port that stays its own. */
+/** Starts a tier that misbehaves on request, on a loopback port that it keeps. */
 export async function startUpstream(name: string): Promise<Upstream> {
   let behavior: Behavior = answer(200);
   const received: Received[] = [];
@@ -106,7 +106,7 @@ export async function startUpstream(name: string): Promise<Upstream> {
   };
 }
 
-/** An answer with these headers, 200 with what a function would send where no body is given. */
+/** An answer with these headers; without a body, the one of a function. */
 export function answer(status: number, headers?: Headers, body?: string): Behavior & { kind: 'answer' } {
   return { kind: 'answer', status, ...(headers && { headers }), ...(body !== undefined && { body }) };
 }

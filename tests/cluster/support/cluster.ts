@@ -6,19 +6,19 @@ import { type Door, openDoor } from './door.ts';
 import { createNamespace, deleteNamespace } from './namespace.ts';
 import { type Change, withOverlay } from './overlay.ts';
 
-/** The whole service in a namespace of its own. */
+/** The whole service in its own namespace. */
 export interface Cluster {
   readonly namespace: string;
   readonly door: Door;
   /** Applies the overlay again with these changes and waits until it is ready. */
   apply(changes?: readonly Change[]): Promise<void>;
-  /** The same without waiting, for what will never be ready. */
+  /** The same without waiting, for an overlay that never becomes ready. */
   deploy(changes: readonly Change[]): Promise<void>;
   /** Deletes the namespace; settles when nothing is left of it. */
   close(): Promise<void>;
 }
 
-/** Images are at hand and models load within a second or two; a slow node and its probes take longer. */
+/** Images are on the node and models load within two seconds; a slow node and its probes take longer. */
 const readySeconds = 120;
 
 /** Longer than nginx waits for both tiers. */
@@ -64,7 +64,7 @@ async function applyOverlay(namespace: string, changes: readonly Change[]): Prom
   await kubectl(['-n', namespace, 'rollout', 'status', 'deployment/ingress', `--timeout=${readySeconds}s`], limit);
 }
 
-/** Until its controller has looked at a Service, its conditions are those of what it was before. */
+/** Until its controller has seen a change, a Service's conditions are the old ones. */
 async function untilObserved(namespace: string, services: readonly string[]): Promise<void> {
   const path = 'jsonpath={.metadata.generation} {.status.observedGeneration}';
   for (const service of services) {
@@ -85,7 +85,7 @@ async function untilPrimaryAnswers(origin: string): Promise<void> {
   });
 }
 
-/** What there is and what Kubernetes complains of, for a message. */
+/** The objects and the warnings of Kubernetes, for a message. */
 async function describe(namespace: string): Promise<string> {
   const asked = [
     ['get', 'ksvc,pods', '-o', 'wide'],
@@ -95,7 +95,7 @@ async function describe(namespace: string): Promise<string> {
   return (await Promise.all(texts)).join('\n');
 }
 
-/** Starts the driver of the fault tests before the front door: different photos, so many a second, whatever becomes of those before. */
+/** Starts the driver of the fault tests in front of nginx: different photos at a fixed rate, an open loop. */
 export async function drive({ door }: Cluster, perSecond: number): Promise<Driver> {
   const shipped = (file: string) => JSON.parse(readFileSync(`models/wide-resnet/${file}`, 'utf8'));
   const { version } = shipped('model.json') as { version: string };

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 
-/** How a command ended; -1 is one that was ended because it took too long. */
+/** How a command ended; code -1 means that it was killed because it took too long. */
 export interface Ended {
   readonly code: number;
   readonly stdout: string;
@@ -8,9 +8,9 @@ export interface Ended {
 }
 
 export interface CommandOptions {
-  /** What it reads from standard input. */
+  /** Its standard input. */
   readonly input?: string;
-  /** It is ended after so long. @default 60000 */
+  /** SIGKILL after this long. @default 60000 */
   readonly withinMs?: number;
   /** Variables besides those of this process. */
   readonly env?: Readonly<Record<string, string>>;
@@ -35,18 +35,18 @@ export async function run(program: string, args: readonly string[], options: Com
   return { code, ...texts };
 }
 
-/** What `kubectl ARGS` prints. @throws Error with what it complains about */
+/** The output of `kubectl ARGS`. @throws Error with its complaint */
 export function kubectl(args: readonly string[], options?: CommandOptions): Promise<string> {
   return runWell('kubectl', args, options);
 }
 
-/** What `kn ARGS` prints. @throws Error with what it complains about */
+/** The output of `kn ARGS`. @throws Error with its complaint */
 export function kn(args: readonly string[], options?: CommandOptions): Promise<string> {
   return runWell('kn', args, options);
 }
 
 async function runWell(program: string, args: readonly string[], options?: CommandOptions): Promise<string> {
-  // Without it both would take the user's current context, which may be a cluster that serves people.
+  // Without it both would use the user's current context, which may be a production cluster.
   if (!process.env.KUBECONFIG) throw new Error('Expected a file for KUBECONFIG but received none');
   const { code, stdout, stderr } = await run(program, args, options);
   if (code === 0) return stdout;
@@ -54,7 +54,7 @@ async function runWell(program: string, args: readonly string[], options?: Comma
   throw new Error(`Expected an end of "${program} ${args.join(' ')}" but received ${ending}:\n${stderr || stdout}`);
 }
 
-/** Asks again until the answer is no longer undefined. @throws Error naming what was awaited, and the last fault */
+/** Retries until the answer is not undefined. @throws Error naming what was awaited, and the last fault */
 export async function until<Found>(
   what: string,
   look: () => Promise<Found | undefined> | Found | undefined,

@@ -3,21 +3,21 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Forward, forwardPort } from '../../../knative/revisions/gateway.ts';
 import { kubectl } from './command.ts';
 
-/** The front door as this machine reaches it. */
+/** The ingress as this machine reaches it. */
 export interface Door {
   readonly origin: string;
-  /** Whether requests reach the Service itself; through a forwarded port they reach one pod, as long as that one lives. */
+  /** Whether requests reach the Service itself; a forwarded port leads to one pod, as long as it lives. */
   readonly isDirect: boolean;
   close(): Promise<void>;
 }
 
-/** kube-proxy takes a second or two to learn of a new address. */
+/** kube-proxy needs a second or two for a new address. */
 const directTries = 4;
 const tryMs = 1000;
 /** From the end of a forwarded port to the next try. */
 const againMs = 100;
 
-/** Finds the way to a namespace's front door: its cluster address where this machine can reach it, else a forwarded port. */
+/** Opens the ingress of a namespace: by its cluster address where this machine can reach it, else by a forwarded port. */
 export async function openDoor(namespace: string): Promise<Door> {
   const address = await kubectl(['-n', namespace, 'get', 'service', 'ingress', '-o', 'jsonpath={.spec.clusterIP}']);
   const direct = `http://${address}`;
@@ -32,7 +32,7 @@ async function forward(namespace: string): Promise<Door> {
   let current: Forward | undefined = await forwardPort([...what, ':80']);
   const { port } = current;
   let isClosing = false;
-  /** kubectl ends with the pod that it leads to; the next one leads to another. */
+  /** kubectl ends with its pod; the next one forwards to another. */
   async function keep(): Promise<void> {
     for (; !isClosing; await sleep(againMs)) {
       await current?.ended;
@@ -47,12 +47,12 @@ async function forward(namespace: string): Promise<Door> {
       isClosing = true;
       await current?.close();
       await kept;
-      await current?.close(); // one that has begun meanwhile
+      await current?.close(); // one that was started meanwhile
     },
   };
 }
 
-/** Whether nginx answers there, and not whoever has the address in a network of this machine. */
+/** Whether nginx answers there, and not another host with this address. */
 function isOpen(origin: string): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = get(`${origin}/healthz`, { agent: false, timeout: tryMs }, (response) => {

@@ -2,12 +2,12 @@ import { kubectl, until } from './command.ts';
 import { createNamespace, deleteNamespace } from './namespace.ts';
 import { imageOf, readImages } from './overlay.ts';
 
-/** Runs in a container of ours: it may use nothing but its argument and what Node has. */
+/** Runs in a container: it may use only its argument and Node's own modules. */
 type Inside<Argument, Result> = (argument: Argument) => Promise<Result>;
 
 const client = 'client';
 
-/** As strict as a cluster may ask for, and the same user as the functions. */
+/** The strictest that a cluster may require, and the functions' user. */
 const securityContext = {
   runAsNonRoot: true,
   runAsUser: 65532,
@@ -24,7 +24,7 @@ interface PodOptions {
   readonly spec?: object;
 }
 
-/** A pod of the primary's image, which has Node, that runs a script instead. */
+/** A pod of the primary's image, which has Node, that runs a script. */
 async function createPod({ namespace, name, script, spec = {} }: PodOptions): Promise<void> {
   const container = {
     name,
@@ -43,7 +43,7 @@ async function createPod({ namespace, name, script, spec = {} }: PodOptions): Pr
   await until(`a pod ${name}`, create, { withinMs: 20_000 }); // a new namespace has no service account yet
 }
 
-/** Starts the pod that `runInside` uses: a client within the cluster, which may ask every part of the platform. */
+/** Starts the pod that `runInside` uses: a client within the cluster, which can reach every part of the platform. */
 export async function startClient(namespace: string): Promise<void> {
   const policy = {
     apiVersion: 'networking.k8s.io/v1',
@@ -60,7 +60,7 @@ export async function startClient(namespace: string): Promise<void> {
   await kubectl(['-n', namespace, 'wait', `pod/${client}`, '--for=condition=Ready', '--timeout=60s']);
 }
 
-/** Runs a function in the client's pod, or in a container of another one, and settles with what it returns. */
+/** Runs a function in the client's pod, or in a container of another one, and returns its result. */
 export async function runInside<Argument, Result>(
   namespace: string,
   inside: Inside<Argument, Result>,
@@ -74,19 +74,19 @@ export async function runInside<Argument, Result>(
   return JSON.parse(await kubectl(args, { input: script, withinMs })) as Result;
 }
 
-/** What a process in the node's own process namespace does to a function. */
+/** What a process in the node's process namespace does to a function. */
 export interface Blow {
   readonly podUid: string;
   readonly nodeName: string;
   readonly signal: 'SIGSTOP' | 'SIGKILL';
-  /** It strikes again as soon as there is a new process, until so many are struck. */
+  /** It signals every new process too, until so many are signaled. */
   readonly times: number;
   readonly withinMs: number;
 }
 
 /**
- * Sends signals to the function of a pod. It is process 1 of its own namespace, where the kernel lets nobody stop or kill it, so the
- * signal comes from a pod in the node's, as the same user. A namespace of its own lets it in there; a cluster may forbid that.
+ * Sends signals to the function of a pod. It is process 1 of its namespace, which the kernel protects from signals from within, so
+ * they come from a pod in the node's process namespace, as the same user. That pod has its own Kubernetes namespace; a cluster may forbid it.
  */
 export async function strike(blow: Blow): Promise<void> {
   const namespace = 'understudy-test-striker';

@@ -1,17 +1,17 @@
 import { kubectl, until } from './command.ts';
 
-/** By this label a namespace is known as one that the tests made and may delete. */
+/** The label of namespaces that the tests created and may delete. */
 const ownLabel = 'app.kubernetes.io/managed-by';
 const ownValue = 'understudy-tests';
 
-/** With its pods killed a namespace is gone within seconds; a busy control plane takes longer. */
+/** With its pods killed a namespace ends within seconds; a busy control plane takes longer. */
 const goneWithinMs = 120_000;
 
-/** Makes a namespace of our own, after deleting the one that an interrupted run may have left. @throws Error where it is not ours */
+/** Creates a namespace, after deleting one that an interrupted run left. @throws Error where it is not ours */
 export async function createNamespace(name: string): Promise<void> {
   await deleteNamespace(name);
   const metadata = { name, labels: { [ownLabel]: ownValue } };
-  // Not `apply`: the overlay's, which comes next, would then take the label away again.
+  // Not `apply`: that of the overlay, which comes next, would then remove the label.
   await kubectl(['create', '-f', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'Namespace', metadata }) });
 }
 
@@ -27,7 +27,7 @@ export async function deleteNamespace(name: string): Promise<void> {
 }
 
 async function isGone(name: string): Promise<true | undefined> {
-  // Knative's pods would drain for 30 s each, and nobody is served here any more.
+  // Knative's pods would drain for 30 s each, for no client.
   await kubectl(['-n', name, 'delete', 'pods', '--all', '--grace-period=1', '--wait=false', '--ignore-not-found']);
   const left = await kubectl(['get', 'namespace', name, '--ignore-not-found', '-o', 'name']);
   return left === '' ? true : undefined;

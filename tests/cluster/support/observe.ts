@@ -7,25 +7,25 @@ import { ingressLines } from './pods.ts';
 /** Something that happens to the service while requests come in. */
 export interface Happening {
   readonly name: string;
-  /** Lets it happen, and settles when it is over or has been put right. */
+  /** Performs it; settles when it is over or repaired. */
   readonly happen: () => Promise<void>;
-  /** A row lasts at least so long. @default 15000 */
+  /** Shortest duration of a row. @default 15000 */
   readonly shortestMs?: number;
 }
 
-/** A row of the table, and the requests that it sums up. */
+/** A row of the table, and its requests. */
 export interface Observed {
   readonly row: Row;
   readonly outcomes: readonly Outcome[];
 }
 
-/** Before what happens and after the return to the Wide ResNet. */
+/** Before the event and after the return to the Wide ResNet. */
 const quietMs = 1000;
 
-/** A process that hangs is given up after 30 s, killed after 60 s more, and started again. */
+/** A hanging process is given up after 30 s, killed after 60 s more, and restarted. */
 const returnWithinMs = 150_000;
 
-/** Lets something happen while the driver sends, waits for the Wide ResNet to answer again, and sums up what clients met. */
+/** Performs an event while the driver sends, waits for the Wide ResNet to answer again, and sums up the answers. */
 export async function observe(
   cluster: Cluster,
   driver: Driver,
@@ -47,13 +47,13 @@ export async function observe(
   return { row: summarize({ name, does: name, allows: 'none' }, outcomes, lines, times), outcomes };
 }
 
-/** What nginx has logged of these requests; a pod of it that is gone took its lines with it. */
+/** nginx's log lines of these requests; those of an ended pod are lost. */
 async function accessLines(namespace: string, wanted: ReadonlySet<string>): Promise<ReadonlyMap<string, AccessLine>> {
   const ours = (await ingressLines(namespace)).filter(({ requestId }) => wanted.has(String(requestId)));
   return new Map(ours.map((line) => [String(line.requestId), line as unknown as AccessLine]));
 }
 
-/** Of an observed row, the requests that a function answered. */
+/** The requests of a row that a function answered. */
 export function answersOf({ outcomes }: Observed, tier: 'primary' | 'fallback'): readonly Outcome[] {
   return outcomes.filter((outcome) => outcome.kind === 'answer' && outcome.tier === tier);
 }

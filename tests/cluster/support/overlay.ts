@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { kubectl } from './command.ts';
 
-/** One of our objects, and what it is to have besides what the manifests say. */
+/** A change to one of our objects. */
 export interface Change {
   readonly kind: 'Service' | 'Deployment';
   readonly name: string;
@@ -10,13 +10,13 @@ export interface Change {
   readonly patch: object;
 }
 
-/** Images under test, `PREFIXNAME:TAG`; they are at hand on the node, or in a registry that it may pull from. */
+/** Images under test, `PREFIXNAME:TAG`, on the node or in a registry that it can pull from. */
 export interface Images {
   readonly prefix: string;
   readonly tag: string;
 }
 
-/** What IMAGE_PREFIX and IMAGE_TAG name. @throws Error without a tag */
+/** Reads IMAGE_PREFIX and IMAGE_TAG. @throws Error without a tag */
 export function readImages(env: NodeJS.ProcessEnv = process.env): Images {
   if (!env.IMAGE_TAG) throw new Error('Expected the tag of the images for IMAGE_TAG but received none');
   return { prefix: env.IMAGE_PREFIX || 'local.test/understudy-', tag: env.IMAGE_TAG };
@@ -57,7 +57,7 @@ export function ingressVariables(variables: Readonly<Record<string, string>>): C
   };
 }
 
-/** The limits per client far away: here one address sends for all. */
+/** Limits per client that are never reached: one address sends for all. */
 export const forOneAddress: Change = ingressVariables({ RATE: '10000', BURST: '10000', CONNECTIONS: '1000' });
 
 function merge(name: string, spec: object): object {
@@ -65,8 +65,8 @@ function merge(name: string, spec: object): object {
 }
 
 /**
- * Runs `kubectl VERB -k` on the development overlay with the images under test, in a namespace, and changed where a test needs
- * it. `use` gets the overlay's folder, which lasts as long as it does.
+ * Writes the development overlay with the images under test, in a namespace, with a test's changes. `use` gets its folder, which
+ * exists as long as `use` runs.
  */
 export async function withOverlay<Result>(
   namespace: string,
@@ -75,7 +75,7 @@ export async function withOverlay<Result>(
 ): Promise<Result> {
   const images = readImages();
   mkdirSync('dist', { recursive: true });
-  const folder = mkdtempSync(join('dist', 'overlay-')); // kustomize wants what it builds on by a relative path
+  const folder = mkdtempSync(join('dist', 'overlay-')); // kustomize wants a relative path to what it builds on
   try {
     const parts = ['primary', 'fallback', 'ingress'];
     const kustomization = {
@@ -99,7 +99,7 @@ export async function withOverlay<Result>(
   }
 }
 
-/** The images as the development overlay calls them: kustomize replaces names that it finds. */
+/** The images' names in the development overlay, which kustomize replaces. */
 async function namesInManifests(): Promise<readonly string[]> {
   const yaml = await kubectl(['kustomize', 'knative/overlays/development']);
   const names = [...yaml.matchAll(/^[- ]*image: "?([^\s"@]+?)(?::[\w.-]+)?(?:@\S+)?"?$/gm)].map(

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { kubectl, until } from './command.ts';
 
-/** A pod, as far as it is needed here. */
+/** The part of a pod that is read. */
 export interface Pod {
   readonly metadata: {
     readonly name: string;
@@ -28,13 +28,13 @@ export function podsOf(service: string): string {
   return `serving.knative.dev/service=${service}`;
 }
 
-/** All pods with a label, those that end included. */
+/** All pods with a label, ending ones included. */
 export async function listPods(namespace: string, selector: string): Promise<readonly Pod[]> {
   const text = await kubectl(['-n', namespace, 'get', 'pods', '-l', selector, '-o', 'json']);
   return (JSON.parse(text) as { readonly items: readonly Pod[] }).items;
 }
 
-/** Whether the pod can be asked: ready, and not about to end. */
+/** Whether the pod can serve: ready and not ending. */
 export function isReady({ metadata, status }: Pod): boolean {
   return metadata.deletionTimestamp === undefined && hasCondition(status, 'Ready');
 }
@@ -43,7 +43,7 @@ function hasCondition(status: Pod['status'], type: string): boolean {
   return (status.conditions ?? []).some((condition) => condition.type === type && condition.status === 'True');
 }
 
-/** The pods of a Service, once exactly so many can be asked and no other begins. @throws Error when that is not in time */
+/** The pods of a Service, once exactly so many can serve and no other starts. @throws Error when that is not in time */
 export function untilPods(
   namespace: string,
   service: string,
@@ -62,8 +62,8 @@ export function untilPods(
 }
 
 /**
- * Settles when Knative has taken away every pod of a Service by itself, with the milliseconds for which that was waited. What is
- * left of them, draining for 30 s, is killed: nothing is there then that could answer.
+ * Settles when Knative has removed every pod of a Service by itself, with the milliseconds waited. Pods that still drain (30 s) are
+ * killed, so that none can answer.
  */
 export async function untilZero(namespace: string, service: string, withinMs = 150_000): Promise<number> {
   const startedMs = performance.now();
@@ -74,7 +74,7 @@ export async function untilZero(namespace: string, service: string, withinMs = 1
   return waitedMs;
 }
 
-/** When something happened to a pod for the first time, as the watch told it; Unix time. */
+/** When the watch first reported each state of a pod; Unix time. */
 export interface Sighting {
   readonly name: string;
   readonly service: string;
@@ -82,12 +82,12 @@ export interface Sighting {
   readonly scheduledMs?: number;
 }
 
-/** Watches the pods of a namespace that has some: the API's own times are whole seconds. The caller stops it. */
+/** Watches the pods of a namespace that has some: the API's times are whole seconds. The caller stops it. */
 export async function watchPods(
   namespace: string,
 ): Promise<{ sightings(): readonly Sighting[]; stop(): Promise<void> }> {
   const seen = new Map<string, Sighting>();
-  // The pods that are there already come first: from then on it is told of new ones.
+  // Existing pods come first, new ones after them.
   const watch = await watchObjects(namespace, 'watch=true', ({ metadata, status }) => {
     const nowMs = Date.now();
     const known = seen.get(metadata.name) ?? {
@@ -100,7 +100,7 @@ export async function watchPods(
   return { sightings: () => [...seen.values()], stop: watch.stop };
 }
 
-/** Watches the pods with a label, and names each that is seen unready from now on. The caller stops it. */
+/** Watches the pods with a label and collects the names of unready ones. The caller stops it. */
 export async function watchReadiness(
   namespace: string,
   selector: string,
@@ -113,7 +113,7 @@ export async function watchReadiness(
   return { unready: () => [...unready], stop: watch.stop };
 }
 
-/** Tells of every pod that is there, and again whenever one changes; settles with the first. */
+/** Reports every existing pod, and every change of one; settles with the first. */
 async function watchObjects(
   namespace: string,
   query: string,
@@ -138,13 +138,13 @@ async function watchObjects(
   };
 }
 
-/** What every pod of nginx that is there has logged so far. */
+/** The log so far of every existing nginx pod. */
 export async function ingressLines(namespace: string): Promise<readonly Readonly<Record<string, string | number>>[]> {
   const pods = await listPods(namespace, 'app.kubernetes.io/name=ingress');
   return (await Promise.all(pods.map(({ metadata }) => logLines(namespace, metadata.name, 'ingress')))).flat();
 }
 
-/** Lines of JSON that a container has logged so far; others are left out. */
+/** The JSON lines that a container has logged so far. */
 export async function logLines(
   namespace: string,
   pod: string,

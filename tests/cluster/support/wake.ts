@@ -4,7 +4,7 @@ import { kubectl, until } from './command.ts';
 import { runInside } from './inside.ts';
 import { logLines, type Sighting, untilZero, watchPods } from './pods.ts';
 
-/** The parts of a cold start in their order, in milliseconds; each begins where the one before it ends. */
+/** The parts of a cold start in order, ms; each begins where the last one ends. */
 export interface Wake {
   /** From the request to the pod: gateway, activator, autoscaler, Deployment. */
   readonly created: number;
@@ -16,7 +16,7 @@ export interface Wake {
   readonly listening: number;
   /** To the loaded model, its golden case included. */
   readonly loaded: number;
-  /** To the first answer: the probe that sees it ready, and the request itself. */
+  /** To the first answer: the readiness probe, and the request itself. */
   readonly answered: number;
 }
 
@@ -29,10 +29,10 @@ const parts: Readonly<Record<keyof Wake, string>> = {
   answered: '→ first answer',
 };
 
-/** What a request that wakes a Service may take at most: as long as nginx would wait for the fallback. */
+/** Longest time of a request that wakes a Service: nginx's time-out for the fallback. */
 const wakeWithinMs = 30_000;
 
-/** Makes copies of the fallback's Service as it is in the namespace, so that many can sleep and be woken in turn. */
+/** Copies the fallback's Service, so that many can be at zero and start in turn. */
 export async function copyFallback(namespace: string, count: number): Promise<readonly string[]> {
   const text = await kubectl(['-n', namespace, 'get', 'ksvc', 'classify-fallback', '-o', 'json']);
   const { apiVersion, kind, metadata, spec } = JSON.parse(text) as {
@@ -53,7 +53,7 @@ export async function copyFallback(namespace: string, count: number): Promise<re
   return names;
 }
 
-/** Waits until all of these Services are at zero, then wakes one after the other. @throws Error when one does not answer 200 */
+/** Waits until all these Services are at zero, then wakes them one after the other. @throws Error when one does not answer 200 */
 export async function wakeInTurn(namespace: string, services: readonly string[]): Promise<readonly Wake[]> {
   for (const service of services) await untilZero(namespace, service);
   const wakes: Wake[] = [];
@@ -92,7 +92,7 @@ async function wake(namespace: string, service: string): Promise<Wake> {
   }
 }
 
-/** The whole cold start, from the request to its answer. */
+/** The whole cold start, from request to answer. */
 export function totalMs(wake: Wake): number {
   return Object.values(wake).reduce((sum: number, ms: number) => sum + ms, 0);
 }
@@ -139,7 +139,7 @@ async function askOnce({ host, photo, withinMs }: { host: string; photo: string;
   return { askedMs, answeredMs: Date.now(), status };
 }
 
-/** When process 1 of a container started: the kernel counts it in hundredths of a second from the machine's start. */
+/** When process 1 of a container started: the kernel counts hundredths of a second from the machine's start. */
 async function readStart(): Promise<number> {
   const { readFileSync } = await import('node:fs');
   const stat = readFileSync('/proc/1/stat', 'latin1');
