@@ -29,7 +29,7 @@ describe('the breaker', () => {
   });
 
   it("stays closed on the clients' mistakes", async () => {
-    ingress.primary.behave(own('IMAGE_UNSUPPORTED'));
+    ingress.primary.behave(own('UPLOAD_MALFORMED'));
     await ingress.tiersOf(20);
 
     expect([ingress.primary.received.length, ingress.fallback.received.length]).toEqual([20, 0]);

@@ -67,7 +67,7 @@ describe('strict requests', () => {
     ['503 BUSY', busy],
     ['504 DEADLINE_EXCEEDED', deadline],
     ['500 INTERNAL', own('INTERNAL')],
-    ['422 IMAGE_UNSUPPORTED', own('IMAGE_UNSUPPORTED')],
+    ['422 UPLOAD_MALFORMED', own('UPLOAD_MALFORMED')],
     ['200', answer(200, { 'content-type': 'application/json', 'preference-applied': 'handling=strict' }, '{}')],
   ])("get the primary's own %s unchanged", async (_name, behavior) => {
     ingress.primary.behave(behavior);

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { loadConfig } from '../../functions/core/config.ts';
+import { classify } from '../../functions/tasks/classify/task.ts';
 import { localVariables, templatePath } from '../../ingress/render.ts';
 import { type RunningFunction, startFunction } from '../support/function.ts';
 import { bytesOf, containerOf, count, environment, knob, overlays, podOf, render } from '../support/manifests.ts';
@@ -8,7 +9,7 @@ import { bytesOf, containerOf, count, environment, knob, overlays, podOf, render
 jest.setTimeout(30_000);
 
 const nginx = readFileSync(templatePath, 'utf8');
-const defaults = loadConfig(1, {});
+const defaults = loadConfig(classify, 1, {});
 
 /** queue-proxy drains until no request has come for this long; a constant of Knative. */
 const queueProxyDrainSeconds = 30;
@@ -63,7 +64,7 @@ describe.each(overlays)('the times of the %s overlay', (overlay) => {
   });
 
   it.each([primary, fallback])('let queue-proxy and then the function drain: $metadata.name', (service) => {
-    const { drainMs } = loadConfig(1, environment(service));
+    const { drainMs } = loadConfig(classify, 1, environment(service));
 
     expect(Number(podOf(service).timeoutSeconds)).toBeGreaterThan(queueProxyDrainSeconds + drainMs / 1000);
   });

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { loadBoot, loadConfig } from '../../functions/core/config.ts';
 import { readRoute } from '../../functions/core/http/request.ts';
+import { classify } from '../../functions/tasks/classify/task.ts';
 import { localVariables, renderIngress, templatePath } from '../../ingress/render.ts';
 import {
   bytesOf,
@@ -13,7 +14,6 @@ import {
   render,
   type TrafficRule,
 } from '../support/manifests.ts';
-import { variablesOf } from '../support/variables.ts';
 
 const dockerfiles = { functions: 'functions/Dockerfile', ingress: 'ingress/Dockerfile' };
 /** What an image sets last, by a pattern with one group. */
@@ -57,7 +57,7 @@ describe.each(overlays)('the %s overlay', (overlay) => {
   });
 
   it('leads the primary, and only it, to the wake-up listener', () => {
-    const { wakeUrl, peerUrl } = loadConfig(1, environment(primary));
+    const { wakeUrl, peerUrl } = loadConfig(classify, 1, environment(primary));
     const urls = [wakeUrl, peerUrl].map((url) => new URL(url));
     const wake = find('Service', urls[0]?.hostname ?? '').spec.ports?.find(({ name }) => name === 'wake');
 
@@ -75,7 +75,9 @@ describe.each(overlays)('the %s overlay', (overlay) => {
 
   it.each([primary, fallback])('probes routes that the function has: $metadata.name', (service) => {
     const { readinessProbe, livenessProbe } = containerOf(service);
-    const routes = [readinessProbe, livenessProbe].map(({ httpGet }) => readRoute('GET', httpGet.path).name);
+    const routes = [readinessProbe, livenessProbe].map(
+      ({ httpGet }) => readRoute('GET', httpGet.path, classify.path).name,
+    );
 
     expect(routes).toEqual(['readyz', 'livez']);
     expect(containerOf(service)).not.toHaveProperty('startupProbe'); // the activator would wait for the kubelet
@@ -123,11 +125,11 @@ describe.each(overlays)('the %s overlay', (overlay) => {
       return target[name];
     };
 
-    const { workers } = loadConfig(64, new Proxy(own as NodeJS.ProcessEnv, { get }));
+    const { workers } = loadConfig(classify, 64, new Proxy(own as NodeJS.ProcessEnv, { get }));
 
     expect(Object.keys(own).filter((name) => !read.has(name))).toEqual([]);
     expect(workers).toBe(Number(own.WORKERS));
-    expect(loadBoot(own).port).toBe(containerOf(service).ports[0]?.containerPort);
+    expect(loadBoot(['primary', 'fallback'], own).port).toBe(containerOf(service).ports[0]?.containerPort);
   });
 
   it('sets the variables of the ingress, and nothing else', () => {
