@@ -3,12 +3,12 @@ import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readCommand, refuse } from '../../ingress/command.ts';
-import { systems } from '../peers/plan.ts';
 import { machine, print } from '../report.ts';
 import { failures, ratioFailures, type Sweep } from './judge.ts';
+import { peers } from './peer.ts';
 import { serve } from './served.ts';
 import { measureCapacity, startGenerator, sweep } from './sweep.ts';
-import { drawSweeps, sweepTables } from './tables.ts';
+import { sweepTables } from './tables.ts';
 
 const help = `Usage: npm run load -- collapse [options]
 
@@ -19,7 +19,7 @@ const help = `Usage: npm run load -- collapse [options]
   --photos DIR      JPEGs of 20 kB and more there, instead of the three test images
   --dead NAME       primary or fallback, which is killed as often as it is started
   --target URL      loads that address and starts nothing
-  --peer NAME       ${peerNames().join(', ')}: starts it with the shipped Wide ResNet
+  --peer NAME       ${Object.keys(peers).join(', ')}: starts it with the shipped Wide ResNet
   --ratio           judges only that everything is answered and that 80 % of the best goodput is left
   --save            keeps the steps in load/collapse.json and draws load/collapse.svg anew
   --tables          only prints and draws what is kept there
@@ -33,15 +33,9 @@ const images = fileURLToPath(new URL('../../../tests/images/', import.meta.url))
 const allFactors = [0.5, 1, 1.5, 2, 3, 4, 5, 7, 10];
 const smallestPhoto = 20_000;
 /** In the picture: the same photos and clients for everyone, and nobody dead. */
-const pictured = ['understudy', ...peerNames()];
+const pictured = ['understudy', ...Object.keys(peers)];
 
 type Sweeps = Record<string, Sweep>;
-
-function peerNames(): string[] {
-  return systems
-    .filter(({ family, tuned }) => tuned && !['understudy', 'strict'].includes(family))
-    .map(({ name }) => name);
-}
 
 interface Options {
   readonly factors: readonly number[];
@@ -90,8 +84,8 @@ export function readOptions(args: readonly string[]): Options {
   if (target !== undefined && !/^http:\/\/[^/?#]+\/?$/.test(target)) {
     refuse(`Expected an http address for --target but received ${JSON.stringify(target)}`);
   }
-  if (peer !== undefined && !peerNames().includes(peer)) {
-    refuse(`Expected one of ${peerNames().join(', ')} for --peer but received ${JSON.stringify(peer)}`);
+  if (peer !== undefined && peers[peer] === undefined) {
+    refuse(`Expected one of ${Object.keys(peers).join(', ')} for --peer but received ${JSON.stringify(peer)}`);
   }
   const [, second] = [dead && '--dead', target && '--target', peer && '--peer'].filter(Boolean);
   if (second !== undefined) refuse(`Expected one of --dead, --target and --peer but received ${second}, too`);
@@ -110,7 +104,7 @@ export async function collapse(options: Options, say: (text: string) => void, si
   const sweeps = readKept();
   if (options.onlyTables) {
     for (const one of Object.values(sweeps)) print(sweepTables(one));
-    draw(sweeps);
+    await draw(sweeps);
     return 0;
   }
   const one = await measure(options, sweeps.understudy?.capacity, say, signal);
@@ -119,7 +113,7 @@ export async function collapse(options: Options, say: (text: string) => void, si
     const all = { ...sweeps, [nameOf(options)]: one };
     const rounded = (_: string, value: unknown) => (typeof value === 'number' ? Math.round(value * 100) / 100 : value);
     writeFileSync(kept, `${JSON.stringify(all, rounded, 1)}\n`);
-    draw(all);
+    await draw(all);
   }
   if (options.peer !== undefined) return 0;
   const failed = options.isRatio ? ratioFailures(one) : failures(one);
@@ -192,7 +186,7 @@ function nameOf({ peer, deadlineMs, photos, dead }: Options): string {
 }
 
 function labelOf({ peer, deadlineMs, dead, target }: Options): string {
-  const who = systems.find(({ name }) => name === peer)?.label ?? target ?? 'Understudy';
+  const who = (peer && peers[peer]) ?? target ?? 'Understudy';
   return [who, deadlineMs && `clients wait ${deadlineMs} ms`, dead && `${dead} dead`].filter(Boolean).join(', ');
 }
 
@@ -200,7 +194,9 @@ function readKept(): Sweeps {
   return existsSync(kept) ? (JSON.parse(readFileSync(kept, 'utf8')) as Sweeps) : {};
 }
 
-function draw(sweeps: Sweeps): void {
+async function draw(sweeps: Sweeps): Promise<void> {
   const shown = pictured.flatMap((name) => sweeps[name] ?? []);
-  if (shown.length > 0) writeFileSync(kept.replace('.json', '.svg'), drawSweeps(shown));
+  if (shown.length === 0) return;
+  const { drawSweeps } = await import('./picture.ts'); // takes 0.3 s to load, and few runs draw
+  writeFileSync(kept.replace('.json', '.svg'), `${await drawSweeps(shown)}\n`);
 }

@@ -1,5 +1,4 @@
 import { connect, type Socket } from 'node:net';
-import { patienceMs } from '../peers/client.ts';
 import { judgeResponse, readResponse, type Verdict } from './response.ts';
 
 /** What came of a request. Its time counts from the moment at which it was due, not from when it could be sent. */
@@ -10,6 +9,8 @@ export interface Outcome {
   readonly verdict: Verdict;
 }
 
+/** A client without an answer by then gives up. */
+const patienceMs = 10_000;
 /** More connections than any server here should need; who needs them all has its clients wait. */
 const mostSockets = 4000;
 /** A server may hang up on a connection that nobody used for some seconds. */

@@ -1,7 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { form } from '../peers/client.ts';
 import { type Outcome, openClient } from './connections.ts';
 
 /** A stretch of traffic: so many requests a second whatever comes back, or so many clients that wait for their answer. */
@@ -20,7 +19,10 @@ export interface Fired {
   readonly cpuSeconds: number;
 }
 
+/** A refused client of a closed loop waits this long: a refusal comes at once. */
 const backOffMs = 50;
+
+const boundary = 'photo-7d1f4b1a';
 
 async function fire({ origin, photos, headers, seconds, perSecond = 0, clients = 0 }: Traffic): Promise<Fired> {
   const url = new URL(origin);
@@ -61,8 +63,11 @@ async function closedLoop(ask: (dueMs: number) => Promise<Outcome>, endMs: numbe
 
 /** A form with one file, as curl and browsers send it: every server that is compared takes it. */
 function requestOf({ host }: URL, photo: Buffer, headers: Readonly<Record<string, string>>): Buffer {
-  const { body, headers: own } = form(photo);
-  const fields = { host, ...own, 'content-length': body.length, ...headers };
+  const disposition = 'Content-Disposition: form-data; name="image"; filename="photo.jpg"';
+  const head = `--${boundary}\r\n${disposition}\r\nContent-Type: image/jpeg\r\n\r\n`;
+  const body = Buffer.concat([Buffer.from(head), photo, Buffer.from(`\r\n--${boundary}--\r\n`)]);
+  const type = `multipart/form-data; boundary=${boundary}`;
+  const fields = { host, 'content-type': type, 'content-length': body.length, ...headers };
   const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
   return Buffer.concat([Buffer.from(`POST /classify HTTP/1.1\r\n${lines.join('')}\r\n`), body]);
 }

@@ -1,67 +1,70 @@
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../../ingress/port.ts';
-import { ask, form, isAnswered, keptConnections } from '../peers/client.ts';
-import { cores, type System } from '../peers/plan.ts';
-import { startTree } from '../peers/processes.ts';
 import type { Served } from './sweep.ts';
+import { type ProcessTree, startTree } from './tree.ts';
 
-const root = resolve(fileURLToPath(new URL('../../../', import.meta.url)));
-const here = join(root, 'load/peers');
-const model = join(root, 'models/wide-resnet');
+/** The reference servers by their option, each tuned to answer or refuse within 1 s, and their names in tables. */
+export const peers: Readonly<Record<string, string>> = {
+  'fastapi-tuned': 'FastAPI, tuned',
+  'litserve-tuned': 'LitServe, tuned',
+  'bentoml-tuned': 'BentoML, tuned',
+  'ray-tuned': 'Ray Serve, tuned',
+};
+
+const script = fileURLToPath(new URL('../../../load/peers/serve.sh', import.meta.url));
+/** 6 s to measure its bound, and up to 10 s to start. */
 const startWithinMs = 90_000;
 const sampleMs = 2000;
-/** Seconds of its capacity that a tuned peer lets wait. Less than in peers/run.ts: far beyond the capacity refusals take their time, too. */
-const admittedSeconds = 0.4;
+/** The first answers of a new process are slower. */
 const warmUpAnswers = 40;
 
-/** Starts another model server with the Wide ResNet that ships. */
-export async function startPeer(
-  system: System,
-  photos: readonly Buffer[],
-  photoPaths: readonly string[],
-): Promise<Served> {
-  const python = join(here, 'build/venvs', system.family, 'bin/python');
-  if (!existsSync(python))
-    throw new Error(`Expected ${python} but received nothing: run "bash load/peers/setup.sh ${system.family}" first`);
-  const folder = mkdtempSync(join(tmpdir(), 'collapse-'));
-  const place = { root, port: await freePort(), inFlight: inFlightOf(python, photoPaths), pids: join(folder, 'pids') };
-  mkdirSync(place.pids);
+/** Starts a reference server with the shipped Wide ResNet. @throws Error with its output */
+export async function startPeer(name: string, photos: readonly string[]): Promise<Served> {
+  const folder = await mkdtemp(join(tmpdir(), 'collapse-'));
   const logPath = join(folder, 'server.log');
-  const tree = startTree(system.command(place), {
-    env: { ...system.env(place), PEER_MODEL: model },
-    cwd: here,
-    logPath,
-  });
+  const port = await freePort();
+  const tree = startTree(['bash', script, name.replace('-tuned', ''), String(port), ...photos], logPath);
   process.once('exit', () => {
     for (const pid of tree.members()) process.kill(pid, 'SIGKILL');
   });
   const stop = async () => {
     await tree.stop();
-    rmSync(folder, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true });
   };
-  const origin = `http://127.0.0.1:${place.port}`;
+  const origin = `http://127.0.0.1:${port}`;
   try {
-    const agent = keptConnections();
-    for (let answers = 0, endMs = Date.now() + startWithinMs; answers < warmUpAnswers; ) {
-      if (Date.now() > endMs)
-        throw new Error(`Expected an answer of ${system.label} within ${startWithinMs} ms but received none`);
-      if (isAnswered(await ask(origin, form(photos[answers % photos.length] as Buffer), agent))) answers += 1;
-      else await sleep(100);
-    }
-    agent.destroy();
+    await warmUp(origin, tree, photos);
   } catch (fault) {
+    const output = readFileSync(logPath, 'utf8').slice(-2000);
     await stop();
-    throw fault;
+    throw new Error(`${(fault as Error).message}; the end of its output:\n${output}`);
   }
   return { origin, probed: {}, stop, kill: () => {}, watch: () => watchTree(tree) };
 }
 
-function watchTree(tree: ReturnType<typeof startTree>): ReturnType<Served['watch']> {
+async function warmUp(origin: string, tree: ProcessTree, photos: readonly string[]): Promise<void> {
+  for (let answers = 0, endMs = Date.now() + startWithinMs; answers < warmUpAnswers; ) {
+    if (tree.members().length === 0) throw new Error('Expected a server that runs but it ended');
+    if (Date.now() > endMs) throw new Error(`Expected an answer within ${startWithinMs} ms but received none`);
+    const body = new FormData();
+    body.set(
+      'image',
+      new Blob([readFileSync(photos[answers % photos.length] as string)], { type: 'image/jpeg' }),
+      'a.jpg',
+    );
+    const response = await fetch(`${origin}/classify`, { method: 'POST', body }).catch(() => undefined);
+    await response?.arrayBuffer();
+    if (response?.status === 200) answers += 1;
+    else await sleep(100);
+  }
+}
+
+function watchTree(tree: ProcessTree): ReturnType<Served['watch']> {
   const before = tree.cpuSeconds();
   let server = 0;
   const look = () => {
@@ -75,14 +78,4 @@ function watchTree(tree: ReturnType<typeof startTree>): ReturnType<Served['watch
       return { cpuSeconds: { server: tree.cpuSeconds() - before }, mostMb: { server } };
     },
   };
-}
-
-/** How many requests a tuned server may hold: what a bare loop on all cores finishes within 0.4 s. */
-function inFlightOf(python: string, photoPaths: readonly string[]): number {
-  const env = { ...process.env, PEER_MODEL: model, PEER_LANES: String(cores), PYTHONDONTWRITEBYTECODE: '1' };
-  const args = [join(here, 'capacity.py'), ...photoPaths, '--seconds', '5'];
-  const { stdout, stderr } = spawnSync(python, args, { env, encoding: 'utf8' });
-  const perSecond = Number(/"perSecond": ([\d.]+)/.exec(stdout)?.[1]);
-  if (!(perSecond > 0)) throw new Error(`Expected a capacity but received ${stderr}`);
-  return Math.max(1, Math.floor(perSecond * admittedSeconds));
 }

@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs';
-import { systems } from '../peers/plan.ts';
 import { type Stack, startStack } from '../stack.ts';
 import { watchUsage } from '../usage.ts';
 import { startPeer } from './peer.ts';
@@ -15,9 +13,7 @@ interface Asked {
 export async function serve(asked: Asked, photos: readonly string[], signal: AbortSignal): Promise<Served> {
   const { target, peer, dead } = asked;
   if (target !== undefined) return elsewhere(target);
-  const system = systems.find(({ name }) => name === peer);
-  const bytes = photos.map((path) => readFileSync(path));
-  if (system !== undefined) return startPeer(system, bytes, photos);
+  if (peer !== undefined) return startPeer(peer, photos);
   const stack = await startStack(process.env, signal, { watchesLoops: false });
   process.once('exit', () => stack.interrupt());
   let revive = () => {};

@@ -1,4 +1,3 @@
-import { goodMs } from '../peers/client.ts';
 import { quantile } from '../report.ts';
 import type { Outcome } from './connections.ts';
 import type { By } from './response.ts';
@@ -42,6 +41,8 @@ export interface Times {
   readonly p99: number | null;
 }
 
+/** A later answer counts as late. */
+const goodMs = 1000;
 const onTimeMs = 50;
 
 /** Counts a step's outcomes. Of a foreign server any status is an answer of a kind, 429 and 503 its way to say BUSY. */

@@ -1,4 +1,3 @@
-import { drawChart, type Line } from '../peers/chart.ts';
 import { table } from '../report.ts';
 import type { Sweep } from './judge.ts';
 import { goodPerCpuSecond, type Step, type Times } from './step.ts';
@@ -84,38 +83,5 @@ function namesOf(rows: Rows): string[] {
     const parts = Object.entries({ ...problems, ...broken }).map(([what, count]) => `${count} ${what}`);
     if (retryAfter.length > 0) parts.push(`Retry-After ${retryAfter.map((value) => value || 'missing').join(', ')}`);
     return parts.length === 0 ? [] : [`${name}: ${parts.join('; ')}\n`];
-  });
-}
-
-/** Okabe and Ito's colors, ours first. */
-const colors = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#b8860b', '#56b4e9'];
-
-/** Goodput against what is offered, a line for each system. */
-export function drawSweeps(sweeps: readonly Sweep[]): string {
-  const [ours] = sweeps as [Sweep];
-  const farthest = Math.max(...sweeps.flatMap(({ steps }) => steps.map(({ factor }) => factor)));
-  const linesOf = (value: (step: Step, sweep: Sweep) => number): Line[] =>
-    sweeps.map((sweep, index) => ({
-      label: sweep.label,
-      color: colors[index % colors.length] as string,
-      isOurs: sweep.label.startsWith('Understudy'),
-      points: sweep.steps.map((step) => [step.factor, value(step, sweep)] as const),
-    }));
-  const lines = linesOf(({ good, seconds }) => good / seconds);
-  const highest = Math.max(...lines.flatMap(({ points }) => points.map(([, y]) => y)));
-  const step = [5, 10, 20, 25, 50, 100, 200].find((size) => highest / size <= 6) ?? 500;
-  const ticks = Array.from({ length: Math.ceil(highest / step) + 1 }, (_, index) => index * step);
-  return drawChart({
-    title: 'Answered within one second',
-    subtitle: [
-      'Photos a second by the same Wide ResNet; beyond 1×, Understudy’s by MobileNet, too;',
-      `${ours.cores} cores, load generator included; 1× = ${ours.capacity.toFixed(0)} a second`,
-    ],
-    xTitle: 'offered load, as a multiple of the capacity',
-    xTicks: [0, 1, 2, 3, 4, 5, 7, 10].filter((factor) => factor <= farthest),
-    yTicks: ticks.map((at) => ({ at, text: String(at) })),
-    isLogarithmic: false,
-    level: { at: ours.capacity, text: 'capacity' },
-    panels: [{ title: '', lines }],
   });
 }

@@ -1,7 +1,7 @@
-"""What all peers share: decode, preprocessing, run and top five on one thread of ONNX Runtime, and the settings of a server.
+"""What the reference servers share: decoding, preprocessing, run, top five, and the settings of a server.
 
-run.ts sets the environment: PEER_MODEL (the Wide ResNet's folder), PEER_PORT, PEER_LANES (cores), and for a tuned server PEER_IN_FLIGHT
-(how many requests it may hold; absent: the defaults of its maker) and PEER_PIDS (a folder: who runs the model leaves its process id).
+serve.sh sets the environment: PEER_MODEL (folder of the Wide ResNet), PEER_PORT, PEER_LANES (cores) and PEER_IN_FLIGHT (how many
+requests a tuned server may hold; 0: as its makers ship it).
 """
 
 import io
@@ -18,16 +18,16 @@ PORT = int(os.environ.get("PEER_PORT", "8000"))
 LANES = int(os.environ.get("PEER_LANES", "2"))
 IN_FLIGHT = int(os.environ.get("PEER_IN_FLIGHT", "0"))
 TUNED = IN_FLIGHT > 0
-PATIENCE_S = 1.0  # the limit that goodput is judged by; a tuned server gives up what it cannot answer within it
-PATIENCE_QUEUED_S = 0.8  # what is left of it for waiting where only the wait is limited: a run takes about 0.1 s, two at once 0.2 s
-MAX_UPLOAD_BYTES = 10_485_760  # as the service it is compared with
+PATIENCE_S = 1.0  # an answer counts up to here; a tuned server gives up a request that it cannot answer by then
+PATIENCE_QUEUED_S = 0.8  # the same less the run, for LitServe, whose time-out covers only the wait
+MAX_UPLOAD_BYTES = 10_485_760  # the limit of our service
 CARD = json.loads((MODEL / "model.json").read_text())
 MEAN, STD = (np.array(CARD["input"][name], np.float32) for name in ("mean", "std"))
 RESIZE, CROP, TOP = CARD["input"]["resize"], CARD["input"]["crop"], 5
 
 
 class Unreadable(Exception):
-    """The bytes are no image that Pillow can decode."""
+    """Pillow cannot decode the bytes."""
 
 
 def decode(data: bytes) -> Image.Image:
@@ -41,7 +41,7 @@ def decode(data: bytes) -> Image.Image:
 
 
 def to_tensor(image: Image.Image) -> np.ndarray:
-    """The shorter side resized with bilinear filtering, the middle of it, normalized, channels first: as the card says."""
+    """The shorter side resized with bilinear filtering, center crop, normalized as the card says; float32, 1 x 3 x crop x crop."""
     image = ImageOps.exif_transpose(image).convert("RGB")
     short = min(image.size)
     width, height = (RESIZE if side == short else int(RESIZE * side / short) for side in image.size)
@@ -52,7 +52,7 @@ def to_tensor(image: Image.Image) -> np.ndarray:
 
 
 class Classifier:
-    """One session of the Wide ResNet; `run` may be called from several threads, each of them a lane."""
+    """One session of the Wide ResNet. Several threads may call `run`."""
 
     def __init__(self) -> None:
         options = onnxruntime.SessionOptions()
@@ -60,8 +60,6 @@ class Classifier:
         options.inter_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(MODEL / CARD["file"], options, providers=["CPUExecutionProvider"])
         self.labels = json.loads((MODEL / "labels.json").read_text())
-        if pids := os.environ.get("PEER_PIDS"):
-            (Path(pids) / str(os.getpid())).touch()
 
     def run(self, image: Image.Image) -> dict:
         """The answer of POST /classify."""
@@ -78,7 +76,7 @@ class Classifier:
 
 
 class Admission:
-    """ASGI middleware: at most `limit` requests at once, the next one is told 503."""
+    """ASGI middleware: answers 503 beyond `limit` requests in flight."""
 
     def __init__(self, app, limit: int) -> None:
         self.app = app

@@ -9,9 +9,10 @@ import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import type { Outcome } from '../../load/collapse/connections.ts';
 import type { Fired, Traffic } from '../../load/collapse/generator.ts';
 import { failures, ratioFailures, type Sweep } from '../../load/collapse/judge.ts';
+import { drawSweeps } from '../../load/collapse/picture.ts';
 import { judgeResponse, readResponse } from '../../load/collapse/response.ts';
 import { type Step, summarize } from '../../load/collapse/step.ts';
-import { drawSweeps, sweepTables } from '../../load/collapse/tables.ts';
+import { sweepTables } from '../../load/collapse/tables.ts';
 
 jest.setTimeout(60_000);
 
@@ -221,8 +222,8 @@ describe('the tables and the picture', () => {
     expect(text).not.toContain('NaN');
   });
 
-  it('show a line for each system', () => {
-    const svg = drawSweeps([sweep, { ...sweep, label: 'FastAPI, tuned' }]);
+  it('names each system', async () => {
+    const svg = await drawSweeps([sweep, { ...sweep, label: 'FastAPI, tuned' }]);
 
     expect(svg).toContain('>Understudy</text>');
     expect(svg).toContain('>FastAPI, tuned</text>');
