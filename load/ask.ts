@@ -12,20 +12,20 @@ import { decodeImage } from '../functions/tasks/image/image.ts';
 /** One classified photo. */
 export interface Sample {
   readonly ms: number;
-  /** Milliseconds by stage, as the service tells in Server-Timing. */
+  /** Milliseconds by stage, named as in Server-Timing. */
   readonly stages: Readonly<Record<string, number>>;
 }
 
-/** Has a photo classified, in one way or another. */
+/** Has a photo classified. */
 export type Ask = (photo: Buffer) => Promise<Sample>;
 
-/** Decode, tensor and run of the Wide ResNet by the service's own functions in this process: what no service can go below. */
+/** Decode, tensor and run of the Wide ResNet by the service's own functions in this process: the lower bound of any service. */
 export async function loadBare(env: NodeJS.ProcessEnv = process.env): Promise<{ ask: Ask; release(): Promise<void> }> {
   const { modelsDir, settings } = loadConfig(classify, 1, env);
   const spec = readModelSpec(modelsDir, 'wide-resnet', classify.card, allowedInstructions());
   const { input } = spec.details;
   const model = await loadModel(spec);
-  let former: Tensor | undefined; // written anew, as by the service's workers
+  let former: Tensor | undefined; // used again, as in the service's workers
   return {
     release: () => model.release(),
     ask: async (photo) => {
@@ -40,12 +40,12 @@ export async function loadBare(env: NodeJS.ProcessEnv = process.env): Promise<{ 
   };
 }
 
-/** Posts a photo over kept connections, at most `clients` of them. @throws Error at any answer but 200 */
-export function through(origin: string, clients: number, more: Readonly<Record<string, string>> = {}): Ask {
-  const agent = new Agent({ keepAlive: true, maxSockets: clients });
+/** Posts a photo over a kept connection. @throws Error at any answer but 200 */
+export function through(origin: string): Ask {
+  const agent = new Agent({ keepAlive: true });
   return async (photo) => {
     const startedMs = performance.now();
-    const headers = { 'content-type': 'image/jpeg', 'content-length': photo.length, ...more };
+    const headers = { 'content-type': 'image/jpeg', 'content-length': photo.length };
     const sent = httpRequest(`${origin}/classify`, { method: 'POST', agent, headers });
     sent.end(photo);
     const [response] = (await once(sent, 'response')) as [IncomingMessage];

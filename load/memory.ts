@@ -1,11 +1,7 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import sharp from 'sharp';
-import { functionCommand, memoryVariables } from '../functions/launch.ts';
 import { readCommand } from '../ingress/command.ts';
-import { freePort } from '../ingress/port.ts';
+import { startFunction, type Target } from './function.ts';
 import { residentMib } from './proc.ts';
 import { machine, print, table } from './report.ts';
 
@@ -21,18 +17,17 @@ const workersOf = { primary: 2, fallback: 1 };
 const clients = 8;
 /** For each kind of traffic; the slowest of the large images takes seconds. */
 const trafficMs = 30_000;
-/** Nobody's patience is to end before an image is decoded. */
-const patience = { 'x-deadline-ms': '30000' };
-const pollMs = 50;
+/** The longest deadline: no client gives up before its image is decoded. */
+const deadline = { 'x-deadline-ms': '30000' };
 
-/** Just below MAX_PIXELS. */
+/** Just below the default of MAX_PIXELS. */
 const [width, height] = [7300, 5479];
 
 type Image = Uint8Array<ArrayBuffer>;
 
 const photos = [1, 2, 3].map((n) => readFileSync(`tests/images/test_image_${n}.jpg`));
 
-/** One picture of 40 megapixels in every form that costs a decoder memory and fits an upload. */
+/** One picture of 40 megapixels in every format that costs a decoder memory and fits an upload. */
 async function drawLargest(): Promise<readonly Image[]> {
   const [small, channels] = [0.1, 3] as const;
   const size = { width: Math.round(width * small), height: Math.round(height * small) };
@@ -66,7 +61,7 @@ async function post(origin: string, images: readonly Image[]): Promise<string> {
   const client = async () => {
     while (performance.now() < endMs) {
       const body = images[next++ % images.length] as Image;
-      const headers = { 'content-type': 'application/octet-stream', ...patience };
+      const headers = { 'content-type': 'application/octet-stream', ...deadline };
       const response = await fetch(`${origin}/classify`, { method: 'POST', headers, body });
       await response.arrayBuffer();
       counts.set(response.status, (counts.get(response.status) ?? 0) + 1);
@@ -77,43 +72,22 @@ async function post(origin: string, images: readonly Image[]): Promise<string> {
   return sorted.map(([status, count]) => `${count} × ${status}`).join(', ');
 }
 
-async function measure(target: 'primary' | 'fallback', largest: readonly Image[]): Promise<string[][]> {
-  const port = await freePort();
-  const variables = {
-    FUNCTION_TARGET: target,
-    PORT: String(port),
-    WORKERS: String(workersOf[target]),
-    LOG_LEVEL: 'silent',
-  };
-  const [program, ...args] = functionCommand(target);
-  const child = spawn(program, args, {
-    env: { ...memoryVariables(target), ...process.env, ...variables },
-    stdio: ['ignore', 'inherit', 'inherit'],
+async function measure(target: Target, largest: readonly Image[]): Promise<string[][]> {
+  const { origin, process, untilReady, kill } = await startFunction(target, {
+    variables: { WORKERS: String(workersOf[target]) },
   });
-  const pid = child.pid as number;
-  const origin = `http://127.0.0.1:${port}`;
+  const pid = process.pid as number;
+  const memory = () => [residentMib(pid, 'VmRSS').toFixed(0), residentMib(pid, 'VmHWM').toFixed(0)];
   try {
-    const isReady = async () =>
-      ((await (await fetch(`${origin}/readyz`)).json()) as { status: string }).status === 'ready';
-    while (!(await isReady().catch(() => false))) {
-      if (child.exitCode !== null)
-        throw new Error(`Expected a function that starts but received exit code ${child.exitCode}`);
-      await sleep(pollMs);
-    }
-    const rows = [
-      [target, 'nothing yet', '', residentMib(pid, 'VmRSS').toFixed(0), residentMib(pid, 'VmHWM').toFixed(0)],
-    ];
+    await untilReady();
+    const rows = [[target, 'nothing yet', '', ...memory()]];
     for (const [name, images] of Object.entries({ 'photos of 30 kB': photos, 'images of 40 megapixels': largest })) {
       const answers = await post(origin, images);
-      rows.push([target, name, answers, residentMib(pid, 'VmRSS').toFixed(0), residentMib(pid, 'VmHWM').toFixed(0)]);
+      rows.push([target, name, answers, ...memory()]);
     }
     return rows;
   } finally {
-    if (child.exitCode === null) {
-      const ended = once(child, 'exit');
-      child.kill('SIGKILL');
-      await ended;
-    }
+    await kill();
   }
 }
 

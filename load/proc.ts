@@ -1,9 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 
-/** Linux counts processor time for other programs in hundredths of a second, on every processor. */
+/** Unit of processor time in /proc, on every architecture. */
 export const ticksPerSecond = 100;
 
-/** Every process that runs; none where there is no /proc (not Linux). */
+/** Ids of all processes; none without /proc. */
 export function processIds(): readonly number[] {
   if (!existsSync('/proc/self/stat')) return [];
   return readdirSync('/proc')
@@ -23,7 +23,7 @@ export function readProc(file: string): string {
 /** The fields of /proc/PID/stat from the third, the state, on; none when the process has ended. */
 export function statFields(pid: number): readonly string[] {
   const stat = readProc(`${pid}/stat`);
-  return stat === '' ? [] : stat.slice(stat.lastIndexOf(')') + 2).split(' '); // the name before may hold anything
+  return stat === '' ? [] : stat.slice(stat.lastIndexOf(')') + 2).split(' '); // the name before it may contain any character
 }
 
 /** Resident memory of a process in MiB, now (`VmRSS`) or at its highest so far (`VmHWM`); 0 when it has ended. */

@@ -1,14 +1,15 @@
+import { inTimeMs } from './k6/shapes.ts';
 import { quantile, table } from './report.ts';
 
-/** One request, as k6 wrote it down. */
+/** One request of k6. */
 export interface Sample {
-  /** Unix time of its begin. */
+  /** Unix time of its start. */
   readonly atMs: number;
   readonly ms: number;
   /** 0 without a response. */
   readonly status: number;
   readonly scenario: string;
-  /** Which of two addresses, of the canary only. */
+  /** Which of two addresses; canary only. */
   readonly side: string;
   readonly tier: string;
   readonly model: string;
@@ -19,7 +20,7 @@ export interface Sample {
   readonly fault: string;
 }
 
-/** Reads the points that k6 wrote as CSV, its times in milliseconds. */
+/** Reads the points that k6 wrote as CSV with times in milliseconds. */
 export async function readSamples(lines: AsyncIterable<string> | Iterable<string>): Promise<readonly Sample[]> {
   const samples: Sample[] = [];
   let columns: readonly string[] | undefined;
@@ -52,12 +53,6 @@ function parseSample(columns: readonly string[], line: string): Sample {
   };
 }
 
-/** Who answered and why: the kind of an answer, in words. */
-export function kindOf({ side, model, reason, fault }: Sample): string {
-  if (fault !== '') return 'no answer';
-  return [side, model, reason].filter((part) => part !== '').join(', ');
-}
-
 /** One row for each phase, address, tier, model and reason, and one for all; milliseconds. */
 export function answerTable(samples: readonly Sample[]): string {
   const groups = groupBy(samples, ({ scenario, side, tier, model, version, reason, fault }) =>
@@ -73,7 +68,7 @@ export function answerTable(samples: readonly Sample[]): string {
   return table(head, rows);
 }
 
-/** How many answers there were of each status. */
+/** Number of requests by status. */
 export function statusTable(samples: readonly Sample[]): string {
   const groups = [...groupBy(samples, ({ status }) => status)].sort(([one], [other]) => one - other);
   const rows = groups.map(([status, group]) => [status === 0 ? 'none' : String(status), String(group.length)]);
@@ -89,7 +84,26 @@ export function throughput(samples: readonly Sample[], fromMs: number): number {
   return lastMs === beginMs ? 0 : (counted.length * 1000) / (lastMs - beginMs);
 }
 
-/** The members of each group by its key, both in the order in which they come. */
+/** Shares of requests that were answered, answered in time, and answered by the lead model. */
+export function headline(samples: readonly Sample[]): string {
+  const answers = samples.filter(({ fault }) => fault === '');
+  const share = (part: readonly Sample[]) => {
+    const percent = (part.length / samples.length) * 100;
+    return `${part.length === samples.length ? percent : Math.min(percent, 99.99).toFixed(2)} %`;
+  };
+  const inTime = answers.filter(({ ms }) => ms <= inTimeMs);
+  const leading = answers.filter(({ reason }) => reason === '');
+  return `${share(answers)} answered, ${share(inTime)} within 1 s, ${share(leading)} undegraded`;
+}
+
+/** When the lead model answered a request for the first time that was sent after a moment. */
+export function firstLead(samples: readonly Sample[], atMs: number): string {
+  const first = samples.find((sample) => sample.atMs > atMs && sample.fault === '' && sample.reason === '');
+  if (first === undefined) return 'no answer of the lead model after it';
+  return `first answer of the lead model ${((first.atMs + first.ms - atMs) / 1000).toFixed(1)} s later`;
+}
+
+/** Items by key; keys and items keep their order. */
 export function groupBy<Item, Key>(items: readonly Item[], keyOf: (item: Item) => Key): Map<Key, Item[]> {
   const groups = new Map<Key, Item[]>(); // Map.groupBy came with Node 21
   for (const item of items) {

@@ -1,21 +1,23 @@
 import { processIds, residentMib, statFields, ticksPerSecond } from './proc.ts';
+import { table } from './report.ts';
 
-/** What the programs have used up to a moment. */
+/** What the programs have used up to `atMs`. */
 export interface Usage {
   /** Unix time. */
   readonly atMs: number;
   /** Processor seconds since the watch began, by program. */
   readonly cpuSeconds: Readonly<Record<string, number>>;
-  /** Resident memory by program, of those that run; what its processes share counts once for each. */
+  /** Resident memory by program in MB; a page that its processes share counts once for each. */
   readonly residentMb: Readonly<Record<string, number>>;
 }
 
 const intervalMs = 1000;
+/** A soak of this length is judged by memory, without the minutes in which caches and pools fill. */
+const judgedSeconds = 600;
+const settlingMs = 180_000;
+const mostGrowth = 0.02;
 
-/**
- * Looks once a second at process groups: `groups` gives each program's current one, so that one that is started again keeps
- * its name. Where there is no /proc (not Linux) it sees nothing.
- */
+/** Reads once a second what process groups use; `groups` gives the current one of each program. Empty without /proc. */
 export function watchUsage(groups: () => Readonly<Record<string, number>>): { stop(): readonly Usage[] } {
   const looks: Usage[] = [];
   const seen = new Map<number, number>();
@@ -27,7 +29,7 @@ export function watchUsage(groups: () => Readonly<Record<string, number>>): { st
       const [group, cpuSeconds] = readStat(pid);
       const name = names.get(group);
       if (name === undefined) continue;
-      // What was there when the watch began counts from then, what came later from its start.
+      // A process that was there at first counts from then, a later one from its start.
       const base = seen.get(pid) ?? (looks.length === 0 ? cpuSeconds : 0);
       totals[name] = (totals[name] ?? 0) + cpuSeconds - base;
       seen.set(pid, cpuSeconds);
@@ -46,8 +48,8 @@ export function watchUsage(groups: () => Readonly<Record<string, number>>): { st
   };
 }
 
-/** By how many MB a minute the memory grew, and by what share from the first to the last tenth, after `fromMs`. */
-export function memoryTrend(
+/** Growth of a program's memory after `fromMs`: its slope, and the share from the first to the last tenth. */
+function memoryTrend(
   looks: readonly Usage[],
   name: string,
   fromMs: number,
@@ -56,7 +58,7 @@ export function memoryTrend(
     const mb = residentMb[name];
     return mb === undefined || atMs < fromMs ? [] : [[(atMs - fromMs) / 60_000, mb]];
   });
-  if (points.length < 20) return undefined; // a tenth has to be more than one look
+  if (points.length < 20) return undefined; // a tenth is two looks at least
   const meanOf = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const meanMinutes = meanOf(points.map(([minutes]) => minutes));
   const meanMb = meanOf(points.map(([, mb]) => mb));
@@ -74,27 +76,26 @@ function readStat(pid: number): [group: number, cpuSeconds: number] {
   return [Number(fields[2]), (Number(fields[11]) + Number(fields[12])) / ticksPerSecond];
 }
 
-/** A model's workers in the primary: how many, and for how long they have been busy, all together. */
-export interface Lane {
-  readonly workers: number;
-  readonly busySeconds: number;
+/** Processor time and memory of each program. */
+export function usageTable(usage: readonly Usage[]): string {
+  const [first, last] = [usage[0], usage.at(-1)];
+  const seconds = ((last?.atMs ?? 0) - (first?.atMs ?? 0)) / 1000;
+  const rows = Object.entries(last?.cpuSeconds ?? {}).map(([name, cpuSeconds]) => {
+    const memory = usage.map(({ residentMb }) => residentMb[name]).filter((mb) => mb !== undefined);
+    const figures = [memory[0] ?? 0, memory.reduce((most, mb) => Math.max(most, mb), 0), memory.at(-1) ?? 0];
+    return [name, cpuSeconds.toFixed(1), (cpuSeconds / seconds).toFixed(2), ...figures.map((mb) => mb.toFixed(0))];
+  });
+  return table(['program', 'CPU seconds', 'cores', 'MB at first', 'MB at most', 'MB at last'], rows);
 }
 
-/** What a function's metrics say of its models' workers. */
-export async function readLanes(origin: string): Promise<Readonly<Record<string, Lane>>> {
-  const text = await (await fetch(`${origin}/metrics`)).text();
-  const read = (name: string) =>
-    Object.fromEntries(
-      [...text.matchAll(new RegExp(`^${name}{model="([^"]+)"} (\\S+)$`, 'gm'))].map(([, model, value]) => [
-        model,
-        Number(value),
-      ]),
-    );
-  const [workers, busySeconds] = [read('understudy_workers'), read('understudy_workers_busy_seconds_total')];
-  return Object.fromEntries(
-    Object.keys(workers).map((model) => [
-      model,
-      { workers: workers[model] ?? 0, busySeconds: busySeconds[model] ?? Number.NaN },
-    ]),
-  );
+/** Whether the primary's memory grew too much during a soak; undefined for other shapes and short runs. */
+export function judgeMemory(usage: readonly Usage[], seconds: number, shape: string) {
+  if (shape !== 'soak' || seconds < judgedSeconds) return undefined;
+  const trend = memoryTrend(usage, 'primary', (usage[0]?.atMs ?? 0) + settlingMs);
+  if (trend === undefined) return undefined;
+  const { mbPerMinute, growth } = trend;
+  const isOver = growth > mostGrowth;
+  const slope = `${mbPerMinute.toFixed(2)} MB a minute, ${(growth * 100).toFixed(1)} % from the first to the last tenth`;
+  const verdict = `${isOver ? 'more' : 'no more'} than the ${mostGrowth * 100} % allowed`;
+  return { isOver, sentence: `Memory of the primary after the first 3 minutes: ${slope}, ${verdict}.\n` };
 }

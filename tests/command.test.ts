@@ -12,7 +12,7 @@ const scripts: Record<string, string> = JSON.parse(readFileSync('package.json', 
 /** What a person may start: the scripts' own programs, and those that the pages name. */
 const programs = [
   ...Object.values(scripts).flatMap((script) => /exec node dist\/(\S+)$/.exec(script)?.[1] ?? []),
-  ...['lane', 'memory', 'overhead', 'start', 'wake'].map((name) => `load/${name}.js`),
+  ...['memory', 'overhead', 'start'].map((name) => `load/${name}.js`),
   ...['memory', 'pixels'].map((name) => `models/${name}.js`),
 ];
 

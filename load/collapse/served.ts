@@ -14,7 +14,7 @@ export async function serve(asked: Asked, photos: readonly string[], signal: Abo
   const { target, peer, dead } = asked;
   if (target !== undefined) return elsewhere(target);
   if (peer !== undefined) return startPeer(peer, photos);
-  const stack = await startStack(process.env, signal, { watchesLoops: false });
+  const stack = await startStack(process.env, signal);
   process.once('exit', () => stack.interrupt());
   let revive = () => {};
   return {

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import type { Probing } from '../probe.ts';
 import { quantile } from '../report.ts';
 import type { Fired, Traffic } from './generator.ts';
+import type { Probing } from './probe.ts';
 import { type Step, summarize } from './step.ts';
 
 /** A system under load, whoever started it. */
@@ -45,7 +45,7 @@ const probesPerSecond = 20;
 /** As k6's capacity shape: the first answers are not counted. */
 const [warmUpSeconds, capacitySeconds] = [3, 10];
 
-const probeScript = new URL('../probe.js', import.meta.url);
+const probeScript = new URL('./probe.js', import.meta.url);
 const generatorScript = fileURLToPath(new URL('./generator.js', import.meta.url));
 
 /** The load generator, a process of its own. */

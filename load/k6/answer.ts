@@ -1,4 +1,4 @@
-/** What a client reads of a response; header names as Go writes them (`X-Model`). */
+/** A response; k6 writes header names as Go does (`X-Model`). */
 export interface Received {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -24,7 +24,7 @@ const tiers = ['primary', 'fallback'];
 const reasons = ['error', 'timeout', 'overload', 'warming', 'failover'];
 const expectedPredictions = 5;
 
-/** Reads status, headers and body of one classification; anything but a valid 200 is a non-answer. */
+/** Judges the response to one classification; anything but a valid 200 is a fault. */
 export function judge({ status, headers, body }: Received): Verdict {
   if (status === 0) return { fault: 'no response' };
   if (status !== 200) return { fault: `status ${status}${codeOf(body)}` };
@@ -47,6 +47,19 @@ export function judge({ status, headers, body }: Received): Verdict {
   const fault = judgePredictions(predictions);
   if (fault !== undefined) return { fault };
   return { model, version, tier, reason: reason === null ? '' : String(reason), top: topClass(predictions) };
+}
+
+/** The same of another model server, which does not say who answered or how. */
+export function judgeForeign({ status, body }: Received): Verdict {
+  if (status !== 200) return { fault: status === 0 ? 'no response' : `status ${status}` };
+  try {
+    const { model, predictions } = JSON.parse(body) as Record<string, unknown>;
+    const fault = judgePredictions(predictions);
+    if (fault !== undefined) return { fault };
+    return { model: String(model), version: '', tier: '', reason: '', top: topClass(predictions) };
+  } catch {
+    return { fault: 'body is no JSON' };
+  }
 }
 
 /** The problem's code with a blank before it, where the body is one. */

@@ -2,8 +2,10 @@ import exec from 'k6/execution';
 import http from 'k6/http';
 import { Counter, Rate, Trend } from 'k6/metrics';
 import type { Options, Scenario } from 'k6/options';
-import { judge, type Verdict } from './answer.ts';
+import { judge, judgeForeign, type Verdict } from './answer.ts';
 import { inTimeMs, type Phase, requestIdPrefix, requestsOf } from './shapes.ts';
+
+const { FOREIGN, DEADLINE_MS } = __ENV;
 
 /** Above what the ingress grants both tiers together (38 s): what takes longer will never be answered. */
 const patience = '45s';
@@ -44,16 +46,18 @@ export function classify(
   { headers = {}, tags = {}, revision }: Asking = {},
 ): { readonly verdict: Verdict; readonly ms: number } {
   const photo = photos[turn % photos.length] as ArrayBuffer;
-  // Every fourth comes as a form, as curl and browsers send it; four and three share no divisor, so each photo does.
-  const isForm = turn % 4 === 0;
+  // Every fourth is a form, as curl and browsers send it; three photos and four turns have no common divisor.
+  const isForm = Boolean(FOREIGN) || turn % 4 === 0;
   const sent = isForm ? { image: http.file(photo, 'photo.jpg', 'image/jpeg') } : photo;
   const type = isForm ? {} : { 'content-type': 'image/jpeg' };
+  const deadline = DEADLINE_MS ? { 'x-deadline-ms': DEADLINE_MS } : {};
   const response = http.post(`${origin}/classify`, sent, {
-    headers: { ...type, 'x-request-id': `${requestIdPrefix}${exec.scenario.name}-${turn}`, ...headers },
+    headers: { ...type, 'x-request-id': `${requestIdPrefix}${exec.scenario.name}-${turn}`, ...deadline, ...headers },
     timeout: patience,
     responseType: 'text',
   });
-  const verdict = judge({ status: response.status, headers: response.headers, body: response.body ?? '' });
+  const received = { status: response.status, headers: response.headers, body: response.body ?? '' };
+  const verdict = FOREIGN ? judgeForeign(received) : judge(received);
   const ms = response.timings.duration;
   count(response.status, verdict, ms, tags);
   if (revision && verdict.fault === undefined) ownRevision.add(response.headers['X-Revision'] === revision, tags);

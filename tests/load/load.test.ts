@@ -1,29 +1,18 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { judge } from '../../load/k6/answer.ts';
+import { describe, expect, it } from '@jest/globals';
+import { judge, judgeForeign } from '../../load/k6/answer.ts';
 import { needsCapacity, planPhases, requestsOf, secondsOf, shapeNames } from '../../load/k6/shapes.ts';
 import { verdictTable } from '../../load/k6/summary.ts';
-import { drawPicture } from '../../load/picture.ts';
-import { answerTable, readSamples, type Sample, statusTable, throughput } from '../../load/samples.ts';
-import { findK6, isOlder, k6Version } from '../../load/tool.ts';
-import { memoryTrend } from '../../load/usage.ts';
-
-jest.setTimeout(180_000);
-
-const script = fileURLToPath(new URL('../../load/run.js', import.meta.url));
-const missing =
-  `Expected k6 ${k6Version} or later in PATH or at K6 but received none: ` +
-  `get it with "go install go.k6.io/k6@v${k6Version}"\n`;
-
-/** Building it takes minutes and a network, which `npm test` does not ask for; where there is none, one test says so. */
-const k6 = await findK6();
+import {
+  answerTable,
+  firstLead,
+  headline,
+  readSamples,
+  type Sample,
+  statusTable,
+  throughput,
+} from '../../load/samples.ts';
+import { isOlder } from '../../load/tool.ts';
+import { judgeMemory } from '../../load/usage.ts';
 
 const scores = [0.5, 0.2, 0.1, 0.05, 0.05];
 const body = {
@@ -35,41 +24,6 @@ const body = {
   predictions: scores.map((score, index) => ({ index, class: `n${index}`, label: `label ${index}`, score })),
 };
 const headers: Readonly<Record<string, string>> = { 'X-Model': 'wide-resnet', 'X-Tier': 'primary' };
-
-let folder: string;
-
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'load-test-'));
-});
-
-afterAll(() => rmSync(folder, { recursive: true }));
-
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function startRun(
-  args: readonly string[],
-  env: NodeJS.ProcessEnv = {},
-): { child: ChildProcess; ended: Promise<Ended> } {
-  const child = spawn(process.execPath, [script, ...args], {
-    env: { ...process.env, ...(k6 !== undefined && { K6: k6 }), WORKERS: '1', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const texts = { stdout: '', stderr: '' };
-  for (const name of ['stdout', 'stderr'] as const) {
-    child[name]?.setEncoding('utf8').on('data', (chunk: string) => {
-      texts[name] += chunk;
-    });
-  }
-  return { child, ended: once(child, 'close').then(([code]) => ({ code, ...texts })) };
-}
-
-function run(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Ended> {
-  return startRun(args, env).ended;
-}
 
 describe('judge', () => {
   const received = (changes: object, otherHeaders = {}) => ({
@@ -119,6 +73,21 @@ describe('judge', () => {
     expect(judge({ status: 400, headers: {}, body: 'bad' })).toEqual({ fault: 'status 400' });
     expect(judge({ status: 200, headers, body: '<html>' })).toEqual({ fault: 'body is no JSON' });
     expect(judge({ status: 200, headers, body: 'null' })).toEqual({ fault: 'no model named' });
+  });
+});
+
+describe('judgeForeign', () => {
+  const received = (content: object) => ({ status: 200, headers: {}, body: JSON.stringify(content) });
+
+  it('needs only predictions', () => {
+    const { model, predictions } = body;
+
+    expect(judgeForeign(received({ model, predictions }))).toMatchObject({ model, top: 'n0', reason: '' });
+    expect(judgeForeign(received({ model, predictions: predictions.slice(1) }))).toEqual({
+      fault: 'not five predictions',
+    });
+    expect(judgeForeign({ status: 429, headers: {}, body: '' })).toEqual({ fault: 'status 429' });
+    expect(judgeForeign({ status: 200, headers: {}, body: '<html>' })).toEqual({ fault: 'body is no JSON' });
   });
 });
 
@@ -258,7 +227,28 @@ describe('throughput', () => {
   });
 });
 
-describe('memoryTrend', () => {
+describe('headline', () => {
+  it('never rounds a missing answer away', () => {
+    const many = Array.from({ length: 100_000 }, () => sample);
+
+    expect(headline(many)).toBe('100 % answered, 100 % within 1 s, 100 % undegraded');
+    expect(headline([...many, lost])).toMatch(/^99.99 % answered/);
+    expect(headline([sample, { ...degraded, ms: 1001 }])).toBe(
+      '100 % answered, 50.00 % within 1 s, 50.00 % undegraded',
+    );
+  });
+});
+
+describe('firstLead', () => {
+  it('takes the first undegraded answer to a request that was sent later', () => {
+    const later = [2000, 3000].map((ms) => ({ ...sample, atMs: sample.atMs + ms }));
+
+    expect(firstLead([sample, degraded, ...later], sample.atMs)).toBe('first answer of the lead model 2.0 s later');
+    expect(firstLead([sample], sample.atMs)).toBe('no answer of the lead model after it');
+  });
+});
+
+describe('judgeMemory', () => {
   const looks = (mbAt: (minute: number) => number) =>
     Array.from({ length: 200 }, (_, index) => ({
       atMs: index * 6000,
@@ -266,82 +256,29 @@ describe('memoryTrend', () => {
       residentMb: { primary: mbAt(index / 10) },
     }));
 
-  it('tells the slope and the growth, without what grew before', () => {
-    const trend = memoryTrend(
+  it('tells slope and growth of a soak, without what grew in the first 3 minutes', () => {
+    const grown = judgeMemory(
       looks((minute) => (minute < 3 ? 10 : 100 + minute)),
-      'primary',
-      180_000,
+      1200,
+      'soak',
+    );
+    const steady = judgeMemory(
+      looks((minute) => (minute < 3 ? 10 : 100 + minute / 100)),
+      1200,
+      'soak',
     );
 
-    expect(trend?.mbPerMinute).toBeCloseTo(1, 5);
-    expect(trend?.growth).toBeCloseTo(15.3 / 103.8, 2);
+    expect(grown?.isOver).toBe(true);
+    expect(grown?.sentence).toContain('1.00 MB a minute, 14.7 % from the first to the last tenth, more than the 2 %');
+    expect(steady?.isOver).toBe(false);
   });
 
-  it('says nothing of a program that it has hardly seen', () => {
-    expect(memoryTrend(looks(() => 100).slice(0, 19), 'primary', 0)).toBeUndefined();
-    expect(
-      memoryTrend(
-        looks(() => 100),
-        'nginx',
-        0,
-      ),
-    ).toBeUndefined();
-  });
-});
-
-describe('drawPicture', () => {
-  const scene = { title: 'a < b', subtitle: '', marks: [], usage: [] };
-  const phases = [
-    { label: 'calm', seconds: 10, fromRate: 20, toRate: 20 },
-    { label: 'busy', seconds: 10, fromRate: 20, toRate: 60 },
-  ];
-  const samples = Array.from({ length: 400 }, (_, index) => {
-    const kind = [sample, sample, degraded, lost][index % 4] as Sample;
-    return { ...kind, atMs: 1_000_000 + index * 50, ms: 5 + (index % 37) * 3 };
-  });
-
-  it('names what it shows and has no number that is none', () => {
-    const usage = [0, 10, 20].map((second) => ({
-      atMs: 1_000_000 + second * 1000,
-      cpuSeconds: { primary: second, k6: second / 10 },
-      residentMb: {},
-    }));
-    const marks = [{ atMs: 1_010_000, label: 'primary killed' }];
-
-    const svg = drawPicture(samples, { ...scene, phases, usage, marks });
-
-    const labels = [...svg.matchAll(/<text[^>]*>([^<]*)</g)].map(([, label]) => label);
-    expect(labels).toEqual(
-      expect.arrayContaining(['a &lt; b', 'calm', 'busy', 'offered', 'primary killed', 'seconds', '1 s', '100 ms']),
-    );
-    expect(labels).toEqual(expect.arrayContaining(['wide-resnet', 'mobilenet, overload', 'no answer']));
-    expect(labels).toEqual(expect.arrayContaining(['50.00 % · 200 of 400', 'primary 20.0 s', 'k6 2.0 s']));
-    expect(svg).not.toMatch(/NaN|Infinity|undefined/);
-  });
-
-  it('marks the moment where it lies on the time axis', () => {
-    const [early, late] = [1_005_000, 1_015_000].map((atMs) => {
-      const svg = drawPicture(samples, { ...scene, phases, marks: [{ atMs, label: 'fault' }] });
-      return Number(/<path d="M([\d.]+) [\d.]+l-5/.exec(svg)?.[1]);
-    }) as [number, number];
-
-    const [left, right] = [74, 968]; // the plot's edges; the last answer comes a little after the last phase
-    expect(early).toBeCloseTo(left + (right - left) / 4, -1);
-    expect(late).toBeCloseTo(left + ((right - left) * 3) / 4, -1);
-  });
-
-  it('stays small however many requests there were', () => {
-    const many = Array.from({ length: 200_000 }, (_, index) => ({
-      ...sample,
-      atMs: 1_000_000 + index * 6,
-      ms: 10 + ((index * 7919) % 1000),
-    }));
-
-    expect(drawPicture(many, { ...scene, phases: [] }).length).toBeLessThan(1_500_000);
-  });
-
-  it('draws a run of one request', () => {
-    expect(drawPicture([sample], { ...scene, phases: [] })).not.toMatch(/NaN|Infinity|undefined/);
+  it.each([
+    ['another shape', 1200, 'stress', 200],
+    ['a short soak', 599, 'soak', 200],
+    ['a program that was hardly seen', 1200, 'soak', 45],
+  ])('says nothing of %s', (_, seconds, shape, count) => {
+    expect(judgeMemory(looks(() => 100).slice(0, count), seconds, shape)).toBeUndefined();
   });
 });
 
@@ -357,223 +294,3 @@ describe('isOlder', () => {
     expect(isOlder(version, than)).toBe(expected);
   });
 });
-
-describe('npm run load', () => {
-  it('tells how to get k6 where there is neither k6 nor Go', async () => {
-    const none = join(folder, 'none');
-    mkdirSync(none);
-
-    const ended = await run(['smoke'], { K6: '', PATH: none, XDG_CACHE_HOME: none });
-
-    expect(ended).toEqual({ code: 1, stdout: '', stderr: missing });
-  });
-
-  it('refuses a k6 that is too old', async () => {
-    const old = join(folder, 'k6');
-    writeFileSync(old, '#!/bin/sh\necho "k6 v0.57.0 (go1.23.6, linux/amd64)"\n', { mode: 0o755 });
-
-    const { code, stderr } = await run(['smoke'], { K6: old });
-
-    expect(code).toBe(1);
-    expect(stderr).toBe(`Expected k6 ${k6Version} or later for K6 but received 0.57.0\n`);
-  });
-
-  it.each([
-    [['circle'], /^Expected one shape but received "circle"\n/],
-    [[], /^Expected one shape but received ""\n/],
-    [['smoke', '--duration', 'long'], /^Expected a number above 0 for --duration but received "long"\n$/],
-    [['failover', '--fault', 'sleep'], /^Expected kill or stop for --fault but received "sleep"\n$/],
-    [['failover', '--target', 'http://127.0.0.1:1'], /^Expected no --target for failover but received one/],
-    [['smoke', '--target', 'localhost:80'], /^Expected an http address for --target but received "localhost:80"\n$/],
-    [['smoke', '--speed', '3'], /'--speed'/],
-  ])('refuses %j', async (args, message) => {
-    const { code, stderr } = await run(args);
-
-    expect(code).toBe(2);
-    expect(stderr).toMatch(message);
-  });
-});
-
-if (k6 === undefined) {
-  describe('the real k6', () => {
-    it('is not on this machine, so that nothing below was tried with it', async () => {
-      const none = { PATH: dirname(process.execPath), XDG_CACHE_HOME: folder };
-
-      expect(await run(['smoke'], none)).toEqual({ code: 1, stdout: '', stderr: missing });
-    });
-  });
-} else {
-  describe('npm run load with the real k6', () => {
-    let server: Server | undefined;
-
-    afterEach(() => {
-      server?.closeAllConnections();
-      server?.close();
-      server = undefined;
-    });
-
-    /** An address that answers every classification the same way, some time after the upload has come. */
-    async function startServer(status: number, answer: object, delayMs = 0): Promise<string> {
-      server = createServer((request: IncomingMessage, response: ServerResponse) => {
-        request.resume().on('end', async () => {
-          await sleep(delayMs);
-          response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(answer));
-        });
-      }).listen(0, '127.0.0.1');
-      await once(server, 'listening');
-      return `http://127.0.0.1:${(server.address() as { port: number }).port}`;
-    }
-
-    const verdicts = (name: string): string[] => {
-      const { metrics } = JSON.parse(readFileSync(name, 'utf8')) as { metrics: Record<string, object> };
-      return Object.entries(metrics).flatMap(([metric, { thresholds = {} }]: [string, { thresholds?: object }]) =>
-        Object.values(thresholds).every(({ ok }) => ok) ? [] : [metric],
-      );
-    };
-
-    it('passes the smoke shape of the real stack and leaves a report and a picture', async () => {
-      const out = join(folder, 'smoke');
-
-      const { code, stdout, stderr } = await run(['smoke', '--duration', '6', '--out', out]);
-
-      expect([code, stderr]).toEqual([0, expect.stringContaining('load: the picture is')]);
-      expect(stdout).toMatch(/non_answers +0 +count==0 +holds/);
-      expect(stdout).toMatch(/\| smoke \| primary \| wide-resnet \| \S+ \| - \| \d+ \|/);
-      expect(stdout).toMatch(/\| primary \| \d+\.\d \|/);
-      expect(readFileSync(join(out, 'report.md'), 'utf8')).toContain('| 200 |');
-      expect(readFileSync(join(out, 'picture.svg'), 'utf8')).toContain('smoke: 100 % answered');
-    });
-
-    it('fails an address that gives 200 with unsorted predictions', async () => {
-      const out = join(folder, 'unsorted');
-      const target = await startServer(200, { ...body, predictions: body.predictions.toReversed() });
-
-      const { code, stdout } = await run(['smoke', '--duration', '3', '--target', target, '--out', out]);
-
-      expect(code).toBe(99);
-      expect(stdout).toContain('| predictions not sorted |');
-      expect(verdicts(join(out, 'classify.json'))).toEqual(expect.arrayContaining(['answered', 'non_answers']));
-    });
-
-    it('fails an address that gives 503', async () => {
-      const out = join(folder, 'busy');
-      const target = await startServer(503, { code: 'BUSY' });
-
-      const { code, stdout } = await run(['smoke', '--duration', '3', '--target', target, '--out', out]);
-
-      expect(code).toBe(99);
-      expect(stdout).toContain('| status 503 BUSY |');
-      expect(verdicts(join(out, 'classify.json'))).toEqual(expect.arrayContaining(['answered', 'non_answers']));
-    });
-
-    it('fails an open loop that could not keep its rate', async () => {
-      const out = join(folder, 'slow');
-      const target = await startServer(200, body, 20_000); // longer than every client that the shape may have can wait
-
-      const { code } = await run(['smoke', '--duration', '12', '--rate', '10', '--target', target, '--out', out]);
-
-      expect(code).toBe(99);
-      expect(verdicts(join(out, 'classify.json'))).toEqual(expect.arrayContaining(['dropped_iterations']));
-    });
-
-    it('fails a canary that names another class, and passes one that answers alike', async () => {
-      const baseline = await startServer(200, body, 5);
-      const same = ['canary', '--duration', '3', '--baseline', baseline];
-      const alike = await run([...same, '--candidate', baseline, '--out', join(folder, 'alike')]);
-      const first = server;
-      const other = body.predictions.map((one) => ({ ...one, class: `m${one.index}` }));
-      const candidate = await startServer(200, { ...body, predictions: other }, 5);
-      const out = join(folder, 'other');
-
-      const different = await run([...same, '--candidate', candidate, '--out', out]);
-
-      first?.closeAllConnections();
-      first?.close();
-      expect([alike.code, different.code]).toEqual([0, 99]);
-      expect(verdicts(join(out, 'canary.json'))).toContain('top1_agrees');
-    });
-
-    it('asks one gateway for the two hosts of a canary, and for the host of a smoke test', async () => {
-      const asked = new Set<string | undefined>();
-      const gateway = await startServer(200, body);
-      server?.on('request', ({ headers }: IncomingMessage) => asked.add(headers.host));
-      const hosts = { BASELINE_HOST: 'current.test', CANDIDATE_HOST: 'candidate.test', TARGET_HOST: 'target.test' };
-      const sides = ['--baseline', gateway, '--candidate', gateway, '--out', join(folder, 'hosts')];
-
-      await run(['canary', '--duration', '1', ...sides], hosts);
-      await run(['smoke', '--duration', '1', '--target', gateway, '--out', join(folder, 'hosts')], hosts);
-
-      expect([...asked].sort()).toEqual(['candidate.test', 'current.test', 'target.test']);
-    });
-
-    it.each([
-      ['baseline', { BASELINE_REVISION: 'other', CANDIDATE_REVISION: 'one' }],
-      ['candidate', { BASELINE_REVISION: 'one', CANDIDATE_REVISION: 'other' }],
-    ])('fails a canary whose %s is answered by another revision than it is said to be', async (side, revisions) => {
-      const target = await startServer(200, body, 5);
-      server?.prependListener('request', (_request: IncomingMessage, response: ServerResponse) => {
-        response.setHeader('X-Revision', 'one');
-      });
-      const out = join(folder, `revision-${side}`);
-
-      const { code } = await run(
-        ['canary', '--duration', '3', '--baseline', target, '--candidate', target, '--out', out],
-        revisions,
-      );
-
-      expect(code).toBe(99);
-      expect(verdicts(join(out, 'canary.json'))).toEqual([`own_revision{side:${side}}`]);
-    });
-
-    it.each([
-      ['passes', 'one', 0, []],
-      ['fails', 'other', 99, ['own_revision']],
-    ])(
-      '%s a smoke test of the revision %s that is answered by the revision one',
-      async (what, revision, exit, fails) => {
-        const target = await startServer(200, body, 5);
-        server?.prependListener('request', (_request: IncomingMessage, response: ServerResponse) => {
-          response.setHeader('X-Revision', 'one');
-        });
-        const out = join(folder, `revision-${what}`);
-
-        const { code } = await run(['smoke', '--duration', '3', '--target', target, '--out', out], {
-          TARGET_REVISION: revision,
-        });
-
-        expect(code).toBe(exit);
-        expect(verdicts(join(out, 'classify.json'))).toEqual(fails);
-      },
-    );
-
-    it('stops k6 and the stack on Ctrl-C and leaves nothing behind', async () => {
-      const { child, ended } = startRun(['smoke', '--duration', '60', '--out', join(folder, 'stopped')]);
-      let text = '';
-      child.stderr?.on('data', (chunk: string) => {
-        text += chunk;
-      });
-      while (!text.includes('s of traffic')) await sleep(50);
-      await sleep(1500); // k6 is at it
-      const started = processesWith(String(child.pid));
-
-      child.kill('SIGINT');
-
-      expect((await ended).code).toBe(130);
-      expect(started.length).toBeGreaterThan(1);
-      expect(started.filter((pid) => existsSync(`/proc/${pid}`))).toEqual([]);
-    });
-  });
-}
-
-/** Processes that a process has started, and those that they have. */
-function processesWith(parent: string): readonly string[] {
-  const children = readdirSync('/proc').filter((pid) => {
-    try {
-      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-      return /^\d+$/.test(pid) && stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1] === parent;
-    } catch {
-      return false; // it ended meanwhile, or is no process
-    }
-  });
-  return [...children, ...children.flatMap(processesWith)];
-}
