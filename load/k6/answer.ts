@@ -16,8 +16,10 @@ export interface Answer {
   readonly tier: string;
   /** Empty unless degraded. */
   readonly reason: string;
-  /** The class that leads. */
+  /** The best class. */
   readonly top: string;
+  /** Of the predicted classes, best first. */
+  readonly indexes: readonly number[];
 }
 
 const tiers = ['primary', 'fallback'];
@@ -25,7 +27,7 @@ const reasons = ['error', 'timeout', 'overload', 'warming', 'failover'];
 const expectedPredictions = 5;
 
 /** Judges the response to one classification; anything but a valid 200 is a fault. */
-export function judge({ status, headers, body }: Received): Verdict {
+export function judge({ status, headers, body }: Received, count = expectedPredictions): Verdict {
   if (status === 0) return { fault: 'no response' };
   if (status !== 200) return { fault: `status ${status}${codeOf(body)}` };
   let answer: Record<string, unknown>;
@@ -44,9 +46,9 @@ export function judge({ status, headers, body }: Received): Verdict {
   if (headers['X-Model'] !== model) return { fault: 'X-Model disagrees' };
   if (headers['X-Tier'] !== tier) return { fault: 'X-Tier disagrees' };
   if ((headers['X-Degraded'] ?? null) !== reason) return { fault: 'X-Degraded disagrees' };
-  const fault = judgePredictions(predictions);
+  const fault = judgePredictions(predictions, count);
   if (fault !== undefined) return { fault };
-  return { model, version, tier, reason: reason === null ? '' : String(reason), top: topClass(predictions) };
+  return { model, version, tier, reason: reason === null ? '' : String(reason), ...classesOf(predictions) };
 }
 
 /** The same of another model server, which does not say who answered or how. */
@@ -54,9 +56,9 @@ export function judgeForeign({ status, body }: Received): Verdict {
   if (status !== 200) return { fault: status === 0 ? 'no response' : `status ${status}` };
   try {
     const { model, predictions } = JSON.parse(body) as Record<string, unknown>;
-    const fault = judgePredictions(predictions);
+    const fault = judgePredictions(predictions, expectedPredictions);
     if (fault !== undefined) return { fault };
-    return { model: String(model), version: '', tier: '', reason: '', top: topClass(predictions) };
+    return { model: String(model), version: '', tier: '', reason: '', ...classesOf(predictions) };
   } catch {
     return { fault: 'body is no JSON' };
   }
@@ -68,8 +70,8 @@ function codeOf(body: string): string {
   return code === undefined ? '' : ` ${code}`;
 }
 
-function judgePredictions(predictions: unknown): string | undefined {
-  if (!Array.isArray(predictions) || predictions.length !== expectedPredictions) return 'not five predictions';
+function judgePredictions(predictions: unknown, count: number): string | undefined {
+  if (!Array.isArray(predictions) || predictions.length !== count) return `not ${count} predictions`;
   let above = 1;
   for (const { index, class: name, label, score } of predictions) {
     if (!Number.isInteger(index) || typeof name !== 'string' || typeof label !== 'string')
@@ -78,11 +80,10 @@ function judgePredictions(predictions: unknown): string | undefined {
     if (score > above) return 'predictions not sorted';
     above = score;
   }
-  return new Set(predictions.map(({ index }) => index)).size === expectedPredictions
-    ? undefined
-    : 'prediction repeated';
+  return new Set(predictions.map(({ index }) => index)).size === count ? undefined : 'prediction repeated';
 }
 
-function topClass(predictions: unknown): string {
-  return (predictions as readonly { readonly class: string }[])[0]?.class ?? '';
+function classesOf(predictions: unknown): Pick<Answer, 'top' | 'indexes'> {
+  const list = predictions as readonly { readonly class: string; readonly index: number }[];
+  return { top: list[0]?.class ?? '', indexes: list.map(({ index }) => index) };
 }

@@ -1,9 +1,10 @@
 import { type IncomingHttpHeaders, request } from 'node:http';
+import { judge } from '../../load/k6/answer.ts';
 import type { Photo } from './photos.ts';
 
 /**
- * What one request met. `answer`: a 200 that is right in every respect. `problem`: a 503 of ours with its Retry-After. `cut`:
- * no answer, because the connection was refused, reset or closed. `wrong`: anything else, silence included.
+ * Result of one request. `answer`: a 200 that is right in every respect. `problem`: a 503 problem document with Retry-After.
+ * `cut`: the connection was refused, reset or closed. `wrong`: everything else, silence included.
  */
 export interface Outcome {
   readonly requestId: string;
@@ -11,26 +12,25 @@ export interface Outcome {
   readonly kind: 'answer' | 'problem' | 'cut' | 'wrong';
   /** What was wrong, or the problem's code; empty for an answer. */
   readonly detail: string;
-  /** When it had to be sent, on the clock of `performance.now()`; waiting counts from here, whoever is late. */
+  /** When it was due, on the clock of `performance.now()`; waits count from here, also when the driver was late. */
   readonly dueMs: number;
-  /** When it was known what became of it. */
   readonly endedMs: number;
   readonly tier: string;
   readonly model: string;
   readonly degraded: boolean;
 }
 
-/** Sends photos at fixed times, whatever becomes of those before. */
+/** Sends photos at fixed times, independent of earlier answers. */
 export interface Driver {
-  /** What is sent from now on: the photo of the n-th request. */
+  /** Sets the photo of the n-th request from now on. */
   send(photoOf: (n: number) => Photo): void;
-  /** Requests that were due from `fromMs` to `toMs`; settles when it is known what became of all of them. */
+  /** Requests that were due from `fromMs` to `toMs`; settles when all have a result. */
   outcomes(fromMs: number, toMs: number): Promise<readonly Outcome[]>;
   /** The first undegraded answer of the Wide ResNet to a request that was due after `afterMs`, as long as `signal` allows. */
   untilPrimary(afterMs: number, signal: AbortSignal): Promise<Outcome>;
-  /** Longest time by which a request was sent too late: above a few intervals the driver itself lacked the CPU. */
+  /** Longest delay of a request; more than a few intervals mean that the driver lacked processor time. */
   latestMs(): number;
-  /** Sends no more and gives up what is open. */
+  /** Stops sending and aborts open requests. */
   stop(): void;
 }
 
@@ -59,7 +59,7 @@ export function startDriver({ origin, perSecond, versions, patienceMs = 45_000 }
   let sent = 0;
   let latestMs = 0;
 
-  /** Everything that is due by now: a timer that comes late must not make the load lighter. */
+  /** Sends all that is due: a late timer must not reduce the load. */
   function sendDue(): void {
     const nowMs = performance.now();
     for (; startedMs + sent * intervalMs <= nowMs; sent += 1) {
@@ -139,7 +139,7 @@ interface Heard {
   readonly text: string;
 }
 
-/** One upload on a connection of its own: a kept one may be closed by the other side at any moment, which is no fault. */
+/** One upload on a connection of its own: the server may close a kept one at any moment, which is no fault. */
 function ask(origin: string, photo: Photo, requestId: string, signal: AbortSignal): Promise<Heard> {
   return new Promise((resolve, reject) => {
     const { bytes, deadlineMs } = photo;
@@ -173,16 +173,7 @@ function lossOf(fault: NodeJS.ErrnoException, patience: AbortSignal): Pick<Outco
   return { kind: cutCodes.includes(fault.code ?? '') ? 'cut' : 'wrong', detail: fault.code ?? fault.message };
 }
 
-interface Body {
-  readonly model: string;
-  readonly version: string;
-  readonly tier: string;
-  readonly degraded: boolean;
-  readonly reason: string | null;
-  readonly predictions: readonly { readonly index: number; readonly label: string; readonly score: number }[];
-}
-
-/** Judges what was heard; remembers what a model says of a photo, since it has to say the same each time. */
+/** Judges responses. A model has to give the same predictions for the same photo each time. */
 function createJudge(
   versions: ReadonlyMap<string, number>,
 ): (photo: Photo, requestId: string, heard: Heard) => Verdict {
@@ -190,53 +181,41 @@ function createJudge(
 
   return (photo, requestId, { status, headers, text }) => {
     const wrong = (detail: string): Verdict => ({
+      ...nothing,
       kind: 'wrong',
       detail: `${detail}: ${text.slice(0, 300)}`,
-      ...nothing,
     });
     if (headers['x-request-id'] !== requestId) return wrong(`status ${status} for ${headers['x-request-id']}`);
-    let body: Body;
-    try {
-      body = JSON.parse(text);
-    } catch {
-      return wrong(`status ${status}, no JSON`);
-    }
-    if (status === 503)
-      return judgeProblem(body as object, headers) ?? wrong('status 503, no problem with Retry-After');
-    if (status !== 200) return wrong(`status ${status}`);
-    const fault = bodyFault(body, headers, versions);
-    if (fault !== undefined) return wrong(fault);
-    const { tier, model, version, degraded } = body;
+    if (status === 503) return judgeProblem(text, headers) ?? wrong('status 503, no problem with Retry-After');
+    const classes = versions.get(String(parse(text).version));
+    if (status === 200 && classes === undefined) return wrong('unknown version');
+    const names = { 'X-Model': 'x-model', 'X-Tier': 'x-tier', 'X-Degraded': 'x-degraded' };
+    const asGo = Object.entries(names).flatMap(([name, own]) => (headers[own] ? [[name, String(headers[own])]] : []));
+    const answer = judge({ status, headers: Object.fromEntries(asGo), body: text }, Math.min(top, classes ?? top));
+    if (answer.fault !== undefined) return wrong(answer.fault);
+    const { model, version, tier, reason, indexes } = answer;
+    if (reason === '' ? model !== 'wide-resnet' : model !== 'mobilenet')
+      return wrong(`${model} with reason "${reason}"`);
+    if (indexes.some((index) => index < 0 || index >= (classes ?? 0))) return wrong('no such class');
     const key = `${photo.name}, ${model} ${version}`;
-    const indexes = body.predictions.map(({ index }) => index).join(' ');
-    if ((said.get(key) ?? indexes) !== indexes) return wrong(`said ${said.get(key)} of ${key} before`);
-    said.set(key, indexes);
-    return { kind: 'answer', detail: '', tier, model, degraded };
+    const all = indexes.join(' ');
+    if ((said.get(key) ?? all) !== all) return wrong(`said ${said.get(key)} of ${key} before`);
+    said.set(key, all);
+    return { kind: 'answer', detail: '', tier, model, degraded: reason !== '' };
   };
 }
 
-function judgeProblem(body: { code?: unknown; status?: unknown }, headers: IncomingHttpHeaders): Verdict | undefined {
-  const isProblem = headers['content-type'] === 'application/problem+json' && body.status === 503;
-  if (!isProblem || !/^\d+$/.test(headers['retry-after'] ?? '')) return undefined;
-  return { kind: 'problem', detail: String(body.code), ...nothing };
+function judgeProblem(text: string, headers: IncomingHttpHeaders): Verdict | undefined {
+  const { status, code } = parse(text);
+  if (headers['content-type'] !== 'application/problem+json' || status !== 503) return undefined;
+  if (!/^\d+$/.test(headers['retry-after'] ?? '')) return undefined;
+  return { kind: 'problem', detail: String(code), ...nothing };
 }
 
-function bodyFault(
-  { model, version, tier, degraded, reason, predictions }: Body,
-  headers: IncomingHttpHeaders,
-  versions: ReadonlyMap<string, number>,
-): string | undefined {
-  const classes = versions.get(version);
-  if (classes === undefined) return `unknown version ${version}`;
-  if (model !== 'wide-resnet' && model !== 'mobilenet') return `unknown model ${model}`;
-  if (tier !== 'primary' && tier !== 'fallback') return `unknown tier ${tier}`;
-  if (degraded !== (model !== 'wide-resnet') || degraded !== (reason !== null)) return 'degraded without a reason';
-  if (headers['x-model'] !== model || headers['x-tier'] !== tier || (headers['x-degraded'] ?? null) !== reason) {
-    return 'headers that say something else';
+function parse(text: string): Readonly<Record<string, unknown>> {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
   }
-  if (!Array.isArray(predictions) || predictions.length !== Math.min(top, classes)) return 'too few predictions';
-  const isSorted = predictions.every(({ score }, i) => score <= (predictions[i - 1]?.score ?? 1) && score >= 0);
-  if (!isSorted) return 'unsorted predictions';
-  if (predictions.some(({ index, label }) => !(index >= 0 && index < classes) || !label)) return 'no such class';
-  return undefined;
 }

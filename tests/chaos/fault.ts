@@ -5,35 +5,34 @@ import type { Allowance } from './row.ts';
 import type { FunctionName, Stack } from './stack.ts';
 import { signalProcess } from './stack.ts';
 
-/** What a fault plays on. */
+/** What a fault acts on. */
 export interface Stage {
   readonly stack: Stack;
   readonly driver: Driver;
   readonly photos: Photos;
-  /** Aborted when the run is ended early. */
+  /** Aborted when the run ends early. */
   readonly signal: AbortSignal;
 }
 
 /** One thing that goes wrong while requests come in. */
 export interface Fault {
   readonly name: string;
-  /** What happens, in a sentence. */
-  readonly does: string;
-  readonly allows: Allowance;
-  /** Configurations of nginx that meet the fault: each has a breaker that knows nothing of the others. @default 1 */
+  /** @default 'none' */
+  readonly allows?: Allowance;
+  /** Configurations of nginx that serve during the fault; each has a breaker of its own. @default 1 */
   readonly breakers?: number;
-  /** Why it cannot happen on this machine. */
+  /** Says what this machine lacks, if anything. */
   readonly impossible?: () => string | undefined;
-  /** Lets it happen and puts everything right again; the fault's end is when it settles. */
+  /** Causes the fault and repairs it; the fault ends when the promise settles. */
   readonly strike: (stage: Stage) => Promise<void>;
 }
 
-/** Waits, unless the run is ended. */
+/** Waits. @throws when the run ends */
 export async function pause({ signal }: Stage, ms: number): Promise<void> {
   await sleep(ms, undefined, { signal });
 }
 
-/** Sends the usual: different photos, one of forty so large that nginx writes it to its disk. */
+/** Sends the usual photos, one of forty larger than the buffers of nginx for an upload in memory. */
 export function sendUsual(
   { driver, photos }: Pick<Stage, 'driver' | 'photos'>,
   { largeEvery = 40, deadlineMs }: { readonly largeEvery?: number; readonly deadlineMs?: number } = {},
@@ -45,7 +44,7 @@ export function sendUsual(
   });
 }
 
-/** Stops the processes of functions for a time. */
+/** Stops functions by SIGSTOP for `ms`. */
 export async function hang(stage: Stage, names: readonly FunctionName[], ms: number): Promise<void> {
   const pids = await Promise.all(names.map((name) => stage.stack.untilPid(name, stage.signal)));
   for (const pid of pids) signalProcess(pid, 'SIGSTOP');
@@ -56,7 +55,7 @@ export async function hang(stage: Stage, names: readonly FunctionName[], ms: num
   }
 }
 
-/** Evaluates in the main thread of a function that runs. */
+/** Evaluates an expression in the main thread of a running function. */
 export async function evaluate(stage: Stage, name: FunctionName, expression: string): Promise<void> {
   const inspector = await stage.stack.inspect(name, stage.signal);
   try {
@@ -71,7 +70,7 @@ export async function untilReplaced(stage: Stage, name: 'primary' | 'fallback' |
   while ((stage.stack.pid(name) ?? pid) === pid) await pause(stage, 10);
 }
 
-/** Waits until a function says that all its models can answer. */
+/** Waits until `/readyz` of a function reports all models. */
 export async function untilReady(stage: Stage, name: FunctionName): Promise<void> {
   while (!(await stage.stack.isReady(name))) await pause(stage, 50);
 }

@@ -20,22 +20,21 @@ export interface AccessLine {
   readonly times: string;
 }
 
-/** When what happened, on the clock of `performance.now()`. */
+/** Moments on the clock of `performance.now()`. */
 export interface Times {
   readonly fromMs: number;
   /** The fault is over. */
   readonly endedMs: number;
-  /** The primary said by itself that its Wide ResNet is ready; undefined where it never did. */
+  /** `/readyz` of the primary reported its Wide ResNet; undefined if it never did. */
   readonly readyMs: number | undefined;
   /** The first answer of the Wide ResNet at the front door; undefined where none came. */
   readonly recoveredMs: number | undefined;
   readonly toMs: number;
 }
 
-/** What clients met from a quiet moment before a fault to a quiet moment after it. */
+/** What clients received from a quiet second before a fault to a quiet second after it. */
 export interface Row {
   readonly fault: string;
-  readonly does: string;
   readonly allows: Allowance;
   readonly requests: number;
   /** All that is not a right 200. */
@@ -55,7 +54,7 @@ export interface Row {
   readonly returnMs: number | undefined;
   /** Failures that nginx knew, at most, of a primary that it still asked, and one; undefined where nothing failed. */
   readonly failuresBeforeSkip: number | undefined;
-  /** Why the gate stays shut; empty when the row passes. */
+  /** Why the row fails; empty when it passes. */
   readonly faults: readonly string[];
 }
 
@@ -70,11 +69,12 @@ const mostReturnMs = 10_000;
 
 /** Sums up what happened during one fault and judges it. */
 export function summarize(
-  fault: { readonly name: string; readonly does: string; readonly allows: Allowance; readonly breakers?: number },
+  fault: { readonly name: string; readonly allows?: Allowance; readonly breakers?: number },
   outcomes: readonly Outcome[],
   lines: ReadonlyMap<string, AccessLine>,
   times: Times,
 ): Row {
+  const { allows = 'none' } = fault;
   const answers = outcomes.filter(({ kind }) => kind === 'answer');
   const others = outcomes.filter(({ kind }) => kind !== 'answer');
   const degraded = answers.filter((outcome) => !isPrimary(outcome));
@@ -83,8 +83,7 @@ export function summarize(
   const ends = answers.map(({ endedMs }) => endedMs).filter((endedMs) => endedMs < times.toMs);
   const row = {
     fault: fault.name,
-    does: fault.does,
-    allows: fault.allows,
+    allows,
     requests: outcomes.length,
     nonAnswers: others.length,
     problems: others.filter(({ kind }) => kind === 'problem').length,
@@ -99,7 +98,7 @@ export function summarize(
         : undefined,
     failuresBeforeSkip: failuresBeforeSkip(outcomes, lines),
   };
-  const unexcused = others.filter((outcome) => !excuses[fault.allows](outcome));
+  const unexcused = others.filter((outcome) => !excuses[allows](outcome));
   const faults = [
     ...(unexcused.length === 0 ? [] : [`${unexcused.length} without an answer, such as ${tell(unexcused[0], lines)}`]),
     ...(answers.length === 0 ? ['no answer at all'] : []),
@@ -131,9 +130,9 @@ function longestGap(moments: readonly number[]): number {
 }
 
 /**
- * The most failures that nginx had met within its memory when it asked a failing primary once more, that one included: 3
- * is what the breaker allows. A failure counts as known when it must have been, latest reading: the answer's end less
- * the second tier's time; what was already on its way to the primary then counts for nobody.
+ * The most failures that nginx knew within its 5 s when it asked a failing primary again, that failure included; the breaker
+ * allows 3. nginx knows a failure, at the latest, at the answer's end less the second tier's time. Requests that were on
+ * their way to the primary by then do not count.
  */
 export function failuresBeforeSkip(
   outcomes: readonly Outcome[],

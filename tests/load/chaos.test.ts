@@ -90,17 +90,22 @@ describe('startDriver', () => {
       'cut',
       'ECONNRESET',
     ],
-    ['answers unsorted', answerWith({ predictions: [next, best, ...others] }), 'wrong', 'unsorted'],
+    ['answers unsorted', answerWith({ predictions: [next, best, ...others] }), 'wrong', 'not sorted'],
     [
       'answers with four predictions',
       answerWith({ predictions: [best, next, ...others.slice(1)] }),
       'wrong',
-      'too few',
+      'not 5 predictions',
     ],
-    ['names no model', answerWith({ model: '' }), 'wrong', 'unknown model'],
+    ['names no model', answerWith({ model: '' }), 'wrong', 'no model named'],
     ['names another version', answerWith({ version: '2' }), 'wrong', 'unknown version'],
-    ['degrades without a reason', answerWith({ model: 'mobilenet', degraded: true }), 'wrong', 'without a reason'],
-    ['says another tier in its headers', answerWith({}, { 'x-tier': 'fallback' }), 'wrong', 'something else'],
+    [
+      'degrades without a reason',
+      answerWith({ model: 'mobilenet', degraded: true }),
+      'wrong',
+      'degraded without reason',
+    ],
+    ['says another tier in its headers', answerWith({}, { 'x-tier': 'fallback' }), 'wrong', 'X-Tier disagrees'],
     ["gives another request's answer", answerWith({}, { 'x-request-id': 'chaos-1' }), 'wrong', 'for chaos-1'],
     [
       'says something else of the same photo',
@@ -108,7 +113,7 @@ describe('startDriver', () => {
       'wrong',
       'before',
     ],
-    ['answers a page', (_, response) => void response.writeHead(502).end('<html></html>'), 'wrong', 'no JSON'],
+    ['answers a page', (_, response) => void response.writeHead(502).end('<html></html>'), 'wrong', 'status 502'],
     ['answers a problem of 500', (_, response) => void response.writeHead(500).end('{}'), 'wrong', 'status 500'],
     [
       'answers a 503 without Retry-After',
@@ -151,7 +156,7 @@ function outcome(n: number, change: Partial<Outcome> = {}): Outcome {
 }
 
 const times = { fromMs: 0, endedMs: 500, readyMs: 600, recoveredMs: 700, toMs: 1000 };
-const fault = { name: 'a fault', does: 'something', allows: 'none' } as const;
+const fault = { name: 'a fault' } as const;
 const ten = Array.from({ length: 10 }, (_, n) => outcome(n));
 const lost = (kind: Outcome['kind']) => ten.with(4, outcome(4, { kind, detail: 'lost' }));
 

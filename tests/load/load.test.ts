@@ -33,7 +33,7 @@ describe('judge', () => {
   });
 
   it('reads who answered and what leads from a valid answer', () => {
-    const own = { model: 'wide-resnet', version: '1', tier: 'primary', top: 'n0' };
+    const own = { model: 'wide-resnet', version: '1', tier: 'primary', top: 'n0', indexes: [0, 1, 2, 3, 4] };
 
     expect(judge(received({}))).toEqual({ ...own, reason: '' });
     expect(judge(received({ degraded: true, reason: 'overload' }, { 'X-Degraded': 'overload' }))).toEqual({
@@ -56,8 +56,8 @@ describe('judge', () => {
     ['X-Tier disagrees', {}, { 'X-Tier': 'fallback' }],
     ['X-Degraded disagrees', {}, { 'X-Degraded': 'overload' }],
     ['X-Degraded disagrees', { degraded: true, reason: 'overload' }, {}],
-    ['not five predictions', { predictions: predictions.slice(1) }, {}],
-    ['not five predictions', { predictions: null }, {}],
+    ['not 5 predictions', { predictions: predictions.slice(1) }, {}],
+    ['not 5 predictions', { predictions: null }, {}],
     ['predictions not sorted', { predictions: predictions.toReversed() }, {}],
     ['prediction incomplete', { predictions: predictions.map(({ label, ...rest }) => rest) }, {}],
     ['prediction repeated', { predictions: predictions.map((one) => ({ ...one, index: 3 })) }, {}],
@@ -84,7 +84,7 @@ describe('judgeForeign', () => {
 
     expect(judgeForeign(received({ model, predictions }))).toMatchObject({ model, top: 'n0', reason: '' });
     expect(judgeForeign(received({ model, predictions: predictions.slice(1) }))).toEqual({
-      fault: 'not five predictions',
+      fault: 'not 5 predictions',
     });
     expect(judgeForeign({ status: 429, headers: {}, body: '' })).toEqual({ fault: 'status 429' });
     expect(judgeForeign({ status: 200, headers: {}, body: '<html>' })).toEqual({ fault: 'body is no JSON' });

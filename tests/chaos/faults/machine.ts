@@ -7,14 +7,12 @@ import { evaluate, type Fault, pause, sendUsual, untilReplaced } from '../fault.
 import { coverWithTinyDisk, groupsMissing, type Limit, makeGroup, prlimitMissing, setLimit } from '../limits.ts';
 import { type FunctionName, signalProcess } from '../stack.ts';
 
-/** How long a limit lasts that a process lives with. */
+/** Duration of a limit that a process survives. */
 const limitedMs = 6000;
 
 function blocked(ms: number): Fault {
   return {
     name: `event loop blocked ${ms / 1000} s`,
-    does: `a busy loop of ${ms / 1000} s in the primary's main thread, through Node's inspector`,
-    allows: 'none',
     strike: (stage) =>
       evaluate(stage, 'primary', `{ const end = performance.now() + ${ms}; while (performance.now() < end); }`),
   };
@@ -22,8 +20,6 @@ function blocked(ms: number): Fault {
 
 const tenth: Fault = {
   name: 'primary gets a tenth of the time',
-  does: 'SIGSTOP for 90 ms of each 100 ms: all of the primary is ten times slower',
-  allows: 'none',
   async strike(stage) {
     const pid = await stage.stack.untilPid('primary', stage.signal);
     try {
@@ -43,8 +39,6 @@ function throttled(names: readonly FunctionName[], coreShare: number): Fault {
   const limit: Limit = { coreShare };
   return {
     name: `${names.join(' and ')} limited to ${coreShare * 100} % of a core`,
-    does: 'a control group with a CPU quota, for 6 s',
-    allows: 'none',
     impossible: () => groupsMissing(limit),
     async strike(stage) {
       const group = makeGroup(limit);
@@ -62,8 +56,6 @@ const memoryLimit: Limit = { memoryBytes: 64 * 1024 * 1024 };
 
 const outOfMemory: Fault = {
   name: 'memory limit hit',
-  does: 'a control group grants the primary 64 MB more, and it asks for 300: the kernel kills it',
-  allows: 'none',
   impossible: () => groupsMissing(memoryLimit),
   async strike(stage) {
     const group = makeGroup(memoryLimit);
@@ -80,8 +72,6 @@ const outOfMemory: Fault = {
 
 const leak: Fault = {
   name: "V8's heap limit hit",
-  does: 'a leak of objects in the primary until V8 gives up and ends the process',
-  allows: 'none',
   async strike(stage) {
     const pid = await stage.stack.untilPid('primary', stage.signal);
     const grow = 'for (let i = 0; i < 20_000; i += 1) leaked.push({ i, text: String(i) })';
@@ -92,8 +82,6 @@ const leak: Fault = {
 
 const noFiles: Fault = {
   name: 'primary has no file descriptor left',
-  does: 'its limit set to what it has open: it cannot accept a connection, for 6 s',
-  allows: 'none',
   impossible: prlimitMissing,
   async strike(stage) {
     const pid = await stage.stack.untilPid('primary', stage.signal);
@@ -123,8 +111,6 @@ function mountMissing(): string | undefined {
 
 const diskFull: Fault = {
   name: 'disk full for uploads',
-  does: "a disk of 64 kB over the folder of nginx' uploads, for 6 s, while every fourth photo has 1.5 MB",
-  allows: 'none',
   impossible: mountMissing,
   async strike(stage) {
     const uncover = coverWithTinyDisk(join(stage.stack.runDir, 'body'));
@@ -140,8 +126,6 @@ const diskFull: Fault = {
 
 const busyMachine: Fault = {
   name: 'four neighbors take all cores',
-  does: 'four processes that spin for 6 s beside the stack',
-  allows: 'none',
   async strike(stage) {
     const spin = 'const end = Date.now() + 6000; while (Date.now() < end);';
     const neighbors = Array.from({ length: 4 }, () => spawn(process.execPath, ['-e', spin], { stdio: 'ignore' }));
@@ -158,8 +142,6 @@ function clockStepped(names: readonly FunctionName[], bySeconds: number): Fault 
   const much = Math.abs(bySeconds) >= 3600 ? `${Math.abs(bySeconds) / 3600} h` : `${Math.abs(bySeconds)} s`;
   return {
     name: `clock of ${names.join(' and ')} ${much} ${bySeconds > 0 ? 'ahead' : 'behind'}`,
-    does: `Date.now of ${names.length === 1 ? `the ${names[0]}` : 'both functions'} steps by ${bySeconds} s against nginx' clock, for 6 s`,
-    allows: 'none',
     async strike(stage) {
       const step = `globalThis.now ??= Date.now; Date.now = () => globalThis.now() + ${bySeconds * 1000}`;
       try {
@@ -172,7 +154,7 @@ function clockStepped(names: readonly FunctionName[], bySeconds: number): Fault 
   };
 }
 
-/** What happens to what a process lives on: time, memory, files, disk, clock. */
+/** Faults of a process' resources: time, memory, files, disk, clock. */
 export const machineFaults = {
   blocked1: blocked(1000),
   blocked4: blocked(4000),

@@ -17,14 +17,13 @@ function open({ stack }: Stage): Socket {
 
 /** `count` connections at once that do something every `intervalMs`, beside the driver. */
 function crowd(
-  fault: Pick<Fault, 'name' | 'does'>,
+  name: string,
   count: number,
   intervalMs: number,
   act: (socket: Socket, stage: Stage, round: number) => void,
 ): Fault {
   return {
-    ...fault,
-    allows: 'none',
+    name,
     async strike(stage) {
       const sockets = Array.from({ length: count }, () => open(stage));
       try {
@@ -40,10 +39,9 @@ function crowd(
 }
 
 /** A new connection every `intervalMs` that sends `part` of an upload and is gone `goneAfterMs` later. */
-function leavers(fault: Pick<Fault, 'name' | 'does'>, intervalMs: number, part: number, goneAfterMs: number): Fault {
+function leavers(name: string, intervalMs: number, part: number, goneAfterMs: number): Fault {
   return {
-    ...fault,
-    allows: 'none',
+    name,
     async strike(stage) {
       const sockets = new Set<Socket>();
       try {
@@ -65,8 +63,6 @@ function leavers(fault: Pick<Fault, 'name' | 'does'>, intervalMs: number, part: 
 
 const connectionsReset: Fault = {
   name: 'all connections to the primary reset',
-  does: 'every connection between nginx and the primary is reset, five times, 0.5 s apart',
-  allows: 'none',
   async strike(stage) {
     const port = stage.stack.functionPort('primary');
     const isOurs = `handle.constructor.name === 'Socket' && handle.localPort === ${port}`;
@@ -80,8 +76,6 @@ const connectionsReset: Fault = {
 
 const portClosed: Fault = {
   name: "primary's port closed 4 s",
-  does: 'the primary lives and finishes what it has, but nothing listens on its port',
-  allows: 'none',
   async strike(stage) {
     const port = stage.stack.functionPort('primary');
     const find = `process._getActiveHandles().find((handle) => handle.listening && handle.address()?.port === ${port})`;
@@ -93,34 +87,14 @@ const portClosed: Fault = {
 
 /** What clients and connections do. */
 export const networkFaults = {
-  slowClients: crowd(
-    { name: 'slow clients', does: '100 connections that send a byte of their upload every 0.25 s, for 6 s' },
-    100,
-    250,
-    (socket, { photos }, round) => {
-      const { bytes } = photos.calm[0] as (typeof photos.calm)[number];
-      socket.write(round === 0 ? head(bytes.length) : bytes.subarray(round, round + 1));
-    },
-  ),
-  halfOpen: crowd(
-    { name: 'half-open connections', does: '500 connections that say nothing, for 6 s' },
-    500,
-    badMs,
-    () => {},
-  ),
-  halfHeads: crowd(
-    { name: 'half a head', does: '300 connections that send the first half of a request head, for 6 s' },
-    300,
-    badMs,
-    (socket) => void socket.write(head(1).slice(0, 30)),
-  ),
-  aborted: leavers({ name: 'aborted uploads', does: '50 a second are cut in the middle, for 6 s' }, 20, 0.5, 30),
-  gone: leavers(
-    { name: 'clients that leave', does: '25 a second are gone 5 ms after their upload, for 6 s' },
-    40,
-    1,
-    5,
-  ),
+  slowClients: crowd('slow clients', 100, 250, (socket, { photos }, round) => {
+    const { bytes } = photos.calm[0] as (typeof photos.calm)[number];
+    socket.write(round === 0 ? head(bytes.length) : bytes.subarray(round, round + 1));
+  }),
+  halfOpen: crowd('half-open connections', 500, badMs, () => {}),
+  halfHeads: crowd('half a head', 300, badMs, (socket) => void socket.write(head(1).slice(0, 30))),
+  aborted: leavers('aborted uploads', 20, 0.5, 30),
+  gone: leavers('clients that leave', 40, 1, 5),
   connectionsReset,
   portClosed,
 } as const satisfies Readonly<Record<string, Fault>>;

@@ -11,11 +11,10 @@ async function send(stage: Stage, name: ProgramName, signal: NodeJS.Signals): Pr
 function killed(name: ProgramName, signal: NodeJS.Signals = 'SIGKILL'): Fault {
   return {
     name: `${name} ends by ${signal}`,
-    does: `kill -${signal.slice(3)} of ${name === 'nginx' ? "nginx' master" : `the ${name} function`}; it is started again`,
     allows: name === 'nginx' ? 'cuts' : 'none',
     async strike(stage) {
       const pid = await send(stage, name, signal);
-      // A function's stand-by answers meanwhile; nginx has none, so what is behind it cannot be seen before it is back.
+      // Nothing stands in for nginx: what is behind it cannot be seen before it is back.
       if (name === 'nginx') await untilReplaced(stage, name, pid);
     },
   };
@@ -24,7 +23,6 @@ function killed(name: ProgramName, signal: NodeJS.Signals = 'SIGKILL'): Fault {
 function hung(names: readonly FunctionName[], ms: number, allows: Fault['allows'] = 'none'): Fault {
   return {
     name: `${names.join(' and ')} hang${names.length === 1 ? 's' : ''} ${ms / 1000} s`,
-    does: `SIGSTOP, ${ms / 1000} s later SIGCONT`,
     allows,
     strike: (stage) => hang(stage, names, ms),
   };
@@ -32,8 +30,6 @@ function hung(names: readonly FunctionName[], ms: number, allows: Fault['allows'
 
 const hungBeforeHurried: Fault = {
   name: 'primary hangs 9 s, clients wait 1 s',
-  does: 'SIGSTOP, 9 s later SIGCONT, while every request says X-Deadline-Ms: 1000',
-  allows: 'none',
   async strike(stage) {
     sendUsual(stage, { deadlineMs: 1000 });
     try {
@@ -52,8 +48,6 @@ async function replace(stage: Stage, name: FunctionName): Promise<void> {
 
 const killedAgain: Fault = {
   name: 'primary ends by SIGKILL three times',
-  does: 'kill -9, again as soon as its Wide ResNet is back, and once more',
-  allows: 'none',
   async strike(stage) {
     for (let again = 2; again >= 0; again -= 1) {
       const pid = await send(stage, 'primary', 'SIGKILL');
@@ -66,8 +60,6 @@ const killedAgain: Fault = {
 
 const throws: Fault = {
   name: 'primary throws',
-  does: 'an exception that nobody catches, in its main thread; it ends and is started again',
-  allows: 'none',
   async strike(stage) {
     const pid = await stage.stack.untilPid('primary', stage.signal);
     await evaluate(stage, 'primary', `setTimeout(() => { throw new Error('thrown by the chaos run') })`);
@@ -77,8 +69,6 @@ const throws: Fault = {
 
 const stutters: Fault = {
   name: 'primary stutters',
-  does: 'ten times SIGSTOP for 0.4 s, each 0.4 s after the one before',
-  allows: 'none',
   async strike(stage) {
     for (let times = 0; times < 10; times += 1) {
       await hang(stage, ['primary'], 400);
@@ -89,8 +79,6 @@ const stutters: Fault = {
 
 const killedBesideHung: Fault = {
   name: 'primary ends while fallback hangs',
-  does: 'SIGSTOP of the fallback for 3 s, kill -9 of the primary 0.5 s into it',
-  allows: 'none',
   async strike(stage) {
     const hanging = hang(stage, ['fallback'], 3000);
     await pause(stage, 500);
@@ -101,15 +89,11 @@ const killedBesideHung: Fault = {
 
 const drained = (name: FunctionName): Fault => ({
   name: `${name} drains`,
-  does: `SIGTERM of the ${name} function: it answers what it has, ends, and is started again`,
-  allows: 'none',
   strike: (stage) => replace(stage, name),
 });
 
 const rolled: Fault = {
   name: 'rolling restart of both functions',
-  does: 'SIGTERM of the primary, and of the fallback as soon as the new primary is ready',
-  allows: 'none',
   async strike(stage) {
     await replace(stage, 'primary');
     await replace(stage, 'fallback');
@@ -118,8 +102,6 @@ const rolled: Fault = {
 
 const rolledAtOnce: Fault = {
   name: 'restart of the fallback, then of the primary, 2 s apart',
-  does: 'SIGTERM of the fallback and, once it is ready again and 2 s are over, of the primary',
-  allows: 'none',
   async strike(stage) {
     await replace(stage, 'fallback');
     await pause(stage, 2000);
@@ -129,8 +111,6 @@ const rolledAtOnce: Fault = {
 
 const reloaded = (times: number): Fault => ({
   name: times === 1 ? 'nginx reloads' : `nginx reloads ${times} times`,
-  does: times === 1 ? "SIGHUP of nginx' master" : 'SIGHUP each 0.5 s',
-  allows: 'none',
   async strike(stage) {
     for (let time = 0; time < times; time += 1) {
       await send(stage, 'nginx', 'SIGHUP');
@@ -141,8 +121,6 @@ const reloaded = (times: number): Fault => ({
 
 const reloadedBesideKilled: Fault = {
   name: 'nginx reloads while primary is down',
-  does: 'kill -9 of the primary, 0.1 s later SIGHUP of nginx: its breaker starts from nothing',
-  allows: 'none',
   breakers: 2,
   async strike(stage) {
     await send(stage, 'primary', 'SIGKILL');
@@ -153,7 +131,6 @@ const reloadedBesideKilled: Fault = {
 
 const workerKilled: Fault = {
   name: 'one nginx worker ends by SIGKILL',
-  does: 'kill -9 of one of two workers: what it held is cut, its master starts another',
   allows: 'cuts',
   async strike({ stack }) {
     const [worker] = stack.nginxWorkers();
@@ -164,8 +141,6 @@ const workerKilled: Fault = {
 
 const workerHung: Fault = {
   name: 'one nginx worker hangs 2 s',
-  does: 'SIGSTOP of one of two workers: what it holds waits, the other goes on',
-  allows: 'none',
   async strike(stage) {
     const [worker] = stage.stack.nginxWorkers();
     if (worker === undefined) throw new Error('Expected a worker of nginx but received none');
@@ -176,7 +151,6 @@ const workerHung: Fault = {
 
 const bothKilled: Fault = {
   name: 'both functions end by SIGKILL',
-  does: 'kill -9 of both at once; both are started again',
   allows: 'problems',
   async strike(stage) {
     await Promise.all([send(stage, 'primary', 'SIGKILL'), send(stage, 'fallback', 'SIGKILL')]);
@@ -185,7 +159,6 @@ const bothKilled: Fault = {
 
 const bothKeptDown: Fault = {
   name: 'both functions are down 6 s',
-  does: 'kill -9 of both, and of each successor at once, for 6 s',
   allows: 'problems',
   async strike(stage) {
     for (const end = performance.now() + 6000; performance.now() < end; await pause(stage, 20)) {

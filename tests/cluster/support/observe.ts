@@ -44,7 +44,7 @@ export async function observe(
   const outcomes = await driver.outcomes(fromMs, toMs);
   const times = { fromMs, endedMs, readyMs: undefined, recoveredMs, toMs };
   const lines = await accessLines(cluster.namespace, new Set(outcomes.map(({ requestId }) => requestId)));
-  return { row: summarize({ name, does: name, allows: 'none' }, outcomes, lines, times), outcomes };
+  return { row: summarize({ name }, outcomes, lines, times), outcomes };
 }
 
 /** nginx's log lines of these requests; those of an ended pod are lost. */
