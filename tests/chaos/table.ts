@@ -11,29 +11,22 @@ const seconds = (ms: number | undefined) => (ms === undefined ? '–' : (ms / 10
 const milliseconds = (ms: number) => (Number.isFinite(ms) ? String(Math.round(ms)) : '–');
 
 const head = [
-  'fault',
-  'requests',
-  'non-answers',
-  'of them 503 problems',
-  'cut at nginx',
-  'degraded',
-  'worst gap, ms',
-  'p99, ms',
-  'recovery, s',
-  'after ready, s',
-  'failures before skip',
-  '',
+  ...['fault', 'non-answers', 'degraded', 'gap, ms', 'p99, ms', 'recovery, s', 'after ready, s'],
+  ...['failures before skip', 'verdict'],
 ];
 
-/** The rows as a Markdown table, what could not happen and what the gate says below it. */
+function nonAnswers({ nonAnswers, problems, cuts }: Row): string {
+  const others = nonAnswers - problems - cuts;
+  const parts = [problems > 0 && `${problems} × 503`, cuts > 0 && `${cuts} cut`, others > 0 && `${others} others`];
+  return parts.filter(Boolean).join(', ') || '0';
+}
+
+/** The rows as a Markdown table; below it, what could not happen and why rows failed. */
 export function toMarkdown(rows: readonly Row[], skipped: readonly Skipped[]): string {
   const lines = rows.map((row) => [
     row.fault,
-    count(row.requests),
-    row.nonAnswers,
-    row.problems,
-    row.cuts,
-    `${(100 * row.degradedShare).toFixed(1)} %`,
+    nonAnswers(row),
+    `${(100 * row.degradedShare).toFixed(1)}%`,
     milliseconds(row.worstGapMs),
     milliseconds(row.p99Ms),
     seconds(row.recoveryMs),
@@ -42,7 +35,7 @@ export function toMarkdown(rows: readonly Row[], skipped: readonly Skipped[]): s
     row.faults.length === 0 ? 'ok' : '**failed**',
   ]);
   const rule = head.map((_, column) => (column === 0 || column === head.length - 1 ? '---' : '---:'));
-  const table = [head, rule, ...lines].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+  const table = [head, rule, ...lines].map((cells) => `|${cells.join('|')}|`).join('\n');
   const notes = [
     ...skipped.map(({ fault, why }) => `- not run: ${fault}: ${why}`),
     ...rows.flatMap((row) => row.faults.map((text) => `- failed: ${row.fault}: ${text}`)),
