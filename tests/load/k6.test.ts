@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { findK6, k6Version } from '../../load/tool.ts';
 import { runProgram } from '../support/program.ts';
-import { childrenOf } from '../support/started.ts';
+import { pidsBelow } from '../support/stack.ts';
 
 jest.setTimeout(180_000);
 
@@ -280,7 +280,7 @@ if (k6 === undefined) {
       });
       while (!text.includes('s of traffic')) await sleep(50);
       await sleep(1500); // k6 is at it
-      const started = descendantsOf(child.pid); // k6, the stack and its programs
+      const [, ...started] = pidsBelow(child.pid); // k6, the stack and its programs
 
       child.kill('SIGINT');
 
@@ -289,8 +289,4 @@ if (k6 === undefined) {
       expect(started.filter((pid) => existsSync(`/proc/${pid}`))).toEqual([]);
     });
   });
-}
-
-function descendantsOf(pid: number | undefined): number[] {
-  return childrenOf(pid, '').flatMap((child) => [child, ...descendantsOf(child)]);
 }

@@ -138,7 +138,8 @@ function childrenOf(pid: number | undefined, part: string): number[] {
     .map(Number);
 }
 
-function pidsBelow(pid: number | undefined): number[] {
+/** Process ids of a program and of all below it, nginx's workers left out. */
+export function pidsBelow(pid: number | undefined): number[] {
   const isNginx = readProc(pid, 'cmdline').startsWith('nginx'); // its workers end with it
   return [Number(pid), ...(isNginx ? [] : childrenOf(pid, '').flatMap(pidsBelow))];
 }
