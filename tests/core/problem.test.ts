@@ -7,7 +7,7 @@ const problems = { ...common, ...imageProblems };
 
 describe('Problem', () => {
   it('takes its status from the table', () => {
-    expect(new Problem('UPLOAD_UNSUPPORTED', 'detail').status).toBe(422);
+    expect(new Problem('UPLOAD_UNSUPPORTED', 'detail').status).toBe(415);
   });
 
   it('keeps the cause out of the answer', () => {

@@ -1,0 +1,148 @@
+import { describe, expect, it } from '@jest/globals';
+import { type ModelChain, refuseHopeless } from '../../functions/core/chain/answer.ts';
+import type { Run } from '../../functions/core/pool/queue.ts';
+import { ask, chainOf, done, type Lane } from '../support/chain.ts';
+
+describe('answer', () => {
+  describe('by prediction', () => {
+    const busyLane = (predictedMs: number): Lane => ({ end: done, predictedMs, isIdle: false });
+
+    it('decodes once, as cheaply as can be, when it is known before that the lead model is left out', async () => {
+      const { chain, precisions } = chainOf([busyLane(1500), done], { keys: ['one', 'other'] });
+
+      expect((await ask(chain)).model).toBe('mobilenet');
+      expect(precisions).toEqual(['reduced']);
+    });
+
+    it('counts the wait for a decoder before it decides', async () => {
+      const { chain, precisions } = chainOf([busyLane(300), { end: done, predictedMs: 5 }], { decodeMs: 480 });
+
+      expect((await ask(chain)).model).toBe('wide-resnet');
+      const slower = chainOf([busyLane(600), { end: done, predictedMs: 5 }], { decodeMs: 480 });
+      expect((await ask(slower.chain)).model).toBe('mobilenet');
+      expect([...precisions, ...slower.precisions]).toEqual(['exact', 'reduced']);
+    });
+
+    it.each([
+      ['below', 490, 0, 'answered'],
+      ['above', 510, 0, 'BUSY'],
+      ['above, with those that arrive,', 300, 3, 'BUSY'],
+    ])(
+      'refuses before the upload what would wait %s half of the budget: %d ms, %d',
+      (_where, ms, arriving, outcome) => {
+        const { chain } = chainOf([busyLane(900), busyLane(ms)]);
+        const predictMs = (before = 0) => before * 100;
+        const prospect = { strict: false, deadlineMs: performance.now() + 5000, arriving };
+        const judge = () => refuseHopeless({ ...chain, decoder: { ...chain.decoder, predictMs } }, prospect);
+
+        if (outcome === 'BUSY') expect(judge).toThrow(expect.objectContaining({ code: 'BUSY' }));
+        else expect(judge).not.toThrow();
+      },
+    );
+
+    it('counts what decoding took against the budget of a model that others wait for', async () => {
+      const { chain } = chainOf([busyLane(900), done], { takesMs: 150 });
+
+      expect((await ask(chain)).reason).toBe('overload');
+    });
+
+    it('does not decode what no model can answer in time, and says when to come again', async () => {
+      const { chain, decodes } = chainOf([busyLane(7000), busyLane(5200)], { decodeMs: 1000 });
+
+      await expect(ask(chain)).rejects.toMatchObject({
+        code: 'BUSY',
+        headers: { 'retry-after': expect.stringMatching(/^[789]$/), 'x-reason': 'busy' },
+      });
+      expect(decodes()).toBe(0);
+    });
+
+    it('does not decode when the decoders alone take too long', async () => {
+      const { chain, decodes } = chainOf([done, done], { decodeMs: 6000, isDecoderIdle: false });
+
+      await expect(ask(chain)).rejects.toMatchObject({ code: 'BUSY' });
+      expect(decodes()).toBe(0);
+    });
+
+    it('tries when nobody waits, so that a prediction that is too dark is found out', async () => {
+      const { chain } = chainOf([{ end: done, predictedMs: 9000 }]);
+
+      expect((await ask(chain)).model).toBe('wide-resnet');
+    });
+
+    it('answers BUSY when the last model has become too slow while the image was decoded', async () => {
+      const { chain, runs } = chainOf([
+        { end: { status: 'error', cause: '' }, predictedMs: 0 },
+        { end: done, predictedMs: 6000, isIdle: false },
+      ]);
+      const decodedMeanwhile = { ...chain, decoder: { ...chain.decoder, isIdle: () => true, predictMs: () => -6000 } };
+
+      await expect(ask(decodedMeanwhile)).rejects.toMatchObject({ code: 'BUSY' });
+      expect(runs.map(({ model }) => model)).toEqual(['wide-resnet']);
+    });
+
+    it('lets a strict request wait for as long as its client does', async () => {
+      const { chain } = chainOf([busyLane(900), busyLane(900)]);
+
+      expect((await ask(chain, { strict: true })).model).toBe('wide-resnet');
+      await expect(ask(chain)).rejects.toMatchObject({ code: 'BUSY' });
+    });
+
+    it('refuses a strict request that the primary model cannot answer in time, before it decodes', async () => {
+      const { chain, decodes } = chainOf([busyLane(5600), done]);
+
+      await expect(ask(chain, { strict: true })).rejects.toMatchObject({
+        code: 'PRIMARY_REQUIRED',
+        headers: { 'retry-after': expect.stringMatching(/^[678]$/) },
+      });
+      expect(decodes()).toBe(0);
+    });
+  });
+
+  describe('with a breaker', () => {
+    it('does not ask a lead model that is taken out', async () => {
+      const { chain, runs } = chainOf([{ end: done, failures: 3 }, done]);
+
+      expect(await ask(chain)).toMatchObject({ model: 'mobilenet', reason: 'error' });
+      expect(runs.map(({ model }) => model)).toEqual(['mobilenet']);
+    });
+
+    it('asks a model that is taken out when no other one is there', async () => {
+      const { chain } = chainOf([{ end: done, failures: 3 }]);
+
+      expect((await ask(chain)).model).toBe('wide-resnet');
+    });
+
+    it('refuses strict requests before they are decoded and says when it tries again', async () => {
+      const { chain, decodes } = chainOf([{ end: done, failures: 3 }, done]);
+
+      await expect(ask(chain, { strict: true })).rejects.toMatchObject({
+        code: 'PRIMARY_REQUIRED',
+        headers: { 'retry-after': expect.stringMatching(/^[567]$/) },
+      });
+      expect(decodes()).toBe(0);
+    });
+
+    it.each<[string, Run, number, boolean]>([
+      ['raises', { status: 'error', cause: '' }, 5000, false],
+      ['overstays its budget', { status: 'timeout', cause: '', overstayed: true }, 5000, false],
+      ['waits until its time is over', { status: 'timeout', cause: '', overstayed: false }, 5000, true],
+      [
+        'overstays the deadline of a client with a short deadline',
+        { status: 'timeout', cause: '', overstayed: true },
+        500,
+        true,
+      ],
+      ['answers', done, 5000, true],
+    ])('after three requests whose model %s it is closed: %j', async (_what, end, patienceMs, isClosed) => {
+      const { chain } = chainOf([end, done]);
+      // An error makes the fake pool unready; the real one stays ready when a model raises.
+      const models = chain.models.map((model) => ({ ...model, pool: { ...model.pool, isReady: () => true } }));
+
+      for (let i = 0; i < 3; i += 1) {
+        await ask({ ...chain, models } as unknown as ModelChain, { deadlineMs: performance.now() + patienceMs });
+      }
+
+      expect(chain.models[0].breaker.isClosed()).toBe(isClosed);
+    });
+  });
+});

@@ -1,0 +1,179 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from '@jest/globals';
+import { createEstimate } from '../../functions/core/pool/estimate.ts';
+import { blocks, makePool, raises, until } from '../support/pool.ts';
+
+describe('createPool, by what it learns and counts', () => {
+  it('adds up for how long its workers were busy, runs in flight and abandoned ones included', async () => {
+    const pool = makePool();
+    await pool.start();
+
+    await pool.run(blocks(100), 1000);
+    const first = pool.counts().busySeconds;
+    await pool.run(blocks(300), 100);
+    const meanwhile = pool.counts().busySeconds;
+    await until(() => pool.counts().busy === 0);
+    const last = pool.counts().busySeconds;
+
+    expect(first).toBeGreaterThanOrEqual(0.099);
+    expect(meanwhile - first).toBeGreaterThanOrEqual(0.099);
+    expect(last - first).toBeGreaterThanOrEqual(0.299);
+  });
+
+  it('blames the run that ran for most of its time, not the ones that waited for most of it', async () => {
+    const pool = makePool();
+    await pool.start();
+
+    const runs = await Promise.all([pool.run(blocks(200), 100), pool.run(blocks(300), 300), pool.run(blocks(0), 100)]);
+
+    expect(runs.map(({ status }) => status)).toEqual(['timeout', 'timeout', 'timeout']);
+    expect(runs.map((run) => 'overstayed' in run && run.overstayed)).toEqual([true, false, false]);
+  });
+
+  it('is stale when it is idle and has never run, or the last run was a second ago', async () => {
+    const pool = makePool();
+    await pool.start();
+
+    const unused = pool.isStale();
+    await pool.run(blocks(0), 1000);
+    const used = pool.isStale();
+    await sleep(1050); // timers may be a hair early
+    const later = pool.isStale();
+    const run = pool.run(blocks(20), 1000);
+    const busy = pool.isStale();
+    await run;
+
+    expect([unused, used, later, busy, pool.isStale()]).toEqual([true, false, true, false, false]);
+  });
+
+  it('does not blame a run that nobody waits for any more', async () => {
+    const pool = makePool();
+    await pool.start();
+    const leaving = new AbortController();
+
+    const run = pool.run(blocks(200), 1000, leaving.signal);
+    await sleep(20);
+    leaving.abort();
+
+    expect(await run).toMatchObject({ status: 'timeout', overstayed: false });
+  });
+
+  /** An estimate that keeps what it is told. */
+  function listen() {
+    const samples: number[] = [];
+    const note = (ms: number) => samples.push(ms);
+    return { samples, estimate: { ...createEstimate(), presume: note, observe: note } };
+  }
+
+  it('presumes from the golden case and learns how long a run takes, of those that overstay, too', async () => {
+    const { samples, estimate } = listen();
+    const pool = makePool({ estimate });
+    await pool.start();
+
+    await pool.run(blocks(60), 1000);
+    await pool.run(blocks(300), 20);
+    await until(() => samples.length === 3);
+
+    expect(samples[0]).toBe(7);
+    expect(samples[1]).toBeGreaterThanOrEqual(59);
+    expect(samples[1]).toBeLessThan(200);
+    expect(samples[2]).toBeGreaterThanOrEqual(299);
+  });
+
+  it('learns nothing from a run that raises', async () => {
+    const { samples, estimate } = listen();
+    const pool = makePool({ estimate });
+    await pool.start();
+
+    await pool.run(raises, 1000);
+
+    expect(samples).toEqual([7]);
+  });
+
+  it('neither learns nor blames what a run took while the process stood still', async () => {
+    const { samples, estimate } = listen();
+    const pool = makePool({ estimate, now: () => 1 });
+    await pool.start();
+
+    const run = await pool.run(blocks(100), 50);
+    await until(() => samples.length === 2);
+
+    expect(run).toMatchObject({ status: 'timeout', overstayed: false });
+    expect(samples[1]).toBe(0);
+  });
+
+  describe('predictMs', () => {
+    const fixed = { presume: () => {}, observe: () => {}, meanMs: () => 100, highMs: () => 120 };
+
+    it('is Infinity before a worker is ready', () => {
+      expect(makePool({ estimate: fixed }).predictMs()).toBe(Number.POSITIVE_INFINITY);
+    });
+
+    it.each([0, 50])('is one long run for an idle pool, from when it comes: in %d ms', async (afterMs) => {
+      const pool = makePool({ estimate: fixed });
+      await pool.start();
+
+      expect(pool.isIdle()).toBe(true);
+      expect(pool.predictMs(afterMs)).toBe(afterMs + 120);
+      expect(pool.meanMs()).toBe(100);
+    });
+
+    it('adds what is left of the run in flight, a mean run for each that waits, and the spread of all', async () => {
+      const pool = makePool({ estimate: fixed });
+      await pool.start();
+      const runs = [pool.run(blocks(100), 2000), pool.run(blocks(0), 2000), pool.run(blocks(0), 2000)];
+
+      const ms = pool.predictMs();
+
+      expect(pool.isIdle()).toBe(false);
+      expect(ms).toBeGreaterThan(400);
+      expect(ms).toBeLessThanOrEqual(100 + 200 + 100 + 20 * Math.sqrt(4));
+      expect(pool.predictMs(1000)).toBe(1000 + 100 + 20 * Math.sqrt(4));
+      await Promise.all(runs);
+    });
+
+    it('shares what waits among the workers', async () => {
+      const pool = makePool({ estimate: fixed, workers: 2 });
+      await pool.start();
+      await until(() => pool.counts().workers === 2);
+      const runs = [0, 1, 2, 3].map(() => pool.run(blocks(100), 2000));
+
+      const ms = pool.predictMs();
+
+      expect(ms).toBeGreaterThan(295);
+      expect(ms).toBeLessThanOrEqual(100 + 100 + 100 + 20 * Math.sqrt(3));
+      await Promise.all(runs);
+    });
+
+    it('costs no more when more runs wait', async () => {
+      let looks = 0;
+      const meanMs = () => {
+        looks += 1;
+        return 100;
+      };
+      const pool = makePool({ estimate: { ...fixed, meanMs }, maxQueued: 200 });
+      await pool.start();
+      const looksAt = (waiting: number) => {
+        while (pool.counts().queued < waiting) pool.run(blocks(0), 2000);
+        looks = 0;
+        pool.predictMs();
+        return looks;
+      };
+
+      pool.run(blocks(100), 2000);
+
+      const few = looksAt(1);
+
+      expect(looksAt(200)).toBe(few);
+    });
+
+    it('expects a run that overstays to take as long again', async () => {
+      const pool = makePool({ estimate: fixed });
+      await pool.start();
+
+      await pool.run(blocks(600), 300);
+
+      expect(pool.predictMs()).toBeGreaterThan(400);
+    });
+  });
+});
