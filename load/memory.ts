@@ -10,12 +10,12 @@ readCommand(
   {},
 );
 
-/** As knative/base has them. */
+/** As in knative/base. */
 const workersOf = { primary: 2, fallback: 1 };
 
-/** More than a function decodes at a time. */
+/** More than a function decodes at once. */
 const clients = 8;
-/** For each kind of traffic; the slowest of the large images takes seconds. */
+/** For each kind of traffic; the slowest large image takes seconds. */
 const trafficMs = 30_000;
 /** The longest deadline: no client gives up before its image is decoded. */
 const deadline = { 'x-deadline-ms': '30000' };
@@ -53,7 +53,7 @@ async function drawLargest(): Promise<readonly Image[]> {
   return forms.map((bytes) => Uint8Array.from(bytes));
 }
 
-/** Posts images in turn, as fast as they are answered; the statuses, most frequent first. */
+/** Posts images in turn in a closed loop; returns the statuses, most frequent first. */
 async function post(origin: string, images: readonly Image[]): Promise<string> {
   const counts = new Map<number, number>();
   const endMs = performance.now() + trafficMs;

@@ -5,22 +5,22 @@ import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 
-/** The version that these scripts were tried with; older ones are refused. */
+/** The oldest version that the scripts are tested with. */
 export const k6Version = '1.8.1';
 const k6Package = `go.k6.io/k6@v${k6Version}`;
 
-/** From here on Go fetches by itself the newer toolchain that k6 asks for. */
+/** From this version on Go downloads the toolchain that k6 needs. */
 const oldestGo = '1.24.0';
 
-/** Several hundred packages are compiled, on one slow core within this time. */
+/** For several hundred packages on one slow core. */
 const buildWithinMs = 30 * 60_000;
 
-/** k6 cannot be had; the message says what to do. */
+/** k6 is missing; the message says how to get it. */
 export class ToolError extends Error {
   override readonly name = 'ToolError';
 }
 
-/** Path of a k6 that is new enough: what K6 names, else the first in PATH, else one that was built before. @throws ToolError */
+/** Path of k6: what K6 names, else the first in PATH, else one that was built before. @throws ToolError where it is too old */
 export async function findK6(env: NodeJS.ProcessEnv = process.env): Promise<string | undefined> {
   if (env.K6) return judgeVersion(env.K6, 'K6');
   const inPath = findProgram('k6', env);
@@ -29,10 +29,7 @@ export async function findK6(env: NodeJS.ProcessEnv = process.env): Promise<stri
   return isProgram(built) ? judgeVersion(built, built) : undefined;
 }
 
-/**
- * The same, and where there is none but Go, one that is built now into the user's cache. `say` is told before that.
- * @throws ToolError
- */
+/** The same; where there is none, builds it with Go into the user's cache folder. @throws ToolError without Go */
 export async function ensureK6(
   say: (text: string) => void,
   env: NodeJS.ProcessEnv = process.env,
@@ -48,7 +45,7 @@ export async function ensureK6(
       `Expected k6 ${k6Version} or later in PATH or at K6 but received none: get it with "go install ${k6Package}"`,
     );
   }
-  say(`builds k6 ${k6Version} once, into ${folder}: some minutes`);
+  say(`builds k6 ${k6Version} into ${folder}, once: some minutes`);
   await build(go, folder, env, signal);
   const built = join(folder, 'k6');
   return judgeVersion(built, built);
@@ -83,7 +80,7 @@ async function versionOf(path: string, args: readonly string[], pattern: RegExp)
   return pattern.exec(stdout)?.[1];
 }
 
-/** Whether the first of two versions such as 1.26 and 1.24.3 is the lower one. */
+/** Whether one version, such as 1.24.3, is lower than another. */
 export function isOlder(version: string, than: string): boolean {
   const [one, other] = [version, than].map((text) => text.split('.').map(Number)) as [number[], number[]];
   for (const place of [0, 1, 2]) {

@@ -17,10 +17,10 @@ const help = `Usage: npm run load -- collapse [options]
   --capacity N      requests a second, instead of measuring it; of a peer: as for ours in load/collapse.json
   --deadline MS     clients say X-Deadline-Ms
   --photos DIR      JPEGs of 20 kB and more there, instead of the three test images
-  --dead NAME       primary or fallback, which is killed as often as it is started
+  --dead NAME       primary or fallback: kills that function at every start
   --target URL      loads that address and starts nothing
-  --peer NAME       ${Object.keys(peers).join(', ')}: starts it with the shipped Wide ResNet
-  --ratio           judges only that everything is answered and that 80 % of the best goodput is left
+  --peer NAME       starts a reference server with the shipped Wide ResNet: ${Object.keys(peers).join(', ')}
+  --ratio           judges only that every request is answered and that 80 % of the best goodput remains
   --save            keeps the steps in load/collapse.json and draws load/collapse.svg anew
   --tables          only prints and draws what is kept there
 
@@ -32,7 +32,7 @@ const kept = fileURLToPath(new URL('../../../load/collapse.json', import.meta.ur
 const images = fileURLToPath(new URL('../../../tests/images/', import.meta.url));
 const allFactors = [0.5, 1, 1.5, 2, 3, 4, 5, 7, 10];
 const smallestPhoto = 20_000;
-/** In the picture: the same photos and clients for everyone, and nobody dead. */
+/** Systems in the picture: all with the same photos and clients. */
 const pictured = ['understudy', ...Object.keys(peers)];
 
 type Sweeps = Record<string, Sweep>;
@@ -51,7 +51,7 @@ interface Options {
   readonly onlyTables: boolean;
 }
 
-/** Ends the process where the command line is not understood. */
+/** Ends the process with 2 where the command line is not understood. */
 export function readOptions(args: readonly string[]): Options {
   const text = { type: 'string' as const };
   const flag = { type: 'boolean' as const, default: false };
@@ -99,7 +99,7 @@ export function readOptions(args: readonly string[]): Options {
   };
 }
 
-/** Measures, prints, keeps and judges; the exit code. */
+/** Measures, prints, saves and judges. Resolves to the exit code. */
 export async function collapse(options: Options, say: (text: string) => void, signal: AbortSignal): Promise<number> {
   const sweeps = readKept();
   if (options.onlyTables) {

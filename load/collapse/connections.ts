@@ -1,20 +1,22 @@
 import { connect, type Socket } from 'node:net';
 import { judgeResponse, readResponse, type Verdict } from './response.ts';
 
-/** What came of a request. Its time counts from the moment at which it was due, not from when it could be sent. */
+/** Result of a request. */
 export interface Outcome {
+  /** Milliseconds from the moment at which the request was due to its result. */
   readonly ms: number;
-  /** How long after that moment it was sent; undefined when it never was, as all connections were in use. */
+  /** How much later than due it was sent; undefined when it never was, since all connections were in use. */
   readonly lateMs: number | undefined;
   readonly verdict: Verdict;
 }
 
 /** A client without an answer by then gives up. */
 const patienceMs = 10_000;
-/** More connections than any server here should need; who needs them all has its clients wait. */
+/** More connections than any server here should need; beyond them requests wait. */
 const mostSockets = 4000;
-/** A server may hang up on a connection that nobody used for some seconds. */
+/** Some servers close a connection that is unused for some seconds. */
 const idleMs = 2000;
+const sweepMs = 50;
 
 interface Pending {
   readonly request: Buffer;
@@ -26,94 +28,102 @@ interface Pending {
   isDone: boolean;
 }
 
-/** Connections to one server, and who waits for one. */
-export function openClient({ hostname, port }: URL) {
-  const idle: Socket[] = [];
-  const busy = new Map<Socket, Pending>();
-  const waiting: Pending[] = [];
-  const all: Pending[] = []; // in the order in which they are due
-  let sockets = 0;
+/** Kept connections to one server, and the requests that wait for one. */
+export class Client {
+  readonly #idle: Socket[] = [];
+  readonly #busy = new Map<Socket, Pending>();
+  readonly #waiting: Pending[] = [];
+  /** In the order in which they are due. */
+  readonly #all: Pending[] = [];
+  readonly #timer = setInterval(() => this.#giveUp(), sweepMs);
+  readonly #address: { readonly host: string; readonly port: number };
+  #sockets = 0;
 
-  function open(): Socket {
-    const socket = connect({ host: hostname, port: Number(port || 80), noDelay: true, timeout: idleMs });
+  constructor({ hostname, port }: URL) {
+    this.#address = { host: hostname, port: Number(port || 80) };
+  }
+
+  /** Sends a request as soon as a connection is free. `dueMs` is on the clock of `performance.now()`. */
+  ask(request: Buffer, dueMs: number): Promise<Outcome> {
+    return new Promise((settle) => {
+      const pending: Pending = { request, dueMs, settle, text: '', isDone: false };
+      this.#all.push(pending);
+      this.#send(pending);
+    });
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    for (const socket of this.#idle) socket.destroy();
+  }
+
+  #open(): Socket {
+    const socket = connect({ ...this.#address, noDelay: true, timeout: idleMs });
     let fault = 'connection closed';
-    sockets += 1;
+    this.#sockets += 1;
     socket.setEncoding('latin1');
-    socket.on('data', (chunk) => receive(socket, String(chunk), false));
-    socket.on('end', () => receive(socket, '', true));
-    socket.on('timeout', () => busy.has(socket) || socket.destroy());
+    socket.on('data', (chunk) => this.#receive(socket, String(chunk), false));
+    socket.on('end', () => this.#receive(socket, '', true));
+    socket.on('timeout', () => this.#busy.has(socket) || socket.destroy());
     socket.on('error', (error: NodeJS.ErrnoException) => {
       fault = error.code ?? error.message;
     });
     socket.on('close', () => {
-      sockets -= 1;
-      if (idle.includes(socket)) idle.splice(idle.indexOf(socket), 1);
-      const pending = busy.get(socket);
-      if (pending !== undefined) finish(pending, { kind: 'broken', fault, status: 0 });
-      sendNext();
+      this.#sockets -= 1;
+      if (this.#idle.includes(socket)) this.#idle.splice(this.#idle.indexOf(socket), 1);
+      const pending = this.#busy.get(socket);
+      if (pending !== undefined) this.#finish(pending, { kind: 'broken', fault, status: 0 });
+      this.#sendNext();
     });
     return socket;
   }
 
-  function send(pending: Pending): void {
-    let socket = idle.pop();
-    while (socket?.destroyed) socket = idle.pop(); // its `close` comes later
-    socket ??= sockets < mostSockets ? open() : undefined;
-    if (socket === undefined) return void waiting.push(pending);
+  #send(pending: Pending): void {
+    let socket = this.#idle.pop();
+    while (socket?.destroyed) socket = this.#idle.pop(); // its `close` comes later
+    socket ??= this.#sockets < mostSockets ? this.#open() : undefined;
+    if (socket === undefined) return void this.#waiting.push(pending);
     pending.socket = socket;
     pending.sentMs = performance.now();
-    busy.set(socket, pending);
+    this.#busy.set(socket, pending);
     socket.write(pending.request);
   }
 
-  function sendNext(): void {
-    let next = waiting.shift();
-    while (next?.isDone) next = waiting.shift();
-    if (next !== undefined) send(next);
+  #sendNext(): void {
+    let next = this.#waiting.shift();
+    while (next?.isDone) next = this.#waiting.shift();
+    if (next !== undefined) this.#send(next);
   }
 
-  function receive(socket: Socket, chunk: string, isOver: boolean): void {
-    const pending = busy.get(socket);
+  #receive(socket: Socket, chunk: string, isOver: boolean): void {
+    const pending = this.#busy.get(socket);
     if (pending === undefined) return;
     pending.text += chunk;
     const response = readResponse(pending.text, isOver);
     if (response === undefined) return;
-    finish(pending, judgeResponse(response));
-    // Who is answered before all is sent does not send the rest.
+    this.#finish(pending, judgeResponse(response));
+    // After an early answer the rest of the request is not sent, so the connection is of no use.
     if (response.closes || isOver || socket.writableLength > 0) return void socket.destroy();
-    idle.push(socket);
-    sendNext();
+    this.#idle.push(socket);
+    this.#sendNext();
   }
 
-  function finish(pending: Pending, verdict: Verdict): void {
+  #finish(pending: Pending, verdict: Verdict): void {
     const { dueMs, sentMs, socket } = pending;
-    if (socket !== undefined) busy.delete(socket);
+    if (socket !== undefined) this.#busy.delete(socket);
     pending.isDone = true;
     const lateMs = sentMs === undefined ? undefined : sentMs - dueMs;
     pending.settle({ ms: performance.now() - dueMs, lateMs, verdict });
   }
 
-  const patience = setInterval(() => {
-    for (let first = all[0]; first !== undefined; first = all[0]) {
+  #giveUp(): void {
+    for (let first = this.#all[0]; first !== undefined; first = this.#all[0]) {
       if (!first.isDone && performance.now() < first.dueMs + patienceMs) return;
-      all.shift();
+      this.#all.shift();
       if (first.isDone) continue;
       const fault = first.sentMs === undefined ? 'never sent' : 'time-out';
-      finish(first, { kind: 'broken', fault, status: 0 });
+      this.#finish(first, { kind: 'broken', fault, status: 0 });
       first.socket?.destroy();
     }
-  }, 50);
-
-  return {
-    ask: (request: Buffer, dueMs: number) =>
-      new Promise<Outcome>((settle) => {
-        const pending: Pending = { request, dueMs, settle, text: '', isDone: false };
-        all.push(pending);
-        send(pending);
-      }),
-    close: () => {
-      clearInterval(patience);
-      for (const socket of idle) socket.destroy();
-    },
-  };
+  }
 }

@@ -1,9 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Outcome, openClient } from './connections.ts';
+import { Client, type Outcome } from './connections.ts';
 
-/** A stretch of traffic: so many requests a second whatever comes back, or so many clients that wait for their answer. */
+/** A stretch of traffic: an open loop of `perSecond` requests, or a closed loop of `clients`. */
 export interface Traffic {
   readonly origin: string;
   readonly photos: readonly string[];
@@ -15,7 +15,7 @@ export interface Traffic {
 
 export interface Fired {
   readonly outcomes: readonly Outcome[];
-  /** This process', while it sent. */
+  /** Of this process while it sent. */
   readonly cpuSeconds: number;
 }
 
@@ -27,7 +27,7 @@ const boundary = 'photo-7d1f4b1a';
 async function fire({ origin, photos, headers, seconds, perSecond = 0, clients = 0 }: Traffic): Promise<Fired> {
   const url = new URL(origin);
   const requests = photos.map((path) => requestOf(url, readFileSync(path), headers));
-  const client = openClient(url);
+  const client = new Client(url);
   const asked: Promise<Outcome>[] = [];
   const ask = (dueMs: number) => {
     const outcome = client.ask(requests[asked.length % requests.length] as Buffer, dueMs);
@@ -61,7 +61,7 @@ async function closedLoop(ask: (dueMs: number) => Promise<Outcome>, endMs: numbe
   }
 }
 
-/** A form with one file, as curl and browsers send it: every server that is compared takes it. */
+/** A form with one file, which every compared server takes. */
 function requestOf({ host }: URL, photo: Buffer, headers: Readonly<Record<string, string>>): Buffer {
   const disposition = 'Content-Disposition: form-data; name="image"; filename="photo.jpg"';
   const head = `--${boundary}\r\n${disposition}\r\nContent-Type: image/jpeg\r\n\r\n`;
@@ -73,11 +73,11 @@ function requestOf({ host }: URL, photo: Buffer, headers: Readonly<Record<string
 }
 
 try {
-  // Clients elsewhere would not have to wait for a core of the server's. Niceness alone counts only within a session.
+  // Clients on other machines would not wait for the server's cores. Where the kernel groups by session, niceness is not enough.
   setPriority(-10);
   writeFileSync('/proc/self/autogroup', '-10');
 } catch {
-  // only root may, and not every kernel groups by session; how many left late is counted
+  // needs root; the steps count how many requests left late
 }
 process.on('message', async (traffic: Traffic) => process.send?.(await fire(traffic)));
 process.on('disconnect', () => process.exit());

@@ -1,34 +1,35 @@
 import { cpuSecondsLeft, goodPerCpuSecond, type Step } from './step.ts';
 
-/** One system's steps, as they are kept. */
+/** One system's steps, as collapse.json has them. */
 export interface Sweep {
-  /** How tables and picture call it. */
+  /** Name of the system in tables and picture. */
   readonly label: string;
   readonly measuredAt: string;
   readonly machine: string;
   readonly cores: number;
-  /** Requests a second; what the steps are multiples of. */
+  /** Requests a second; the steps are multiples of it. */
   readonly capacity: number;
   readonly photos: string;
   readonly steps: readonly Step[];
-  /** Half of the capacity, two seconds after the last step; absent where that was no step before. */
+  /** Half of the capacity, two seconds after the last step; absent where no step had that load. */
   readonly after?: Step;
 }
 
-/** Up to here everyone is answered in time. */
+/** Up to this multiple every request is answered in time. */
 const fullyServed = 1.6;
 const inTimeShare = 0.999;
-/** Share of the best goodput that is left beyond it: up to 5 times the capacity, and further on. */
+/** Share of the best goodput that remains beyond it: up to 5 times the capacity, and above. */
 const keptShare = { upTo5: 0.9, beyond: 0.8 };
 const answerP99Ms = 1000;
 const refusalLimits = { p50: 50, p99: 300 };
 const probeP99Ms = 50;
-/** What of the requests a generator sends on time that keeps its schedule, and what may be refused by another word than BUSY. */
+/** A generator that keeps its schedule sends this share of the requests on time. */
 const onTimeShare = 0.99;
+/** Share of the requests that a problem other than BUSY may refuse. */
 const otherShare = 0.001;
-/** How far from the step before the overload the one after it may lie. */
+/** Limits of the load after the overload, relative to the same load before it. */
 const recovered = { p50: 1.25, p50Ms: 5, p99: 2, p99Ms: 50, lead: 0.02 };
-/** What a program may hold more than at its first step. */
+/** Growth of a program's memory since the first step. */
 const grownMb = 128;
 
 const percent = (share: number) => `${(share * 100).toFixed(1)} %`;
@@ -54,7 +55,7 @@ export function failures({ steps, after, cores }: Sweep): readonly string[] {
   ];
 }
 
-/** The same for machines that do much else: only what was answered at all, and how much of the best is left. */
+/** The same for busy machines: only whether requests were answered, and the remaining share of the best goodput. */
 export function ratioFailures({ steps, cores }: Sweep): readonly string[] {
   const best = Math.max(...steps.map((step) => goodPerCpuSecond(step, cores)));
   return steps.flatMap((step) => [
@@ -73,7 +74,7 @@ function brokenFailures(step: Step, where: Step | string = step): string[] {
   return total(broken) > 0 ? [sentence('200 or a problem document as every answer', where, listed(broken))] : [];
 }
 
-/** Also whether there was an open loop: one that cannot keep its schedule proves nothing. */
+/** A step counts only if the generator kept its schedule. */
 function kindFailures(step: Step, where: Step | string = step): string[] {
   const { offered, onTime } = step;
   const late = sentence(`${percent(onTimeShare)} of the requests sent on time`, where, percent(onTime / offered));
@@ -85,7 +86,7 @@ function servedFailures(step: Step): string[] {
   return share < inTimeShare ? [sentence(`${percent(inTimeShare)} answered within 1 s`, step, percent(share))] : [];
 }
 
-/** Of the best goodput or, where less than that was asked for, of all. */
+/** Relative to the best goodput or, where less than that was offered, to the offered load. */
 function goodputFailures(step: Step, cores: number, best: number, least: number): string[] {
   const share = goodPerCpuSecond(step, cores) / Math.min(best, step.offered / cpuSecondsLeft(step, cores));
   return share < least ? [sentence(`${percent(least)} of the best goodput`, step, percent(share))] : [];

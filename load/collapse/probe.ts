@@ -3,14 +3,14 @@ import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 
-/** What the thread that probes is told. */
+/** Task of the probing thread. */
 export interface Probing {
   readonly url: string;
   readonly perSecond: number;
   readonly seconds: number;
 }
 
-/** Asks on a thread of its own, so that what a busy client does in between is not measured. */
+/** Asks from a thread of its own, so that the times hold no work of a busy client. */
 async function probe({ url, perSecond, seconds }: Probing): Promise<readonly number[]> {
   const agent = new Agent({ keepAlive: true });
   const latencies: Promise<number>[] = [];

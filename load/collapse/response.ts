@@ -1,15 +1,15 @@
-/** A whole HTTP/1.1 response. */
+/** A complete HTTP/1.1 response. */
 export interface Response {
   readonly status: number;
-  /** Media type without parameters, in small letters; empty where none is named. */
+  /** Media type in lower case, without parameters; empty where there is none. */
   readonly type: string;
   readonly retryAfter: string | undefined;
   readonly body: string;
-  /** The server hangs up after it. */
+  /** The server closes the connection after it. */
   readonly closes: boolean;
 }
 
-/** Reads what came over a connection so far, as latin1; undefined while the response is not whole. */
+/** Parses what a connection has received so far, as latin1; undefined while the response is incomplete. */
 export function readResponse(text: string, isOver = false): Response | undefined {
   const headEnd = text.indexOf('\r\n\r\n');
   if (headEnd < 0 || !text.startsWith('HTTP/1.')) return undefined;
@@ -46,10 +46,10 @@ function joinChunks(rest: string): string | undefined {
   }
 }
 
-/** Who answered: the lead model, the standby model in the primary function, or the fallback function. */
+/** Source of an answer: lead model, standby model of the primary function, or fallback function. */
 export type By = 'lead' | 'standby' | 'fallback';
 
-/** What a client makes of a response or of its absence; `broken` is what no client can use. */
+/** Kind of a response or of its absence; `broken` is neither a 200 nor a problem document. */
 export type Verdict =
   | { readonly kind: 'answer'; readonly by: By }
   | { readonly kind: 'problem'; readonly code: string; readonly retryAfter: string | undefined }

@@ -3,7 +3,7 @@ import { watchUsage } from '../usage.ts';
 import { startPeer } from './peer.ts';
 import type { Served } from './sweep.ts';
 
-/** What is to be measured: an address, a peer, or else a stack of our own. */
+/** The system to measure: an address, a reference server, or else our own stack. */
 interface Asked {
   readonly target: string | undefined;
   readonly peer: string | undefined;
@@ -51,7 +51,7 @@ function watchStack({ groups }: Stack): ReturnType<Served['watch']> {
   };
 }
 
-/** Kills a function as often as it is started again; what comes back ends that. */
+/** Kills a function at each start; the returned function stops that. */
 function keepDead({ groups }: Stack, name: 'primary' | 'fallback'): () => void {
   let killed = 0;
   const kill = () => {

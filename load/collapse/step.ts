@@ -2,40 +2,40 @@ import { quantile } from '../report.ts';
 import type { Outcome } from './connections.ts';
 import type { By } from './response.ts';
 
-/** What one multiple of the capacity came to. */
+/** Result of one multiple of the capacity. */
 export interface Step extends Counts {
   readonly factor: number;
   readonly seconds: number;
-  /** Of the load generator and of the process that watches, while requests were sent. */
+  /** Of the load generator and this process, while requests were sent. */
   readonly loadCpuSeconds: number;
   /** By program, until the last answer. */
   readonly cpuSeconds: Readonly<Record<string, number>>;
   readonly mostMb: Readonly<Record<string, number>>;
-  /** 99th percentile by probe; null: not all of them were answered. */
+  /** 99th percentile by probe; null where a probe was not answered. */
   readonly probeMs: Readonly<Record<string, number | null>>;
 }
 
 export interface Counts {
   readonly offered: number;
-  /** Left as soon as they were due, or within `onTimeMs` of it. */
+  /** Requests that left within `onTimeMs` of their due time. */
   readonly onTime: number;
   readonly sent: number;
-  /** 200 within a second of the moment at which it was due. */
+  /** 200s within a second of their due time. */
   readonly good: number;
   readonly late: number;
   readonly busy: number;
-  /** The values of Retry-After of refusals; empty text where one had none. */
+  /** Values of Retry-After of the refusals; empty text for an absent one. */
   readonly retryAfter: readonly string[];
-  /** Problems but BUSY, by code. */
+  /** Problems other than BUSY, by code. */
   readonly problems: Readonly<Record<string, number>>;
-  /** What is neither 200 nor a problem document, by what it was. */
+  /** Neither 200 nor a problem document, by kind. */
   readonly broken: Readonly<Record<string, number>>;
   readonly by: Readonly<Record<By, number>>;
   readonly answerMs: Times;
   readonly refusalMs: Times;
 }
 
-/** Percentiles; null of nothing. */
+/** Percentiles; null where there are no values. */
 export interface Times {
   readonly p50: number | null;
   readonly p99: number | null;
@@ -45,7 +45,7 @@ export interface Times {
 const goodMs = 1000;
 const onTimeMs = 50;
 
-/** Counts a step's outcomes. Of a foreign server any status is an answer of a kind, 429 and 503 its way to say BUSY. */
+/** Counts a step's outcomes. A foreign server may answer any status; its 429 and 503 count as BUSY. */
 export function summarize(outcomes: readonly Outcome[], isForeign: boolean): Counts {
   const [problems, broken]: Record<string, number>[] = [{}, {}];
   const by = { lead: 0, standby: 0, fallback: 0 };
@@ -95,7 +95,7 @@ function timesOf(values: readonly number[]): Times {
   return { p50: at(0.5), p99: at(0.99) };
 }
 
-/** Good answers for each second of the processor that the load generator left. */
+/** Good answers for each processor second that the load generator left. */
 export function goodPerCpuSecond(step: Step, cores: number): number {
   return step.good / cpuSecondsLeft(step, cores);
 }

@@ -8,47 +8,48 @@ import type { Fired, Traffic } from './generator.ts';
 import type { Probing } from './probe.ts';
 import { type Step, summarize } from './step.ts';
 
-/** A system under load, whoever started it. */
+/** A system under load. */
 export interface Served {
   readonly origin: string;
-  /** Addresses that are asked meanwhile, by what the tables call them. */
+  /** Addresses to probe during a step, by their name in the tables. */
   readonly probed: Readonly<Record<string, string>>;
-  /** Begins to count what its programs use. */
+  /** Starts to measure what its programs use. */
   watch(): { stop(): Used };
-  /** Takes away the part that is to be dead, once the capacity is known. */
+  /** Kills the function that is to be dead, once the capacity is known. */
   kill(): void;
   stop(): Promise<unknown>;
 }
 
-/** What programs used: processor seconds, and the most memory in MB. */
+/** Processor seconds and highest memory in MB, by program. */
 export interface Used {
   readonly cpuSeconds: Readonly<Record<string, number>>;
   readonly mostMb: Readonly<Record<string, number>>;
 }
 
-/** What all steps have in common. */
+/** What all steps share. */
 export interface Plan {
   readonly photos: readonly string[];
   readonly headers: Readonly<Record<string, string>>;
   readonly capacity: number;
   readonly factors: readonly number[];
   readonly seconds: number;
-  /** A peer: its refusals are no problem documents, and that is no fault of it. */
+  /** Another model server, whose refusals need not be problem documents. */
   readonly isForeign: boolean;
 }
 
+/** Between two steps: the queues drain. */
 const pauseMs = 4000;
 const recoveryMs = 2000;
 const recoverySeconds = 10;
 const recoveryFactor = 0.5;
 const probesPerSecond = 20;
-/** As k6's capacity shape: the first answers are not counted. */
+/** As in k6's capacity shape, the first answers do not count. */
 const [warmUpSeconds, capacitySeconds] = [3, 10];
 
 const probeScript = new URL('./probe.js', import.meta.url);
 const generatorScript = fileURLToPath(new URL('./generator.js', import.meta.url));
 
-/** The load generator, a process of its own. */
+/** The load generator, which runs in a process of its own. */
 export interface Generator {
   fire(traffic: Traffic): Promise<Fired>;
   stop(): void;
@@ -70,7 +71,7 @@ export function startGenerator(signal: AbortSignal): Generator {
   };
 }
 
-/** How many answers a second the lead model gives when it always has work: strict requests of two clients a core. */
+/** Answers a second of the lead model when it always has work: strict requests in a closed loop. */
 export async function measureCapacity(
   { fire }: Generator,
   { origin }: Served,
@@ -85,7 +86,7 @@ export async function measureCapacity(
   return answers / capacitySeconds;
 }
 
-/** Offers each multiple of the capacity in turn, and half of it at last where it was among them: is all as it was before? */
+/** Offers each multiple of the capacity in turn, and at last half of it again, to see whether the system has recovered. */
 export async function sweep(
   generator: Generator,
   served: Served,
@@ -132,7 +133,7 @@ async function measureStep(
   };
 }
 
-/** The 99th percentile of a probe's times, in ms; null when one of them was not answered. */
+/** 99th percentile of a probe in ms; null when one request was not answered. */
 async function probe(url: string, seconds: number): Promise<number | null> {
   const probing: Probing = { url, perSecond: probesPerSecond, seconds };
   const worker = new Worker(probeScript, { workerData: probing });

@@ -7,7 +7,7 @@ const percent = (part: number, of: number) => (of === 0 ? '' : `${((part / of) *
 const pair = ({ p50, p99 }: Times) => (p50 === null ? '' : `${whole(p50)}, ${whole(p99)}`);
 const sum = (counts: Readonly<Record<string, number>>) => Object.values(counts).reduce((all, count) => all + count, 0);
 
-/** What clients received, and what it cost; the row `then 0.5` is two seconds after the overload. */
+/** What clients received and what it cost; the row `then 0.5` is the load after the overload. */
 export function sweepTables(sweep: Sweep): string {
   const { label, measuredAt, machine, capacity, photos, after } = sweep;
   const rows = sweep.steps.map((step): Rows[number] => [String(step.factor), step]);
@@ -77,7 +77,7 @@ function costTable(rows: Rows, cores: number): string {
   return table([...head, ...probes.map((name) => `${name} p99, ms`)], cells);
 }
 
-/** What the other problems and the broken answers were, and what Retry-After said. */
+/** Kinds of other problems and broken answers, and values of Retry-After. */
 function namesOf(rows: Rows): string[] {
   return rows.flatMap(([name, { problems, broken, retryAfter }]) => {
     const parts = Object.entries({ ...problems, ...broken }).map(([what, count]) => `${count} ${what}`);

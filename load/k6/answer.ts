@@ -5,10 +5,10 @@ export interface Received {
   readonly body: string;
 }
 
-/** A 200 whose body keeps the contract, or what is wrong with it. */
+/** A 200 whose body keeps the contract, or its fault. */
 export type Verdict = Answer | { readonly fault: string };
 
-/** What a valid answer says. */
+/** Content of a valid answer. */
 export interface Answer {
   readonly fault?: undefined;
   readonly model: string;
@@ -18,7 +18,7 @@ export interface Answer {
   readonly reason: string;
   /** The best class. */
   readonly top: string;
-  /** Of the predicted classes, best first. */
+  /** Indexes of the predicted classes, best first. */
   readonly indexes: readonly number[];
 }
 
@@ -51,7 +51,7 @@ export function judge({ status, headers, body }: Received, count = expectedPredi
   return { model, version, tier, reason: reason === null ? '' : String(reason), ...classesOf(predictions) };
 }
 
-/** The same of another model server, which does not say who answered or how. */
+/** The same of another model server: only the predictions are judged. */
 export function judgeForeign({ status, body }: Received): Verdict {
   if (status !== 200) return { fault: status === 0 ? 'no response' : `status ${status}` };
   try {
@@ -64,7 +64,7 @@ export function judgeForeign({ status, body }: Received): Verdict {
   }
 }
 
-/** The problem's code with a blank before it, where the body is one. */
+/** A blank and the problem's code; empty for another body. */
 function codeOf(body: string): string {
   const code = /"code":"([A-Z_]+)"/.exec(body)?.[1];
   return code === undefined ? '' : ` ${code}`;

@@ -13,7 +13,7 @@ const sides = [
   ['candidate', CANDIDATE, asHost(CANDIDATE_HOST), CANDIDATE_REVISION],
 ] as const;
 
-/** Pairs that both leading models answered: below this many a 95th percentile is one request. */
+/** Pairs that both lead models answered; with fewer of them a 95th percentile is one request. */
 const fewestPairs = 40;
 
 const p95Ratio = new Gauge('p95_ratio');
@@ -23,16 +23,16 @@ const pairs = new Counter('pairs');
 
 export const options: Options = {
   ...common,
-  // One client, so that the two never take each other's cores and the pairs stay in step.
+  // One client: the two sides never compete for cores.
   scenarios: { canary: { executor: 'constant-vus', vus: 1, duration: `${SECONDS}s`, gracefulStop: '100s' } },
   thresholds: {
-    'answered{side:baseline}': ['rate==1'], // what cannot answer is nothing to compare with
+    'answered{side:baseline}': ['rate==1'], // else there is nothing to compare with
     'answered{side:candidate}': ['rate==1'],
     ...(BASELINE_REVISION && { 'own_revision{side:baseline}': ['rate==1'] }),
     ...(CANDIDATE_REVISION && { 'own_revision{side:candidate}': ['rate==1'] }),
     p95_ratio: ['value<=1.25'],
     degraded_more: ['avg<=0.02'],
-    top1_agrees: ['rate>=0.95'], // of three photos: one that changes its class is too many
+    top1_agrees: ['rate>=0.95'], // of three photos, one with another class is too many
     pairs: [`count>=${fewestPairs}`],
   },
   summaryTrendStats: ['count', 'avg', 'med', 'p(95)', 'p(99)', 'max'],
@@ -42,7 +42,7 @@ const times: Record<(typeof sides)[number][0], number[]> = { baseline: [], candi
 
 export default function compare(): void {
   const number = turn();
-  // Who comes second finds warmer caches: they take turns.
+  // The second request finds warmer caches, so the sides take turns.
   const inTurn = number % 2 === 0 ? sides : sides.toReversed();
   const answers = Object.fromEntries(
     inTurn.map(([side, origin, headers, revision]) => [

@@ -1,4 +1,4 @@
-// How many requests a second the primary model answers when it always has work: a closed loop of strict requests.
+// Requests a second that the lead model answers when it always has work: a closed loop of strict requests.
 import type { Options } from 'k6/options';
 import { type SummaryData, summarize } from './summary.ts';
 import { classify, common, turn } from './traffic.ts';
@@ -14,7 +14,7 @@ export const options: Options = {
 };
 
 export default function request(): void {
-  // Strict: an answer of MobileNet would take a core from the lane that is measured and hide that it is full.
+  // Strict: MobileNet's answers would take a core from the lead model and hide that its queue is full.
   classify(TARGET, turn(), { headers: { prefer: 'handling=strict' } });
 }
 

@@ -1,4 +1,4 @@
-// Steady traffic; somebody else takes the primary away at half time:  npm run load -- failover
+// Steady traffic; the runner kills or stops the primary half-way:  npm run load -- failover
 import { Counter } from 'k6/metrics';
 import type { Options } from 'k6/options';
 import { planPhases } from './shapes.ts';
@@ -19,7 +19,7 @@ export const options: Options = {
   scenarios: scenariosOf(phases),
   thresholds: {
     ...thresholdsOf(phases),
-    failed_over: ['count>0'], // else there was no fault, and nothing was shown
+    failed_over: ['count>0'], // else there was no fault
     'latency{scenario:fault}': [`max<=${LONGEST_MS}`],
   },
 };

@@ -1,19 +1,19 @@
-/** A stretch of open-loop traffic: so many requests a second arrive, whatever becomes of those before. */
+/** A stretch of open-loop traffic: requests arrive at a rate, whether or not earlier ones are answered. */
 export interface Phase {
   /** Name of the k6 scenario. */
   readonly name: string;
-  /** Requests a second at its beginning; it moves in a straight line to `toRate`. */
+  /** Requests a second at its start; the rate changes linearly to `toRate`. */
   readonly fromRate: number;
   readonly toRate: number;
   readonly seconds: number;
-  /** Seconds for which requests may pile up unanswered: so many clients are there from the start. */
+  /** Seconds of traffic that may be unanswered at once; sets the number of clients at the start. */
   readonly openSeconds: number;
   readonly limits: Limits;
 }
 
-/** What the answers of a phase are judged by. A non-answer is a failure in every phase. */
+/** Limits of a phase's answers. A non-answer is a failure in every phase. */
 export interface Limits {
-  /** Largest share of answers that the primary model did not give; absent where none is promised. */
+  /** Largest share of answers that the lead model did not give; absent where there is no limit. */
   readonly degraded?: number;
   /** Smallest share of requests answered within `inTimeMs`. */
   readonly inTime?: number;
@@ -21,30 +21,30 @@ export interface Limits {
   readonly p99Ms?: number;
 }
 
-/** What a shape depends on. */
+/** Parameters of a shape. */
 export interface Asked {
-  /** Requests a second that the primary model can answer. */
+  /** Requests a second that the lead model can answer. */
   readonly capacity?: number;
   /** Requests a second of the shapes that do not depend on the capacity. */
   readonly rate?: number;
   /** Length of the whole shape; its phases keep their proportions. */
   readonly seconds?: number;
-  /** Multiples of the capacity, of the overload only. */
+  /** Multiples of the capacity; overload only. */
   readonly factors?: readonly number[];
 }
 
-/** The primary model's budget: an answer that takes longer came too late. */
+/** The default of PRIMARY_BUDGET_MS; a later answer counts as late. */
 export const inTimeMs = 1000;
 
-/** What the logs of the service know k6's requests by. */
+/** Start of the request ids of k6 in the logs of the service. */
 export const requestIdPrefix = 'k6-';
 
-/** Below capacity nobody waits long: a queue that takes half the budget would be growing. */
+/** Below capacity: a queue that takes half the budget is growing. */
 const calm = { degraded: 0.01, inTime: 0.999, p95Ms: inTimeMs / 2, p99Ms: inTimeMs };
-/** Above it accuracy may be lost, time may not. */
+/** Beyond capacity: answers may lose accuracy, but not time. */
 const crowded = { inTime: 0.999, p99Ms: inTimeMs };
 
-/** Requests a second: enough to see each second of a run, far below what one core can classify. */
+/** Requests a second: far below what one core can classify. */
 const smokeRate = 2;
 const failoverRate = 20;
 
@@ -59,13 +59,13 @@ interface Part {
 }
 
 interface Shape {
-  /** What the parts multiply; undefined means the measured capacity. */
+  /** Base rate of the parts; the measured capacity by default. */
   readonly rate?: number;
   readonly parts: readonly Part[];
 }
 
 const shapes: Readonly<Record<string, Shape>> = {
-  // That it works at all, also on a machine that does much else: within the client's patience, and mostly undegraded.
+  // For busy machines: within the client's deadline, and half of the answers undegraded.
   smoke: { rate: smokeRate, parts: [{ name: 'smoke', from: 1, seconds: 15, limits: { degraded: 0.5, p99Ms: 5000 } }] },
   average: { parts: [{ name: 'average', from: 0.5, seconds: 60, limits: calm }] },
   stress: {
@@ -80,17 +80,17 @@ const shapes: Readonly<Record<string, Shape>> = {
     parts: [
       { name: 'before', from: 0.3, seconds: 20, limits: calm },
       { name: 'spike', from: 3, seconds: 10, limits: crowded },
-      { name: 'settle', from: 0.3, seconds: 5, limits: crowded }, // what the spike left is worked off
+      { name: 'settle', from: 0.3, seconds: 5, limits: crowded }, // the queue of the spike drains
       { name: 'after', from: 0.3, seconds: 25, limits: calm },
     ],
   },
   soak: { parts: [{ name: 'soak', from: 0.8, seconds: 1200, limits: { ...calm, degraded: 0.05 } }] },
-  // The fault comes at half time, lasts a sixth of the whole at most, and is over a sixth before `recovered` begins.
+  // The fault comes half-way, lasts a sixth of the whole at most, and ends a sixth before `recovered` begins.
   failover: {
     rate: failoverRate,
     parts: [
       { name: 'calm', from: 1, seconds: 28, limits: calm },
-      { name: 'fault', from: 1, seconds: 22, openSeconds: 10, limits: {} }, // nginx waits 8 s for a primary that hangs
+      { name: 'fault', from: 1, seconds: 22, openSeconds: 10, limits: {} }, // nginx waits 8 s for a stopped primary
       { name: 'recovered', from: 1, seconds: 10, limits: calm },
     ],
   },
@@ -99,7 +99,7 @@ const shapes: Readonly<Record<string, Shape>> = {
 const overloadFactors = [0.5, 1, 2, 3];
 const overloadSeconds = 60;
 
-/** Every shape of `classify.ts`, the mildest first. */
+/** The shapes of `classify.ts`. */
 export const shapeNames = ['smoke', 'average', 'stress', 'spike', 'soak', 'overload'] as const;
 
 /** Whether the shape's rates are multiples of the capacity. */
@@ -129,7 +129,7 @@ export function secondsOf(phases: readonly Phase[]): number {
   return phases.reduce((sum, { seconds }) => sum + seconds, 0);
 }
 
-/** Requests that the phases ask for together. */
+/** Requests of all phases together. */
 export function requestsOf(phases: readonly Phase[]): number {
   return phases.reduce((sum, { fromRate, toRate, seconds }) => sum + ((fromRate + toRate) / 2) * seconds, 0);
 }
@@ -143,7 +143,7 @@ function shapeOf(name: string, { factors = overloadFactors }: Asked): Shape {
   return shape;
 }
 
-/** At half capacity nothing at all is degraded; at capacity and beyond only the time is promised. */
+/** At half capacity no answer is degraded; at capacity and beyond only time is limited. */
 function overloadPart(factor: number): Part {
   const limits = factor <= 0.5 ? { ...calm, degraded: 0 } : crowded;
   return { name: `x${String(factor).replace('.', '_')}`, from: factor, seconds: overloadSeconds, limits };

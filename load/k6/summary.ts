@@ -1,4 +1,4 @@
-/** The part of k6's end-of-test data that is shown. */
+/** The part of k6's end-of-test data that is used here. */
 export interface SummaryData {
   readonly metrics: Readonly<Record<string, SummaryMetric>>;
 }
@@ -9,7 +9,7 @@ interface SummaryMetric {
   readonly thresholds?: Readonly<Record<string, { readonly ok: boolean }>>;
 }
 
-/** One line a threshold: what is judged, what it was, what it had to be, and whether it held. */
+/** One line a threshold: metric, measured value, limit, verdict. */
 export function verdictTable({ metrics }: SummaryData): string {
   const rows: [string, string, string, string][] = [['judged', 'measured', 'limit', 'verdict']];
   for (const name of Object.keys(metrics).sort()) {
@@ -28,7 +28,7 @@ export function verdictTable({ metrics }: SummaryData): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** The table on the terminal, everything as JSON in the file that SUMMARY names. */
+/** Prints the table and writes all data as JSON into the file that SUMMARY names. */
 export function summarize(data: SummaryData, file: string | undefined): Record<string, string> {
   return { stdout: `\n${verdictTable(data)}\n`, [file || 'k6-summary.json']: JSON.stringify(data, null, 2) };
 }

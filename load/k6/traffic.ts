@@ -7,13 +7,13 @@ import { inTimeMs, type Phase, requestIdPrefix, requestsOf } from './shapes.ts';
 
 const { FOREIGN, DEADLINE_MS } = __ENV;
 
-/** Above what the ingress grants both tiers together (38 s): what takes longer will never be answered. */
-const patience = '45s';
-/** Beyond that patience: an iteration that is cut off would be missing from the count. */
+/** Above what the ingress grants both tiers together (38 s). */
+const timeout = '45s';
+/** Above that time-out, so that k6 interrupts no request. */
 const gracefulStop = '50s';
-/** Share of the requests that k6 may fail to send in time; with more, the open loop was none. */
+/** Share of the requests that k6 may fail to send in time; with more it was no open loop. */
 const droppedShare = 0.01;
-/** Seconds of traffic that may be under way at once at most: the service's own patience is 5 s. */
+/** Seconds of traffic that may be unanswered at once; the service's default deadline is 5 s. */
 const mostOpenSeconds = 6;
 
 const photos = [1, 2, 3].map((number) => open(`../../tests/images/test_image_${number}.jpg`, 'b'));
@@ -25,7 +25,7 @@ const degraded = new Rate('degraded');
 const nonAnswers = new Counter('non_answers');
 const ownRevision = new Rate('own_revision');
 
-/** Options that every script shares: fewer tags make k6 cheaper, and the summary shows what is judged. */
+/** Options of every script; fewer tags make k6 cheaper. */
 export const common: Options = {
   systemTags: ['scenario', 'status'],
   summaryTrendStats: ['count', 'med', 'p(95)', 'p(99)', 'max'],
@@ -35,11 +35,11 @@ export const common: Options = {
 export interface Asking {
   readonly headers?: Record<string, string>;
   readonly tags?: Record<string, string>;
-  /** The revision that has to answer, where it is known. */
+  /** Knative revision that has to answer. */
   readonly revision?: string | undefined;
 }
 
-/** Asks for one classification, counts what came back, and returns it with its time. */
+/** Posts one photo, counts the result, and returns it with its time in ms. */
 export function classify(
   origin: string,
   turn: number,
@@ -53,7 +53,7 @@ export function classify(
   const deadline = DEADLINE_MS ? { 'x-deadline-ms': DEADLINE_MS } : {};
   const response = http.post(`${origin}/classify`, sent, {
     headers: { ...type, 'x-request-id': `${requestIdPrefix}${exec.scenario.name}-${turn}`, ...deadline, ...headers },
-    timeout: patience,
+    timeout,
     responseType: 'text',
   });
   const received = { status: response.status, headers: response.headers, body: response.body ?? '' };
@@ -64,7 +64,7 @@ export function classify(
   return { verdict, ms };
 }
 
-/** Asks an address for a host that it is not named after, as one asks a gateway. */
+/** Host header for an address that is a gateway. */
 export function asHost(host: string | undefined): Record<string, string> {
   return host ? { host } : {};
 }
@@ -83,7 +83,7 @@ function count(status: number, verdict: Verdict, ms: number, tags: Record<string
   }
 }
 
-/** The number of the iteration in its scenario: which photo comes next. */
+/** Number of the iteration in its scenario; selects the photo. */
 export function turn(): number {
   return exec.scenario.iterationInTest;
 }
@@ -95,7 +95,7 @@ export function scenariosOf(phases: readonly Phase[]): Record<string, Scenario> 
   for (const { name, fromRate, toRate, seconds, openSeconds } of phases) {
     const rate = Math.max(fromRate, toRate);
     const shared = {
-      timeUnit: '1m', // k6 wants whole numbers: a minute makes the rate exact to a sixtieth
+      timeUnit: '1m', // k6 takes whole numbers: a minute makes the rate exact to a sixtieth
       startTime: `${Math.round(startSeconds * 1000)}ms`,
       gracefulStop,
       preAllocatedVUs: Math.ceil(rate * openSeconds) + 5,
@@ -117,14 +117,14 @@ export function scenariosOf(phases: readonly Phase[]): Record<string, Scenario> 
   return scenarios;
 }
 
-/** What has to hold of the phases for k6 to end with 0. */
+/** Thresholds of k6 for the phases. */
 export function thresholdsOf(phases: readonly Phase[]): Record<string, string[]> {
   const requests = requestsOf(phases);
   const thresholds: Record<string, string[]> = {
     non_answers: ['count==0'],
     answered: ['rate==1'],
     dropped_iterations: [`count<=${Math.ceil(requests * droppedShare)}`],
-    // Also that there was traffic: a threshold on a metric without samples holds.
+    // A threshold on a metric without samples holds, so the number of requests is one, too.
     iterations: [`count>=${Math.floor(requests * (1 - droppedShare) * 0.99)}`],
   };
   for (const { name, limits } of phases) {

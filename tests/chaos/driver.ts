@@ -1,3 +1,4 @@
+import { EventEmitter, on } from 'node:events';
 import { type IncomingHttpHeaders, request } from 'node:http';
 import { judge } from '../../load/k6/answer.ts';
 import type { Photo } from './photos.ts';
@@ -54,7 +55,7 @@ export function startDriver({ origin, perSecond, versions, patienceMs = 45_000 }
   const intervalMs = 1000 / perSecond;
   const startedMs = performance.now();
   const pending = new Map<number, Promise<Outcome>>();
-  const listeners = new Set<(outcome: Outcome) => void>();
+  const outcomes = new EventEmitter();
   let photoOf: ((n: number) => Photo) | undefined;
   let sent = 0;
   let latestMs = 0;
@@ -72,17 +73,14 @@ export function startDriver({ origin, perSecond, versions, patienceMs = 45_000 }
   const timer = setInterval(sendDue, Math.min(intervalMs / 2, 10));
 
   async function post(photo: Photo, requestId: string, dueMs: number): Promise<Outcome> {
-    const patience = new AbortController();
-    const timer = setTimeout(() => patience.abort(), patienceMs);
-    open.add(patience);
-    const verdict = await ask(origin, photo, requestId, patience.signal).then(
-      (heard) => judge(photo, requestId, heard),
-      (fault: NodeJS.ErrnoException) => ({ ...nothing, ...lossOf(fault, patience.signal) }),
+    const verdict = await withPatience(patienceMs, open, (signal) =>
+      ask(origin, photo, requestId, signal).then(
+        (heard) => judge(photo, requestId, heard),
+        (fault: NodeJS.ErrnoException) => ({ ...nothing, ...lossOf(fault, signal) }),
+      ),
     );
-    clearTimeout(timer);
-    open.delete(patience);
     const outcome = { requestId, photo: photo.name, dueMs, endedMs: performance.now(), ...verdict };
-    for (const listener of listeners) listener(outcome);
+    outcomes.emit('outcome', outcome);
     return outcome;
   }
 
@@ -100,25 +98,11 @@ export function startDriver({ origin, perSecond, versions, patienceMs = 45_000 }
       for (const n of numbers) pending.delete(n);
       return settled;
     },
-    untilPrimary(afterMs, signal) {
-      return new Promise((resolve, reject) => {
-        const leave = () => {
-          listeners.delete(listen);
-          signal.removeEventListener('abort', giveUp);
-        };
-        const listen = (outcome: Outcome) => {
-          if (!isPrimary(outcome) || outcome.dueMs < afterMs) return;
-          leave();
-          resolve(outcome);
-        };
-        const giveUp = () => {
-          leave();
-          reject(signal.reason);
-        };
-        if (signal.aborted) return giveUp();
-        listeners.add(listen);
-        signal.addEventListener('abort', giveUp);
-      });
+    async untilPrimary(afterMs, signal) {
+      for await (const [outcome] of on(outcomes, 'outcome', { signal }) as AsyncIterable<[Outcome]>) {
+        if (isPrimary(outcome) && outcome.dueMs >= afterMs) return outcome;
+      }
+      throw new Error('Expected outcomes until the signal but received none'); // `on` ends only by its signal
     },
     latestMs: () => latestMs,
     stop() {
@@ -126,6 +110,21 @@ export function startDriver({ origin, perSecond, versions, patienceMs = 45_000 }
       for (const patience of open) patience.abort();
     },
   };
+}
+
+/** Aborts the signal after `ms`, or earlier by what it adds to `open`. */
+function withPatience<Result>(
+  ms: number,
+  open: Set<AbortController>,
+  act: (signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  const patience = new AbortController();
+  const timer = setTimeout(() => patience.abort(), ms);
+  open.add(patience);
+  return act(patience.signal).finally(() => {
+    clearTimeout(timer);
+    open.delete(patience);
+  });
 }
 
 /** Whether the Wide ResNet of the primary gave this answer. */

@@ -3,26 +3,26 @@ import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** What a process may have: of one core's time, of memory. */
+/** Limits of a process: share of one core, memory. */
 export interface Limit {
   readonly coreShare?: number;
   readonly memoryBytes?: number;
 }
 
-/** Microseconds over which the share of a core is reckoned, the kernel's default. */
+/** Period of the share of a core in microseconds, the kernel's default. */
 const periodUs = 100_000;
 
 const root = '/sys/fs/cgroup';
 
 interface Hierarchy {
-  /** Folder below which groups are made. */
+  /** Parent of new groups. */
   readonly folder: string;
-  /** Which line of /proc/PID/cgroup tells where a process is. */
+  /** Line of /proc/PID/cgroup with the group of a process. */
   readonly line: RegExp;
   readonly files: (limit: Limit) => Readonly<Record<string, string>>;
 }
 
-/** Version 2 has one tree and files that are called cpu.max and memory.max, version 1 a tree for each controller. */
+/** Version 2 of control groups has one tree with cpu.max and memory.max; version 1 has a tree for each controller. */
 function hierarchyFor(limit: Limit): Hierarchy {
   if (existsSync(join(root, 'cgroup.controllers'))) {
     return {
@@ -48,7 +48,7 @@ function hierarchyFor(limit: Limit): Hierarchy {
 /** A control group of its own for a process. */
 export interface Group {
   add(pid: number): void;
-  /** Puts the process back where it was, if it lives, and removes the group. */
+  /** Moves living processes back to their old groups and removes the group. */
   remove(): Promise<void>;
 }
 
@@ -81,14 +81,14 @@ export function makeGroup(limit: Limit): Group {
         try {
           rmdirSync(path);
         } catch {
-          await sleep(20); // a process that was killed is still being taken down
+          await sleep(20); // the kernel still removes a killed process
         }
       }
     },
   };
 }
 
-/** Why control groups cannot be used here. */
+/** What control groups lack on this machine. */
 export function groupsMissing(limit: Limit): string | undefined {
   try {
     const { folder } = hierarchyFor(limit);
@@ -107,7 +107,7 @@ export function setLimit(pid: number, option: string): void {
   execFileSync('prlimit', ['--pid', String(pid), option]);
 }
 
-/** Why `setLimit` cannot be used here. */
+/** What `setLimit` lacks on this machine. */
 export function prlimitMissing(): string | undefined {
   try {
     execFileSync('prlimit', ['--version']);
@@ -117,8 +117,8 @@ export function prlimitMissing(): string | undefined {
   }
 }
 
-/** Lays a file system of its own, of 64 kB, over a folder; the returned function takes it away. */
+/** Mounts a file system of 64 kB over a folder; the returned function unmounts it. */
 export function coverWithTinyDisk(folder: string): () => void {
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k,mode=0777', 'understudy-chaos', folder], { stdio: 'pipe' });
-  return () => void execFileSync('umount', ['-l', folder]); // at once, though a file in it may be open
+  return () => void execFileSync('umount', ['-l', folder]); // lazily: a file in it may be open
 }

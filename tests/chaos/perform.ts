@@ -2,23 +2,23 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Fault, pause, type Stage, untilReady } from './fault.ts';
 import { type Row, summarize } from './row.ts';
 
-/** How a fault is framed. */
+/** Times around a fault. */
 export interface Frame {
   /** Before the fault, and after the return to the primary. */
   readonly quietMs: number;
-  /** A row lasts at least so long. */
+  /** Shortest row. */
   readonly shortestMs: number;
-  /** A fault that takes longer to happen fails its row; the longest takes a third of it. @default 60,000 */
+  /** A longer fault fails its row; the longest one takes a third of it. @default 60,000 */
   readonly strikeWithinMs?: number;
 }
 
-/** Longest wait for the Wide ResNet after a fault: restarts that came ever later, load and breaker take less than half. */
+/** Longest wait for the Wide ResNet after a fault: delayed restarts, load and breaker take less than half. */
 const returnWithinMs = 45_000;
 
-/** An access line comes through a pipe, just after its answer. */
+/** An access line arrives through a pipe just after its answer. */
 const lineMs = 200;
 
-/** Lets one fault happen while the driver sends, waits for the Wide ResNet to be back, and sums up. */
+/** Causes one fault while the driver sends, waits for the Wide ResNet, and sums up. */
 export async function perform(
   fault: Fault,
   stage: Stage,
@@ -59,7 +59,7 @@ export async function perform(
   return mishap === undefined ? row : { ...row, faults: [mishap, ...row.faults] };
 }
 
-/** @throws Error when the fault does not happen, or not in time; what it waits for is given up then */
+/** @throws Error when the fault fails or takes too long; its signal is aborted then */
 async function strikeInTime(fault: Fault, stage: Stage, withinMs: number): Promise<void> {
   const limit = AbortSignal.timeout(withinMs);
   await fault.strike({ ...stage, signal: AbortSignal.any([stage.signal, limit]) }).catch((reason: Error) => {

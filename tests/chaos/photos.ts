@@ -8,30 +8,30 @@ const sharp: typeof SharpModule = createRequire(import.meta.url)('sharp');
 export interface Photo {
   readonly name: string;
   readonly bytes: Buffer;
-  /** What its client says in X-Deadline-Ms. */
+  /** Value of X-Deadline-Ms. */
   readonly deadlineMs?: number;
 }
 
 /**
- * The photos that the driver sends. `calm` and `large` suit every model. The test model of tests/models, where it stands in
- * for the Wide ResNet, raises at `raising`, takes seconds for `lingering` and about ten times a Wide ResNet's run for `slow`.
+ * The photos that the driver sends. `calm` and `large` suit every model. The test model of tests/models raises at `raising`,
+ * takes seconds for `lingering` and ten times a Wide ResNet's run for `slow`.
  */
 export interface Photos {
   readonly calm: readonly Photo[];
-  /** Over the 1 MB that nginx keeps in memory: written to its disk, once a hop. */
+  /** Above the 1 MB of nginx' usual buffers. */
   readonly large: Photo;
   readonly raising: Photo;
   readonly lingering: Photo;
   readonly slow: Photo;
 }
 
-/** Cheap to decode, so that two cores carry the stack and the driver; a multiple of JPEG's blocks of 8. */
+/** Cheap to decode, so that two cores suffice; a multiple of JPEG's blocks of 8. */
 const side = 96;
 
-/** Distinct pictures, so that an answer given to the wrong client is noticed. */
+/** Distinct pictures reveal an answer for another client. */
 const calmCount = 8;
 
-/** Green of the test model's first pixel: above 0.7 of 255 it takes its time, 50 to 100 ms at this value. */
+/** Green of the test model's first pixel: above 0.7 of 255 the run is slow, 50 to 100 ms at this value. */
 const slowGreen = 182;
 
 type Color = readonly [red: number, green: number, blue: number];
@@ -39,8 +39,8 @@ type Color = readonly [red: number, green: number, blue: number];
 const black: Color = [0, 0, 0];
 
 /**
- * A seeded pattern with one color in its upper left quarter: the test model goes by the first of 4 x 4 pixels, and a
- * whole block of one color survives JPEG.
+ * A seeded pattern with one color in its upper left quarter: the test model reads the first of 4 x 4 pixels, and JPEG
+ * preserves a block of one color.
  */
 async function draw(name: string, seed: number, corner: Color): Promise<Photo> {
   const data = Uint8Array.from({ length: side * side * 3 }, (_, i) => {
@@ -58,7 +58,7 @@ export async function drawPhotos(): Promise<Photos> {
     Array.from({ length: calmCount }, (_, i) => draw(`calm ${i}`, i + 1, black)),
   );
   const calm = [first as Photo, ...others];
-  // Something behind the picture, as phones append a film: large to send, cheap to decode.
+  // Bytes after the picture, as phones append a video: large to send, cheap to decode.
   const large = { name: 'large', bytes: Buffer.concat([calm[0]?.bytes as Buffer, Buffer.alloc(1_500_000, 0xab)]) };
   const [raising, lingering, slow] = await Promise.all([
     draw('raising', 1, [255, 0, 0]),

@@ -11,7 +11,7 @@ const excuses = {
   cuts: ({ kind }) => kind === 'cut',
 } as const satisfies Readonly<Record<string, (outcome: Outcome) => boolean>>;
 
-/** A line of nginx' access log, as far as it is needed here. */
+/** The used part of a line of nginx' access log. */
 export interface AccessLine {
   readonly requestId: string;
   /** Every attempt in order, separated by commas: sockets, statuses, seconds. */
@@ -37,7 +37,7 @@ export interface Row {
   readonly fault: string;
   readonly allows: Allowance;
   readonly requests: number;
-  /** All that is not a right 200. */
+  /** All but right 200s. */
   readonly nonAnswers: number;
   /** Of them: 503 problems, and connections that were refused or reset. */
   readonly problems: number;
@@ -50,9 +50,9 @@ export interface Row {
   readonly p99Ms: number;
   /** From the fault's end to the first answer of the Wide ResNet; undefined where nothing was degraded. */
   readonly recoveryMs: number | undefined;
-  /** The same from the moment when the primary said that it is ready; what the ingress adds. */
+  /** The same from the moment when the primary was ready: the ingress' part. */
   readonly returnMs: number | undefined;
-  /** Failures that nginx knew, at most, of a primary that it still asked, and one; undefined where nothing failed. */
+  /** See `failuresBeforeSkip`; undefined where nothing failed. */
   readonly failuresBeforeSkip: number | undefined;
   /** Why the row fails; empty when it passes. */
   readonly faults: readonly string[];
@@ -64,10 +64,10 @@ const mostFailures = 3;
 /** How long nginx remembers failures, and skips the primary (fail_timeout). */
 const memoryMs = 5000;
 
-/** The primary is back for everyone this long after it says that it is ready. */
+/** Longest time from the primary's readiness to its first answer. */
 const mostReturnMs = 10_000;
 
-/** Sums up what happened during one fault and judges it. */
+/** Sums up and judges one fault. */
 export function summarize(
   fault: { readonly name: string; readonly allows?: Allowance; readonly breakers?: number },
   outcomes: readonly Outcome[],
@@ -141,7 +141,7 @@ export function failuresBeforeSkip(
   const failures = outcomes.flatMap(({ requestId, dueMs, endedMs }) => {
     const line = lines.get(requestId);
     if (line === undefined || !line.tiers.split(', ')[0]?.endsWith('primary.sock')) return [];
-    if (!/^50[0234]/.test(line.answers)) return []; // 404 is a primary that is full: no failure
+    if (!/^50[0234]/.test(line.answers)) return []; // 404: the primary is full, which is no failure
     const secondMs = Number(line.times.split(', ')[1] ?? 0) * 1000;
     return [{ begunMs: dueMs, knownMs: endedMs - (Number.isNaN(secondMs) ? 0 : secondMs) }];
   });

@@ -11,18 +11,19 @@ import type { Row } from './row.ts';
 import { closeStage, openStage } from './stage.ts';
 import { type Skipped, toMarkdown } from './table.ts';
 
-/** Two cores carry the stack, the driver and a fault at this rate with room to spare; 69 faults of 18 s make 50,000 requests. */
+/** Two cores can run the stack, the driver and a fault at this rate. */
 const defaultRate = '45';
+/** 69 faults make 50,000 requests. */
 const defaultSeconds = '18';
 
 const usage = `Usage: npm run chaos -- [options]
 
-Steady traffic for the whole stack, and one fault after another: who goes without an answer. Ends with 1 when somebody did.
+Steady traffic for the whole stack and one fault after another. Ends with 1 when a request had no answer that should.
 
   --rate N                requests a second (default ${defaultRate})
   --seconds-per-fault N   at least (default ${defaultSeconds})
   --only NAMES            faults whose key or name contains one of these, separated by commas (default all)
-  --out FOLDER            for the table and what the programs said (default dist/chaos)`;
+  --out FOLDER            for the table and the output of the programs (default dist/chaos)`;
 
 const { values } = readCommand(usage, {
   options: {
@@ -43,7 +44,7 @@ if (!(rate > 0) || !(shortestMs >= 0) || chosen.length === 0) {
 }
 
 const ending = new AbortController();
-onInterrupt(() => ending.abort()); // the second one ends at once; processes that hang then stay behind
+onInterrupt(() => ending.abort()); // a second one ends at once and leaves stopped processes
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 const startedAt = new Date();

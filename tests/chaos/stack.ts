@@ -14,7 +14,7 @@ import type { AccessLine } from './row.ts';
 export type FunctionName = 'primary' | 'fallback';
 export type ProgramName = FunctionName | 'nginx';
 
-/** Everything that `npm start` starts, on a free port, with its own folder for models and temporary files. */
+/** All programs of `npm start`, on a free port, with a folder of their own for models and temporary files. */
 export interface Stack {
   readonly origin: string;
   readonly port: number;
@@ -22,20 +22,20 @@ export interface Stack {
   readonly runDir: string;
   /** Process of a program; undefined while it waits to be started again. */
   pid(name: ProgramName): number | undefined;
-  /** The same, waited for. */
+  /** The same; waits for it. */
   untilPid(name: ProgramName, signal: AbortSignal): Promise<number>;
   nginxWorkers(): readonly number[];
   /** Port of a function, behind nginx. */
   functionPort(name: FunctionName): number;
-  /** Whether all models of a function can answer, by its own word. */
+  /** Whether `/readyz` of a function reports all models. */
   isReady(name: FunctionName): Promise<boolean>;
   /** Opens the inspector of a function. The caller closes the connection, or aborts the signal. */
   inspect(name: FunctionName, signal: AbortSignal): Promise<Inspector>;
-  /** What functions that start from now on take for MODELS_DIR; undefined for the shipped models. */
+  /** Sets MODELS_DIR of functions that start from now on; the shipped models by default. */
   serveModels(dir?: string): void;
   /** Access lines by request id, as they come. */
   readonly lines: Map<string, AccessLine>;
-  /** What it said last, access lines left out. */
+  /** The end of its output, without access lines. */
   lastWords(): string;
   stop(): Promise<void>;
 }
@@ -50,122 +50,114 @@ const probeMs = 1000;
 const shell = ['-c', 'ulimit -c 0 && exec "$0" "$@"', process.execPath, script];
 const nodeOptions = '--inspect-port=0 --max-old-space-size=256';
 
-/** Starts the stack and settles when it is ready. @throws Error with its words when it is not in time */
-export async function startStack(): Promise<Stack> {
-  const folder = mkdtempSync(join(tmpdir(), 'understudy-chaos-'));
-  chmodSync(folder, 0o711); // started by root, nginx' workers are someone else
-  const models = join(folder, 'models');
-  const port = await freePort();
+/** What the stack's output tells. */
+class Output {
+  readonly pids = new Map<string, number>();
+  readonly lines = new Map<string, AccessLine>();
+  readonly words: string[] = [];
+  inspectorAddress: string | undefined;
+  isUp = false;
 
-  function serveModels(dir = resolve('models')): void {
-    symlinkSync(dir, `${models}.next`);
-    renameSync(`${models}.next`, models); // in one step: a function that starts now finds the old ones or the new ones
-  }
-  serveModels();
-  const child = spawn('/bin/sh', shell, {
-    detached: true, // a Ctrl-C is ours to handle
-    env: {
-      ...process.env,
-      TMPDIR: folder,
-      PORT: String(port),
-      MODELS_DIR: models,
-      DRAIN_MS: '10000',
-      LOG_LEVEL: 'warn',
-      NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${nodeOptions}`,
-      // One address sends everything, and misbehaves as well.
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-
-  const pids = new Map<string, number>();
-  const inspectors = new Map<number, string>();
-  const lines = new Map<string, AccessLine>();
-  const words: string[] = [];
-  let inspectorAddress: string | undefined;
-  let isUp = false;
-  for (const stream of [child.stdout, child.stderr]) createInterface(stream as NodeJS.ReadableStream).on('line', read);
-
-  function read(line: string): void {
+  read(line: string): void {
     if (line.startsWith('{') && line.includes('"tiers":')) {
       const access = JSON.parse(line) as AccessLine;
-      if (access.requestId.startsWith('chaos-')) lines.set(access.requestId, access);
+      if (access.requestId.startsWith('chaos-')) this.lines.set(access.requestId, access);
       return;
     }
-    words.push(line.slice(0, 1000));
-    if (words.length > keptWords) words.shift();
-    const started = /^understudy: (\S+) is process (\d+)$/.exec(line);
-    if (started) pids.set(started[1] as string, Number(started[2]));
-    const ended = /^understudy: (\S+) ended /.exec(line);
-    if (ended) pids.delete(ended[1] as string);
-    inspectorAddress = /^Debugger listening on (ws:\S+)$/.exec(line)?.[1] ?? inspectorAddress;
-    if (line.includes('ready, ends with Ctrl-C')) isUp = true;
+    this.words.push(line.slice(0, 1000));
+    if (this.words.length > keptWords) this.words.shift();
+    const [, started, pid] = /^understudy: (\S+) is process (\d+)$/.exec(line) ?? [];
+    if (started !== undefined) this.pids.set(started, Number(pid));
+    const [, ended] = /^understudy: (\S+) ended /.exec(line) ?? [];
+    if (ended !== undefined) this.pids.delete(ended);
+    this.inspectorAddress = /^Debugger listening on (ws:\S+)$/.exec(line)?.[1] ?? this.inspectorAddress;
+    if (line.includes('ready, ends with Ctrl-C')) this.isUp = true;
   }
+}
 
-  const lastWords = () => words.join('\n');
-  await until(() => isUp, AbortSignal.timeout(readyWithinMs), child).catch(async (fault: Error) => {
+/** Starts the stack and settles when it is ready. @throws Error with its output when it is not in time */
+export async function startStack(): Promise<Stack> {
+  const folder = mkdtempSync(join(tmpdir(), 'understudy-chaos-'));
+  chmodSync(folder, 0o711); // started by root, nginx' workers are another user
+  const models = join(folder, 'models');
+  const port = await freePort();
+  function serveModels(dir = resolve('models')): void {
+    symlinkSync(dir, `${models}.next`);
+    renameSync(`${models}.next`, models); // atomic: a function that starts now finds the old folder or the new one
+  }
+  serveModels();
+  const env = {
+    ...process.env,
+    ...{ TMPDIR: folder, PORT: String(port), MODELS_DIR: models, DRAIN_MS: '10000', LOG_LEVEL: 'warn' },
+    NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${nodeOptions}`,
+  };
+  // A group of its own: a Ctrl-C is for this process to handle.
+  const child = spawn('/bin/sh', shell, { detached: true, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const output = new Output();
+  for (const stream of [child.stdout, child.stderr]) createInterface(stream).on('line', (line) => output.read(line));
+  const stop = async () => {
+    await endStack(child, [...output.pids.values()]);
+    rmSync(folder, { recursive: true, force: true });
+  };
+  const lastWords = () => output.words.join('\n');
+  await until(() => output.isUp, AbortSignal.timeout(readyWithinMs), child).catch(async (fault: Error) => {
     await stop();
     throw new Error(`Expected a stack that starts but received ${fault.message}:\n${lastWords()}`);
   });
   const runDir = join(folder, readdirSync(folder).find((name) => /^understudy-/.test(name)) ?? '');
   const config = readFileSync(join(runDir, 'nginx.conf'), 'utf8');
-
-  async function stop(): Promise<void> {
-    for (const pid of pids.values()) signalProcess(pid, 'SIGCONT');
-    if (child.exitCode === null && child.signalCode === null) {
-      const ended = once(child, 'exit');
-      const late = setTimeout(() => {
-        for (const pid of [...pids.values(), child.pid as number]) signalProcess(pid, 'SIGKILL');
-      }, stopWithinMs);
-      child.kill('SIGINT');
-      await ended;
-      clearTimeout(late);
-    }
-    rmSync(folder, { recursive: true, force: true });
-  }
-
+  const functionPort = (name: FunctionName) =>
+    Number(new RegExp(`upstream ${name} \\{[^}]*?server [^;]*?:(\\d+) `, 's').exec(config)?.[1]);
   async function untilPid(name: ProgramName, signal: AbortSignal): Promise<number> {
-    await until(() => pids.has(name), signal, child);
-    return pids.get(name) as number;
+    await until(() => output.pids.has(name), signal, child);
+    return output.pids.get(name) as number;
   }
-
-  function functionPort(name: FunctionName): number {
-    return Number(new RegExp(`upstream ${name} \\{[^}]*?server [^;]*?:(\\d+) `, 's').exec(config)?.[1]);
-  }
-
   return {
-    origin: `http://127.0.0.1:${port}`,
-    port,
-    runDir,
-    pid: (name) => pids.get(name),
-    untilPid,
-    nginxWorkers() {
-      const table = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,args='], { encoding: 'utf8' });
-      const rows = table.split('\n').map((row) => row.trim().split(/\s+/));
-      // Those that drain after a reload say so.
-      const isWorker = (args: string) => args.includes('worker process') && !args.includes('shutting down');
-      const isOurs = (row: string[]) => Number(row[1]) === pids.get('nginx') && isWorker(row.join(' '));
-      return rows.filter(isOurs).map(([pid]) => Number(pid));
-    },
-    functionPort,
+    ...{ origin: `http://127.0.0.1:${port}`, port, runDir, lines: output.lines },
+    ...{ untilPid, functionPort, serveModels, lastWords, stop },
+    pid: (name) => output.pids.get(name),
+    nginxWorkers: () => workersOf(output.pids.get('nginx')),
     isReady: (name) => saysReady(functionPort(name)),
-    async inspect(name, signal) {
-      const pid = await untilPid(name, signal);
-      if (!inspectors.has(pid)) {
-        inspectorAddress = undefined;
-        process.kill(pid, 'SIGUSR1');
-        await until(() => inspectorAddress !== undefined, signal, child);
-        inspectors.set(pid, inspectorAddress as unknown as string);
-      }
-      return connectInspector(inspectors.get(pid) as string, signal);
-    },
-    serveModels,
-    lines,
-    lastWords,
-    stop,
+    inspect: createInspect(child, output, untilPid),
   };
 }
 
-/** Node's fetch keeps connections, which these functions often take with them. */
+/** Opens inspectors. A process prints its address once, at the first SIGUSR1. */
+function createInspect(child: ChildProcess, output: Output, untilPid: Stack['untilPid']): Stack['inspect'] {
+  const addresses = new Map<number, string>();
+  return async (name, signal) => {
+    const pid = await untilPid(name, signal);
+    if (!addresses.has(pid)) {
+      output.inspectorAddress = undefined;
+      process.kill(pid, 'SIGUSR1');
+      await until(() => output.inspectorAddress !== undefined, signal, child);
+      addresses.set(pid, output.inspectorAddress as unknown as string);
+    }
+    return connectInspector(addresses.get(pid) as string, signal);
+  };
+}
+
+async function endStack(child: ChildProcess, pids: readonly number[]): Promise<void> {
+  for (const pid of pids) signalProcess(pid, 'SIGCONT');
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  const late = setTimeout(() => {
+    for (const pid of [...pids, child.pid as number]) signalProcess(pid, 'SIGKILL');
+  }, stopWithinMs);
+  child.kill('SIGINT');
+  await ended;
+  clearTimeout(late);
+}
+
+/** Workers of nginx that take requests; those of an older configuration say that they shut down. */
+function workersOf(master: number | undefined): readonly number[] {
+  const table = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,args='], { encoding: 'utf8' });
+  const rows = table.split('\n').map((row) => row.trim().split(/\s+/));
+  const isWorker = (args: string) => args.includes('worker process') && !args.includes('shutting down');
+  return rows.filter((row) => Number(row[1]) === master && isWorker(row.join(' '))).map(([pid]) => Number(pid));
+}
+
+/** Without fetch, whose kept connections break with the functions. */
 function saysReady(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = get(`http://127.0.0.1:${port}/readyz`, { agent: false, timeout: probeMs }, (response) => {

@@ -5,7 +5,7 @@ import { moodyClasses, moodyVersion } from './faults/models.ts';
 import { drawPhotos } from './photos.ts';
 import { startStack } from './stack.ts';
 
-/** Requests before the first fault: everything has been used once. */
+/** Requests before the first fault warm everything up. */
 const warmMs = 2000;
 
 /** Starts the stack and the driver. The caller stops both, driver first. */

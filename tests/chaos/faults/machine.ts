@@ -137,7 +137,7 @@ const busyMachine: Fault = {
   },
 };
 
-/** The clock as functions read it; nginx' own and the kernel's stay right, and timers run on another clock anyway. */
+/** Steps only the clock that functions read: nginx' stays right, and timers use another clock. */
 function clockStepped(names: readonly FunctionName[], bySeconds: number): Fault {
   const much = Math.abs(bySeconds) >= 3600 ? `${Math.abs(bySeconds) / 3600} h` : `${Math.abs(bySeconds)} s`;
   return {

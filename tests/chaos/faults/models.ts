@@ -6,7 +6,7 @@ import { type Fault, pause, type Stage, sendUsual, untilReplaced } from '../faul
 import type { Photo } from '../photos.ts';
 import { signalProcess } from '../stack.ts';
 
-/** The test model's version where it leads, and its classes. */
+/** Version of the test model as lead model, and number of its classes. */
 export const moodyVersion = 'moody';
 export const moodyClasses = 2;
 
@@ -62,7 +62,7 @@ function signAnew(dir: string): void {
   changeCard(join(dir, 'wide-resnet'), (card) => ({ ...card, sha256 }));
 }
 
-/** Bytes in the middle overwritten: weights, not structure. */
+/** Overwrites bytes in the middle: weights, not structure. */
 function scratch(dir: string): void {
   const bytes = readFileSync(leadingFile(dir));
   bytes.fill(0x55, bytes.length >> 1, (bytes.length >> 1) + 4096);
@@ -92,7 +92,7 @@ function threads(name: string, expression: string, times = 1): Fault {
   };
 }
 
-/** What happens to a model: its files, its runs, its threads. */
+/** Faults of a model's files, runs and threads. */
 export const modelFaults = {
   raisesSometimes: broken({
     name: 'model raises at every third photo',
@@ -159,7 +159,7 @@ export const modelFaults = {
   }),
   understudyMissing: broken({
     name: 'understudy in process missing at start',
-    leading: 'real', // it answers here, and has to say what it said before
+    leading: 'real', // it answers here, with the same predictions as before
     spoil: (dir) => rmSync(join(dir, 'mobilenet'), { recursive: true }),
   }),
   allMissing: broken({

@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { evaluate, type Fault, pause, type Stage } from '../fault.ts';
 
-/** How long bad clients keep at it. */
+/** Duration of bad clients. */
 const badMs = 6000;
 
 function head(length: number): string {
@@ -10,12 +10,12 @@ function head(length: number): string {
 
 function open({ stack }: Stage): Socket {
   const socket = connect(stack.port, '127.0.0.1');
-  socket.on('error', () => {}); // being hung up on is what such a client expects
+  socket.on('error', () => {}); // such a client expects to be disconnected
   socket.resume();
   return socket;
 }
 
-/** `count` connections at once that do something every `intervalMs`, beside the driver. */
+/** `count` connections that act every `intervalMs`, beside the driver. */
 function crowd(
   name: string,
   count: number,
@@ -38,7 +38,7 @@ function crowd(
   };
 }
 
-/** A new connection every `intervalMs` that sends `part` of an upload and is gone `goneAfterMs` later. */
+/** Every `intervalMs` a new connection sends `part` of an upload and resets `goneAfterMs` later. */
 function leavers(name: string, intervalMs: number, part: number, goneAfterMs: number): Fault {
   return {
     name,
@@ -85,7 +85,7 @@ const portClosed: Fault = {
   },
 };
 
-/** What clients and connections do. */
+/** Faults of clients and connections. */
 export const networkFaults = {
   slowClients: crowd('slow clients', 100, 250, (socket, { photos }, round) => {
     const { bytes } = photos.calm[0] as (typeof photos.calm)[number];

@@ -40,7 +40,7 @@ const hungBeforeHurried: Fault = {
   },
 };
 
-/** SIGTERM, and wait until its successor can answer, as a rollout does. */
+/** SIGTERM; waits until the new process can answer, as a rollout does. */
 async function replace(stage: Stage, name: FunctionName): Promise<void> {
   await untilReplaced(stage, name, await send(stage, name, 'SIGTERM'));
   await untilReady(stage, name);
@@ -170,7 +170,7 @@ const bothKeptDown: Fault = {
   },
 };
 
-/** What happens to a process as a whole. */
+/** Faults of whole processes. */
 export const processFaults = {
   primaryKilled: killed('primary'),
   primaryCrashed: killed('primary', 'SIGSEGV'),
