@@ -1,4 +1,3 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -7,32 +6,14 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { findK6, k6Version } from '../../load/tool.ts';
+import { k6Version } from '../../load/tool.ts';
 import { runProgram } from '../support/program.ts';
-import { pidsBelow } from '../support/stack.ts';
+import { childrenOf } from '../support/started.ts';
+import { answerBody as body, answerHeaders as headers, k6, missing, run, startRun } from './run.ts';
 
 jest.setTimeout(180_000);
 
-const script = fileURLToPath(new URL('../../load/run.js', import.meta.url));
 const compare = fileURLToPath(new URL('../../load/peers/compare.js', import.meta.url));
-const missing =
-  `Expected k6 ${k6Version} or later in PATH or at K6 but received none: ` +
-  `get it with "go install go.k6.io/k6@v${k6Version}"\n`;
-
-/** Building it takes minutes and a network, which `npm test` does not ask for; where there is none, one test says so. */
-const k6 = await findK6();
-
-const scores = [0.5, 0.2, 0.1, 0.05, 0.05];
-const body = {
-  model: 'wide-resnet',
-  version: '1',
-  tier: 'primary',
-  degraded: false,
-  reason: null as string | null,
-  predictions: scores.map((score, index) => ({ index, class: `n${index}`, label: `label ${index}`, score })),
-};
-const headers: Readonly<Record<string, string>> = { 'X-Model': 'wide-resnet', 'X-Tier': 'primary' };
-
 let folder: string;
 
 beforeAll(() => {
@@ -40,33 +21,6 @@ beforeAll(() => {
 });
 
 afterAll(() => rmSync(folder, { recursive: true }));
-
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function startRun(
-  args: readonly string[],
-  env: NodeJS.ProcessEnv = {},
-): { child: ChildProcess; ended: Promise<Ended> } {
-  const child = spawn(process.execPath, [script, ...args], {
-    env: { ...process.env, ...(k6 !== undefined && { K6: k6 }), WORKERS: '1', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const texts = { stdout: '', stderr: '' };
-  for (const name of ['stdout', 'stderr'] as const) {
-    child[name]?.setEncoding('utf8').on('data', (chunk: string) => {
-      texts[name] += chunk;
-    });
-  }
-  return { child, ended: once(child, 'close').then(([code]) => ({ code, ...texts })) };
-}
-
-function run(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Ended> {
-  return startRun(args, env).ended;
-}
 
 describe('npm run load', () => {
   it('tells how to get k6 where there is neither k6 nor Go', async () => {
