@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { k6Version } from '../../load/tool.ts';
 import { runProgram } from '../support/program.ts';
-import { childrenOf } from '../support/started.ts';
+import { pidsBelow } from '../support/stack.ts';
 import { answerBody as body, answerHeaders as headers, k6, missing, run, startRun } from './run.ts';
 
 jest.setTimeout(180_000);
