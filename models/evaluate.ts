@@ -8,7 +8,7 @@ import { answerBy, loadModel, type Model, prove } from '../functions/core/pool/s
 import type { Tensor } from '../functions/core/task.ts';
 import { classify } from '../functions/tasks/classify/task.ts';
 import { toTensor } from '../functions/tasks/classify/tensor.ts';
-import { thread } from '../functions/tasks/classify/thread.ts';
+import { readLogits, thread } from '../functions/tasks/classify/thread.ts';
 import { topPredictions } from '../functions/tasks/classify/top.ts';
 import type { ImageModel } from '../functions/tasks/image/card.ts';
 import { decodeImage, type Pixels } from '../functions/tasks/image/image.ts';
@@ -209,7 +209,7 @@ async function judge(image: LabeledImage, tensors: readonly Tensor[], loaded: re
   const runMs: number[] = [];
   for (const [index, { spec, model }] of loaded.entries()) {
     const startMs = performance.now();
-    const logits = thread.read([await model.run(tensors[index] as Tensor)], spec.details);
+    const logits = readLogits([await model.run(tensors[index] as Tensor)]);
     runMs.push(performance.now() - startMs);
     top5.push(topPredictions(logits, spec.details.labels, 5).map((prediction) => prediction.class));
   }

@@ -56,8 +56,9 @@ export function loadConfig<Settings>(
   const integer: ReadInteger = (name, { fallback, min, max }) => {
     const text = env[name] || String(fallback);
     const value = Number(text);
-    expect(/^\d+$/.test(text) && value >= min && value <= max, `a whole number from ${min} to ${max}`, name, text);
-    return value;
+    const isRight = /^\d+$/.test(text) && value >= min && value <= max;
+    expect(isRight, `a whole number from ${min} to ${max}`, name, text);
+    return isRight ? value : fallback;
   };
   const { defaults, models } = task;
   const config: Config<Settings> = {

@@ -43,6 +43,8 @@ export interface Answer {
 export interface Encoded {
   readonly contentType: string;
   readonly body: string | Uint8Array;
+  /** Further headers of the answer. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** A whole number of the environment within its bounds, or the default where the variable is absent. */
@@ -99,7 +101,10 @@ export interface Task<
     how: { readonly details: Details; readonly ask: Ask; readonly settings: Settings; readonly precision: Precision },
   ): Promise<Decoded<Input>>;
   /** The body of a 200. */
-  encode(output: Output, about: { readonly answer: Answer; readonly ask: Ask; readonly details: Details }): Encoded;
+  encode(
+    output: Output,
+    about: { readonly answer: Answer; readonly ask: Ask; readonly details: Details },
+  ): Encoded | Promise<Encoded>;
   /** The first guess in one word, by which the answers of two models are compared. */
   summarize(output: Output, details: Details): string;
   /** The tensors of a model as the Open Inference Protocol names them. */
@@ -111,10 +116,13 @@ export interface Task<
 
 /** The part of a task that runs in a model's worker. */
 export interface TaskThread<Details = unknown, Output = unknown, Input extends TaskInput = TaskInput> {
-  /** One tensor for each run of the graph. `former` are those of the last input, to be written over. */
+  /** One tensor for each run of the graph. `former` are those of the last input, to be written over. @throws Problem */
   prepare(input: Input, details: Details, former?: readonly Tensor[]): readonly Tensor[];
-  /** What the runs gave; typed arrays in it are transferred. @throws Error for values that are no answer */
-  read(outputs: readonly Values[], details: Details): Output;
+  /**
+   * What the runs gave for the input; typed arrays in it are transferred.
+   * @throws Problem for an input that is at fault, Error for values that are no answer
+   */
+  read(outputs: readonly Values[], details: Details, input: Input): Output;
   /** The generated input of the card's golden case. */
   golden(details: Details): Input;
   /** @throws Error of one sentence when the output is not what the card's golden case says */

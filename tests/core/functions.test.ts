@@ -5,6 +5,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from '@jest/globals';
+import sharp from 'sharp';
 import { functionCommand } from '../../functions/launch.ts';
 import { startFunction } from '../support/function.ts';
 import { changeCard, makeModelsDir } from '../support/models.ts';
@@ -129,6 +130,48 @@ describe('the threads that decode', () => {
     const [usual, told] = [threadsOf({ WORKERS }), threadsOf({ WORKERS, UV_THREADPOOL_SIZE: '1' })];
 
     expect(usual - told).toBe(threads - 1);
+  });
+});
+
+describe('a function with a defect that nothing catches', () => {
+  it('ends with a stack trace and lets its platform start another', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'understudy-defect-'));
+    const hook = join(folder, 'defect.cjs');
+    const defect = "setTimeout(() => { throw new Error('a defect'); }, 5)";
+    writeFileSync(
+      hook,
+      `globalThis.AbortController = class extends AbortController { constructor() { super(); ${defect}; } };`,
+    );
+    const fn = await start('fallback', { NODE_OPTIONS: `--require ${hook}` });
+    await fn.ready();
+    const ended = once(fn.process, 'exit');
+
+    const answer = await post(fn.url).catch(() => undefined);
+
+    const [code, signal] = await ended;
+    expect(['1', 'SIGABRT']).toContain(String(code ?? signal)); // an exit amid a run of the model aborts
+    expect(answer?.headers.get('content-type') ?? '').not.toContain('html');
+    rmSync(folder, { recursive: true });
+  });
+});
+
+describe('a client that leaves', () => {
+  it('is logged as 499 with the stages that its request went through', async () => {
+    const modelsDir = makeModelsDir({ mobilenet: 'moody' });
+    const fn = await start('fallback', { MODELS_DIR: modelsDir });
+    await fn.ready();
+    const slow = await sharp({ create: { width: 8, height: 8, channels: 3, background: '#00ff00' } })
+      .png()
+      .toBuffer();
+    const leaving = new AbortController();
+    setTimeout(() => leaving.abort(), 300);
+
+    await expect(fetch(`${fn.url}/classify`, { method: 'POST', body: slow, signal: leaving.signal })).rejects.toThrow();
+    const left = () => fn.lines.find(({ status }) => status === 499);
+    for (let i = 0; i < 100 && !left(); i += 1) await sleep(20); // a closed connection shows at the next 102
+
+    expect(left()).toMatchObject({ width: 8, stages: { decodeMs: expect.any(Number) } });
+    rmSync(modelsDir, { recursive: true });
   });
 });
 

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
+import type { TaskInput } from '../../functions/core/task.ts';
 import { blocks, kills, makePool, raises, until } from '../support/pool.ts';
 
 describe('createPool', () => {
@@ -37,6 +38,34 @@ describe('createPool', () => {
     for (const ms of [3, 1, 2]) values.push(await pool.run(blocks(ms), 1000));
 
     expect(values).toMatchObject([3, 1, 2].map((ms) => ({ output: Float32Array.of(ms) })));
+  });
+
+  it('leaves a Buffer usable as well, a view into memory that it shares', async () => {
+    const pool = makePool();
+    await pool.start();
+    const data = Buffer.from(blocks(3).data);
+
+    const runs = [await pool.run({ data }, 1000), await pool.run({ data }, 1000)];
+
+    expect(runs).toMatchObject([{ output: Float32Array.of(3) }, { output: Float32Array.of(3) }]);
+    expect(data).toHaveLength(4);
+  });
+
+  it('says error for an input that cannot be sent, and serves the next run', async () => {
+    const pool = makePool();
+    await pool.start();
+
+    expect(await pool.run({ ...blocks(0), hook: () => {} } as TaskInput, 1000)).toMatchObject({ status: 'error' });
+    expect((await pool.run(blocks(0), 1000)).status).toBe('done');
+  });
+
+  it('says unfit, with the problem, when the task finds the input at fault', async () => {
+    const pool = makePool();
+    await pool.start();
+
+    const run = await pool.run(blocks(-3), 1000);
+
+    expect(run).toMatchObject({ status: 'unfit', problem: { code: 'UNFIT', status: 422, message: 'told so' } });
   });
 
   it('says error when the model raises, and serves the next run', async () => {

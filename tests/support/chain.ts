@@ -86,7 +86,7 @@ export function chainOf(
 }
 
 /** Everything that is known of a question when it has ended. */
-export function settle(chain: ModelChain, question: Partial<Question> = {}) {
+export async function settle(chain: ModelChain, question: Partial<Question> = {}) {
   const whole = {
     bytes: new Uint8Array(1),
     ask: {},
@@ -94,7 +94,8 @@ export function settle(chain: ModelChain, question: Partial<Question> = {}) {
     deadlineMs: performance.now() + 5000,
     signal: never,
   };
-  return answer({ ...whole, ...question }, chain);
+  const { progress, result } = answer({ ...whole, ...question }, chain);
+  return { result: await result, ...progress };
 }
 
 /** Who answers. @throws Problem */

@@ -2,7 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 
 /**
  * Speaks the pool's protocol without a model. `workerData.path` says how it starts (refuse, die, or refuse for the second and third
- * time), the input, an Int32, what a run does: n >= 0 blocks for n milliseconds and answers [n]; -1 raises; -2 kills the thread.
+ * time), the input, an Int32, what a run does: n >= 0 blocks for n milliseconds and answers [n]; -1 raises; -2 kills the thread; -3 finds the input at fault.
  */
 const starts = Atomics.add(workerData.details.starts, 0, 1);
 if (workerData.path === 'refuse' || (workerData.path === 'refuse later' && (starts === 1 || starts === 2))) {
@@ -17,6 +17,11 @@ if (workerData.path === 'refuse' || (workerData.path === 'refuse later' && (star
     }
     const [command] = new Int32Array(input.data.buffer);
     if (command === -2) process.exit(3);
+    if (command === -3) {
+      const kind = { code: 'UNFIT', status: 422, title: 'Unfit' };
+      parentPort.postMessage({ type: 'unfit', kind, detail: 'told so' });
+      return;
+    }
     if (command === -1) {
       parentPort.postMessage({ type: 'raised', error: 'told to raise' });
       return;

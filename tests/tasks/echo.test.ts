@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
+import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -67,6 +69,20 @@ describe('a task that the core does not know', () => {
     ['DEADLINE_EXCEEDED', 'hi', { headers: { 'x-request-start': `t=${(Date.now() / 1000 - 20).toFixed(3)}` } }],
   ])('is refused with %s', async (code, body, sent) => {
     expect((await ask(body, sent)).json).toMatchObject({ code, type: `urn:understudy:problem:${code}` });
+  });
+
+  it('brings problems of its own, also out of its worker, which are not the fault of a model', async () => {
+    for (let i = 0; i < 4; i += 1) expect((await ask('?')).json).toMatchObject({ code: 'ECHO_QUESTION', status: 422 });
+
+    expect((await ask('hi')).json.degraded).toBe(false);
+  });
+
+  it('is found by its path as it is meant', async () => {
+    const target = { port: fn.port, path: '/favicon.ico/../echo', method: 'POST' };
+    const sent = request({ ...target, headers: { 'content-type': 'text/plain' } }).end('hi');
+    const [response] = await once(sent, 'response');
+
+    expect(JSON.parse((await response.toArray()).join('')).echo).toBe('hi');
   });
 
   it('is strict when asked to be', async () => {

@@ -99,7 +99,8 @@ export function faultsOfCard<Details>(
     ...rules.card,
     variants: optional(list(fields(variant))),
   });
-  return [...faultsOf(whole, card, path), ...faultsOfNames(asObject(card), folder, path)];
+  const faults = faultsOf(whole, card, path);
+  return isObject(card) ? [...faults, ...faultsOfNames(card, folder, path)] : [...faults];
 }
 
 /** What no rule for a single field can tell. */
@@ -111,7 +112,7 @@ function faultsOfNames(card: Json, folder: string, path: string): string[] {
     received === folder ? [] : [`${said} "${folder}" (the folder's name) for ${field} but received ${tell(received)}`];
   const names = asList(card.variants).map(({ name }) => name);
   for (const [index, name] of names.entries()) {
-    if (names.indexOf(name) === index) continue;
+    if (names.indexOf(name) === index || typeof name !== 'string' || name === portable) continue;
     faults.push(`${said} a name of its own for variants[${index}].name but received ${tell(name)}`);
   }
   return faults;
@@ -119,8 +120,12 @@ function faultsOfNames(card: Json, folder: string, path: string): string[] {
 
 const tell = (value: unknown) => (value === undefined ? 'nothing' : JSON.stringify(value));
 
+function isObject(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 export function asObject(value: unknown): Json {
-  return typeof value === 'object' && value !== null ? (value as Json) : {};
+  return isObject(value) ? value : {};
 }
 
 export function asList(value: unknown): readonly Json[] {

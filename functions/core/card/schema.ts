@@ -25,7 +25,7 @@ export function checked(check: (value: unknown) => boolean, what: string): Rule 
 
 export function wholeNumber(min: number, max: number): Rule {
   const what = `a whole number from ${min} to ${max}`;
-  return v.pipe(v.number(what), v.integer(what), v.minValue(min, what), v.maxValue(max, what));
+  return v.custom((value) => Number.isInteger(value) && Number(value) >= min && Number(value) <= max, what);
 }
 
 /** A list of finite numbers, not empty; of exactly `length` where that is given. */
@@ -50,12 +50,13 @@ export function fields<T = never>(rules: Rules, checks: readonly Check<T>[] = []
   // Of the rule for an object itself: a field that is not known, or no object.
   const message = ({ expected }: { readonly expected: string | null }) => (expected === 'never' ? known : 'an object');
   const complete = (value: unknown) => {
-    if (value !== undefined && (typeof value !== 'object' || value === null || Array.isArray(value))) return value;
+    if (value !== undefined && (typeof value !== 'object' || value === null || Array.isArray(value))) return null;
     return { ...Object.fromEntries(Object.keys(rules).map((field) => [field, undefined])), ...value };
   };
   const all = v.rawCheck<Record<string, unknown>>(({ dataset, addIssue }) => {
     if (!dataset.typed) return;
     const { value } = dataset;
+    if (dataset.issues) return; // each field follows its own rule first
     for (const { field, what } of checks.filter((check) => !check.isMet(value as T))) {
       addIssue({
         message: what,
@@ -91,8 +92,9 @@ export function faultsOf(rule: Rule, value: unknown, path: string): readonly str
         typos.push(`${path}: Expected one of ${message} for a field of the card but received "${received}"`);
       }
     } else {
-      const received = last?.value === undefined ? 'nothing' : JSON.stringify(last.value);
-      faults.push(`${path}: Expected ${message} for ${place} but received ${shorten(received)}`);
+      const found = last === undefined ? value : last.value;
+      const received = found === undefined ? 'nothing' : JSON.stringify(found);
+      faults.push(`${path}: Expected ${message} for ${place || 'the file'} but received ${shorten(received)}`);
     }
   }
   return [...typos, ...faults];

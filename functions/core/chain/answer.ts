@@ -4,7 +4,7 @@ import type { Run } from '../pool/queue.ts';
 import { asProblem, type Problem } from '../problem.ts';
 import type { Answer, Decoded, Precision, Reason, TaskInput, Tier } from '../task.ts';
 import type { Breaker, Verdict } from './breaker.ts';
-import { budgetFor, type Decision, decide, retryAfter, takenOut, toleratedMs } from './decide.ts';
+import { budgetFor, type Decision, decide, type Miss, retryAfter, takenOut, toleratedMs } from './decide.ts';
 import { busy, deadlineExceeded, primaryRequired, unanswered } from './refusal.ts';
 import type { Standing } from './standing.ts';
 
@@ -77,9 +77,8 @@ export interface Stages {
   readonly model?: number;
 }
 
-/** How a question ended, with what the log says of it. */
-export interface Settled {
-  readonly result: Result | Problem;
+/** What the log says of a question, as far as it has come. */
+export interface Progress {
   readonly stages: Stages;
   /** What the task told of the upload. */
   readonly facts: Decoded['facts'];
@@ -87,32 +86,30 @@ export interface Settled {
   readonly misses: readonly { readonly model: string; readonly status: string; readonly cause: string }[];
 }
 
-/** A question on its way: what `Settled` tells, as far as it has come. */
-interface Course {
+/** A question on its way. */
+interface Course extends Progress {
   readonly question: Question;
   readonly chain: ModelChain;
   readonly startedMs: number;
   readonly inputs: Map<string, TaskInput>;
   readonly stages: { decode?: number; queue?: number; model?: number };
-  readonly misses: {
-    readonly model: string;
-    readonly status: Exclude<Run['status'], 'done'>;
-    readonly cause: string;
-  }[];
+  readonly misses: ({ readonly model: string } & Miss)[];
   facts: Decoded['facts'];
 }
 
 /**
  * upload → input → model → output. Who answers is decided before the upload is decoded, and again after it: a model that would answer
  * too late is not asked; when one raises, overstays or is still loading, the next one answers in its place. An upload is decoded once
- * for models that take the same input, exactly for the primary model and as cheaply as its format allows for others. Never rejects.
+ * for models that take the same input, exactly for the primary model and as cheaply as its format allows for others. The result never
+ * rejects; the progress can be read at any time.
  */
-export async function answer(question: Question, chain: ModelChain): Promise<Settled> {
+export function answer(
+  question: Question,
+  chain: ModelChain,
+): { readonly progress: Progress; readonly result: Promise<Result | Problem> } {
   const startedMs = performance.now();
   const course: Course = { question, chain, startedMs, inputs: new Map(), stages: {}, misses: [], facts: {} };
-  const result = await askModels(course).catch(asProblem);
-  const { stages, facts, misses } = course;
-  return { result, stages, facts, misses };
+  return { progress: course, result: askModels(course).catch(asProblem) };
 }
 
 async function askModels(course: Course): Promise<Result> {
@@ -129,6 +126,7 @@ async function askModels(course: Course): Promise<Result> {
       course.stages.model = run.modelMs;
       return resultOf(course, model.spec, run.output, reason);
     }
+    if (run.status === 'unfit') throw run.problem;
     misses.push({ model: model.spec.name, status: run.status, cause: run.cause });
     reason ??= run.status;
   }
@@ -210,7 +208,7 @@ async function decodeFor(course: Course, spec: ModelSpec, precision: Precision):
 
 /** A time-out counts against the model only if the run had its full budget. */
 function verdictOn(run: Run, hadBudget: boolean): Verdict {
-  if (run.status === 'done') return 'success';
+  if (run.status === 'done' || run.status === 'unfit') return 'success';
   return run.status === 'error' || (run.status === 'timeout' && run.overstayed && hadBudget) ? 'failure' : 'unknown';
 }
 

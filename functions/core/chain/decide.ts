@@ -28,7 +28,7 @@ export interface Time {
 }
 
 /** Why a model did not answer. */
-export type Miss = Exclude<Run, { status: 'done' }>;
+export type Miss = Extract<Run, { cause: string }>;
 
 /** Whether a model is asked, and for how long. */
 export type Decision =

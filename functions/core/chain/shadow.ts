@@ -33,7 +33,7 @@ export function createShadow({ share, isIdle, onEnd, draw = Math.random }: Shado
       if (draw() >= share) return;
       // After everything that has arrived by now.
       setImmediate(async () => {
-        onEnd(isIdle() ? await compare() : 'busy');
+        onEnd(isIdle() ? await compare().catch(() => 'failed' as const) : 'busy');
       });
     },
   };

@@ -17,7 +17,7 @@ export interface Admission {
 
 /** Uploads held at a time for each worker: more than any deadline lets it answer ... */
 const uploadsPerWorker = 64;
-/** ... and their bytes, as so many of the largest upload: 84 MB are the most that they can take of a core's memory. */
+/** ... and their bytes, as so many of the largest upload: of 10 MB, these are 84 MB of a core's memory at the most. */
 const largestUploadsPerWorker = 8;
 
 export function createAdmission(workers: number, maxUploadBytes: number): Admission {

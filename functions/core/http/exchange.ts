@@ -1,12 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Result, Settled } from '../chain/answer.ts';
+import type { Progress, Result } from '../chain/answer.ts';
 import type { Service } from '../chain/service.ts';
 import type { Shadow } from '../chain/shadow.ts';
 import type { Wake } from '../chain/wake.ts';
 import type { Config } from '../config.ts';
 import type { Log, Severity } from '../observe/log.ts';
 import type { Metrics, Stage } from '../observe/metrics.ts';
-import { Problem } from '../problem.ts';
+import type { Problem } from '../problem.ts';
 import type { Task } from '../task.ts';
 import { type RequestParameters, type Route, readRequestId } from './request.ts';
 
@@ -23,7 +23,8 @@ export interface Exchange {
   markArrived?: () => void;
   uploadMs?: number;
   bytes?: number;
-  settled?: Settled;
+  progress?: Progress;
+  result?: Result | undefined;
   problem?: Problem;
 }
 
@@ -31,14 +32,9 @@ export function openExchange({ headers }: IncomingMessage): Exchange {
   return { requestId: readRequestId(headers), arrivedMs: performance.now() };
 }
 
-/** The answer that a model gave, if one did. */
-export function resultOf({ settled }: Exchange): Result | undefined {
-  return settled === undefined || settled.result instanceof Problem ? undefined : settled.result;
-}
-
 /** Milliseconds of each stage that was reached. */
-export function stagesOf({ uploadMs, settled }: Exchange): [Stage, number][] {
-  const { decode, queue, model } = settled?.stages ?? {};
+export function stagesOf({ uploadMs, progress }: Exchange): [Stage, number][] {
+  const { decode, queue, model } = progress?.stages ?? {};
   const stages = Object.entries({ upload: uploadMs, decode, queue, model });
   return stages.filter((entry): entry is [Stage, number] => entry[1] !== undefined);
 }
@@ -58,8 +54,7 @@ export function createRecorder(options: RecorderOptions): (exchange: Exchange, r
   const { task, service, config, log, metrics, shadow, wake } = options;
   const { tier } = service.chain;
   return (exchange, response) => {
-    const { problem, route, settled } = exchange;
-    const result = resultOf(exchange);
+    const { problem, route, progress, result } = exchange;
     const status = response.writableFinished ? response.statusCode : 499; // nginx' number for a client that went away
     if (route?.name === 'task' || problem) {
       const { model = '', reason } = result?.answer ?? {};
@@ -71,6 +66,7 @@ export function createRecorder(options: RecorderOptions): (exchange: Exchange, r
     for (const [stage, ms] of stagesOf(exchange)) metrics.observeStage(stage, ms);
     const isProbe = route !== undefined && route.name !== 'task' && !problem;
     log(isProbe ? 'debug' : severityOf(status), 'request', {
+      ...progress?.facts,
       requestId: exchange.requestId,
       function: tier,
       route: route?.name === 'task' ? task.name : route?.name,
@@ -80,12 +76,13 @@ export function createRecorder(options: RecorderOptions): (exchange: Exchange, r
       version: result?.answer.version,
       reason: result?.answer.reason ?? undefined,
       bytes: exchange.bytes,
-      ...settled?.facts,
       stages: Object.fromEntries(stagesOf(exchange).map(([stage, ms]) => [`${stage}Ms`, round(ms)])),
       totalMs: round(performance.now() - exchange.arrivedMs),
-      misses: settled?.misses.length ? settled.misses : undefined,
+      misses: progress?.misses.length ? progress.misses : undefined,
       error: problem && problem.status >= 500 ? problem.cause : undefined,
     });
+    exchange.result = undefined; // the framework keeps the last request, and this holds the decoded inputs
+    delete exchange.progress;
   };
 }
 

@@ -3,7 +3,11 @@ import { http as registerHttp } from '@google-cloud/functions-framework';
 
 /** Registers an HTTP function under the name that `--target` and FUNCTION_TARGET use. */
 export function registerFunction(name: string, listener: RequestListener): void {
-  registerHttp(name, (request, response) => listener(request, response));
+  registerHttp(name, (request, response) => {
+    // The framework answers what is thrown in its domain with a page of its own, and a broken process would go on.
+    (process as { domain?: { exit(): void } }).domain?.exit();
+    listener(request, response);
+  });
 }
 
 /** The framework's application for a registered function: all that its own server does with a request but listen for it. */

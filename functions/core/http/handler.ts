@@ -19,7 +19,7 @@ import { createSkew, type Skew } from './skew.ts';
 import { judgeUploadHeaders, maxBodyBytes, readUpload, type UploadRules } from './upload.ts';
 
 /** A request as the framework and our server hand it over: `rawBody` is its whole body, `exchange` what is known of it once admitted. */
-export type FunctionRequest = IncomingMessage & { rawBody?: Buffer; exchange?: Exchange };
+export type FunctionRequest = IncomingMessage & { rawBody?: Buffer | undefined; exchange?: Exchange };
 
 export interface Handler {
   /** Judges what needs no body: route, parameters, upload headers, room. Answers a problem itself and returns false then. */
@@ -140,6 +140,7 @@ async function answerTask(
   // Google's framework reads no body that has no Content-Type.
   const body = request.rawBody ?? (await receiveBody(request, maxBodyBytes(headers, rules.maxUploadBytes)));
   const { bytes } = await readUpload(headers, body, rules);
+  request.rawBody = undefined; // the framework keeps the last request
   exchange.markArrived?.();
   exchange.bytes = bytes.length;
   exchange.uploadMs = performance.now() - exchange.arrivedMs;
@@ -148,13 +149,16 @@ async function answerTask(
   const timer = setTimeout(() => leaving.abort(deadlineExceeded()), deadlineMs - performance.now());
   response.once('close', () => leaving.abort(deadlineExceeded('the client went away')));
   const question = { bytes, ask: exchange.ask, strict, deadlineMs, signal: leaving.signal };
-  exchange.settled = await answer(question, service.chain);
+  const { progress, result: settled } = answer(question, service.chain);
+  exchange.progress = progress;
+  const result = await settled;
   clearTimeout(timer);
-  const { result } = exchange.settled;
   if (result instanceof Problem) throw result;
+  exchange.result = result;
   const about = { answer: result.answer, ask: exchange.ask, details: result.spec.details };
-  const { contentType, body: encoded } = task.encode(result.output, about);
+  const { contentType, body: encoded, headers: further } = await task.encode(result.output, about);
   send(state, response, 200, contentType, encoded, {
+    ...further,
     'x-model': result.answer.model,
     'x-tier': result.answer.tier,
     'x-request-id': exchange.requestId,

@@ -68,8 +68,10 @@ export async function startServer(served: ServedFunction, port: number): Promise
     connections.add(request, response);
     open.add(response);
     if (!(await receive(served, request, response, expects))) discardBody(request);
-    else if (request.exchange?.route?.name === 'task') (await framework)(request, response);
-    else await handler.handle(request, response);
+    else if (request.exchange?.route?.name === 'task') {
+      request.url = '/'; // Express would route by the target as it was sent, and the route is known
+      (await framework)(request, response);
+    } else await handler.handle(request, response);
   }
 
   await listen(server, port, log);

@@ -1,3 +1,4 @@
+import type { ProblemKind } from '../problem.ts';
 import type { TaskInput } from '../task.ts';
 
 /** What a worker loads: an ONNX file, and the module of the task that knows what goes into it and what comes out. */
@@ -20,7 +21,9 @@ export type ToWorker = { readonly type: 'run'; readonly input: TaskInput } | { r
 export type RunMessage =
   /** With the input that it was given, to be filled again. */
   | { readonly type: 'done'; readonly output: unknown; readonly modelMs: number; readonly input: TaskInput }
-  | { readonly type: 'raised'; readonly error: string };
+  | { readonly type: 'raised'; readonly error: string }
+  /** The input's fault and not the model's. */
+  | { readonly type: 'unfit'; readonly kind: ProblemKind; readonly detail: string };
 
 export type FromWorker =
   | { readonly type: 'ready'; readonly modelMs: number }

@@ -1,3 +1,4 @@
+import { Problem } from '../problem.ts';
 import type { TaskInput } from '../task.ts';
 import type { Estimate } from './estimate.ts';
 import { forecast } from './forecast.ts';
@@ -7,6 +8,8 @@ import type { Thread, Threads } from './threads.ts';
 /** How a run ended: with an output, or with the reason why another model must answer. */
 export type Run =
   | { readonly status: 'done'; readonly output: unknown; readonly queueMs: number; readonly modelMs: number }
+  /** The task found in the worker that the input is at fault. */
+  | { readonly status: 'unfit'; readonly problem: Problem }
   | {
       readonly status: 'error' | 'timeout' | 'overload' | 'warming';
       readonly cause: string;
@@ -104,15 +107,21 @@ function dispatch({ threads, waiting, running, spares, now }: Queue): void {
     if (!job) return;
     job.startedMs = now();
     running.set(thread, job);
-    threads.run(thread, copyInto(spares.get(thread), job.input));
+    const spare = spares.get(thread);
     spares.delete(thread);
+    try {
+      threads.run(thread, copyInto(spare, job.input));
+    } catch (fault) {
+      running.delete(thread);
+      settle(job, { status: 'error', cause: String(fault) }); // an input that cannot be sent
+    }
   }
 }
 
 /** The input in memory that may be transferred: the spare one's where it is as long. What is in shared memory is not copied. */
 function copyInto(spare: TaskInput | undefined, input: TaskInput): TaskInput {
   if (!(input.data.buffer instanceof ArrayBuffer)) return input;
-  if (spare?.data.length !== input.data.length) return { ...input, data: input.data.slice() };
+  if (spare?.data.length !== input.data.length) return { ...input, data: new Uint8Array(input.data) };
   spare.data.set(input.data);
   return { ...input, data: spare.data };
 }
@@ -130,7 +139,7 @@ export function finish(queue: Queue, thread: Thread, message: RunMessage): void 
   const { running, estimate, spares, now } = queue;
   const job = running.get(thread);
   running.delete(thread);
-  if (message.type === 'done') spares.set(thread, message.input);
+  if (message.type === 'done' && message.input.data.buffer instanceof ArrayBuffer) spares.set(thread, message.input);
   if (job) {
     const ranMs = now() - job.startedMs;
     queue.busyMs += ranMs;
@@ -139,7 +148,9 @@ export function finish(queue: Queue, thread: Thread, message: RunMessage): void 
       estimate.observe(ranMs); // how fast a model raises says nothing about an answer
       const { output, modelMs } = message;
       settle(job, { status: 'done', output, queueMs: job.startedMs - job.enteredMs, modelMs });
-    } else settle(job, { status: 'error', cause: message.error });
+    } else if (message.type === 'unfit')
+      settle(job, { status: 'unfit', problem: new Problem(message.kind, message.detail) });
+    else settle(job, { status: 'error', cause: message.error });
   }
   goOn(queue, thread);
 }

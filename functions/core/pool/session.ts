@@ -69,14 +69,18 @@ export function answerBy(
     former = prepare(input, details, former);
     const outputs = [];
     for (const tensor of former) outputs.push(await model.run(tensor));
-    return read(outputs, details);
+    return read(outputs, details, input);
   };
 }
 
-/** @throws Error of one sentence when the model does not give what its card says */
-export async function prove(answer: Answer, { golden, prove }: TaskThread, details: unknown): Promise<void> {
-  const output = await answer(golden(details)).catch((cause: Error) => {
+/** Runs the golden case and returns how many ms that took. @throws Error of one sentence when it does not give what the card says */
+export async function prove(answer: Answer, { golden, prove }: TaskThread, details: unknown): Promise<number> {
+  const input = golden(details);
+  const startedMs = performance.now();
+  const output = await answer(input).catch((cause: Error) => {
     throw new Error(`Expected an answer for the golden case but received: ${cause.message}`, { cause });
   });
+  const ms = performance.now() - startedMs;
   prove(output, details);
+  return ms;
 }

@@ -1,6 +1,7 @@
 import { getPriority, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { readTextStart, readThreadId } from '../files.ts';
+import { Problem } from '../problem.ts';
 import type { TaskThread } from '../task.ts';
 import type { FromWorker, Load, ToWorker } from './message.ts';
 import { type Answer, answerBy, loadModel, type Model, prove } from './session.ts';
@@ -31,19 +32,25 @@ function serve(model: Model, answer: Answer, modelMs: number): void {
       const { input } = message;
       const output = await answer(input);
       const modelMs = performance.now() - startedMs;
-      send({ type: 'done', output, modelMs, input }, [...buffersOf(input), ...buffersOf(output)]);
+      send({ type: 'done', output, modelMs, input }, [...new Set([...buffersOf(input), ...buffersOf(output)])]);
     } catch (fault) {
-      send({ type: 'raised', error: String(fault) });
+      send(toMessage(fault));
     }
   });
   send({ type: 'ready', modelMs });
+}
+
+function toMessage(fault: unknown): FromWorker {
+  if (!(fault instanceof Problem)) return { type: 'raised', error: String(fault) };
+  const { code, status, title } = fault;
+  return { type: 'unfit', kind: { code, status, title }, detail: fault.message };
 }
 
 /** What can be transferred of a typed array, or of an object that holds some. */
 function buffersOf(value: unknown): ArrayBuffer[] {
   if (typeof value !== 'object' || value === null) return [];
   const parts = ArrayBuffer.isView(value) ? [value] : Object.values(value).filter((part) => ArrayBuffer.isView(part));
-  return [...new Set(parts.map(({ buffer }) => buffer).filter((buffer) => buffer instanceof ArrayBuffer))];
+  return parts.map(({ buffer }) => buffer).filter((buffer) => buffer instanceof ArrayBuffer);
 }
 
 /** One line, whatever ONNX Runtime says in several. */
@@ -59,10 +66,8 @@ try {
   isOpen = true;
   const { thread } = (await import(load.thread)) as { readonly thread: TaskThread };
   const model = await loadModel(load);
-  const startedMs = performance.now();
   const answer = answerBy(model, thread, load.details);
-  await prove(answer, thread, load.details);
-  serve(model, answer, performance.now() - startedMs);
+  serve(model, answer, await prove(answer, thread, load.details));
 } catch (fault) {
   // Whether a file is there and can be opened may be otherwise at the next start. The graph and what it answers will not.
   refuse(String(fault), isOpen);

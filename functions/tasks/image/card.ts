@@ -61,7 +61,7 @@ export const imageCard: CardRules<ImageModel> = {
       ),
     },
     [
-      { field: 'resize', what: 'a whole number from crop to 1024', isMet: ({ resize, crop }) => resize >= crop },
+      { field: 'resize', what: 'a whole number from input.crop to 1024', isMet: ({ resize, crop }) => resize >= crop },
       { field: 'mean', what: 'three numbers', isMet: (input) => !isFloat(input) || input.mean !== undefined },
       { field: 'std', what: 'three numbers above 0', isMet: (input) => !isFloat(input) || input.std !== undefined },
     ],
