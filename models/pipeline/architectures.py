@@ -11,6 +11,8 @@ from torch import nn
 from torch.nn import functional
 from torchvision.models.mobilenetv3 import MobileNetV3, _mobilenet_v3_conf
 
+from pipeline.light import MobileNetLight
+
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet, per channel of 0 to 1
 STD = (0.229, 0.224, 0.225)
 
@@ -158,6 +160,7 @@ def _torchvision(name: str):
 BUILDERS = {
     "wide-resnet": WideResNet,
     "mobilenet": mobilenet,
+    "mobilenet-light": MobileNetLight,
     "wide_resnet50_2": _torchvision("wide_resnet50_2"),
     "mobilenet_v3_large": _torchvision("mobilenet_v3_large"),
     "mobilenet_v2": _torchvision("mobilenet_v2"),

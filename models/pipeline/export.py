@@ -24,6 +24,8 @@ from onnx.reference import ReferenceEvaluator
 from pipeline.architectures import build
 from pipeline.faults import Fault
 from pipeline.labels import read_labels
+from pipeline.learned import store_bytes
+from pipeline.light import round_weights
 from pipeline.recipe import INPUT_NAME, OUTPUT_NAME, Recipe
 from pipeline.restore import golden_input, restore
 from pipeline.seeded import generated_images, normalized, seeded
@@ -68,6 +70,10 @@ def run(context: Context) -> dict:
     else:
         model, trained = _model(context, labels)
         write_graph(model, images[:1], len(labels), file)
+        if recipe.export.byte_weights:
+            written = onnx.load(file)
+            store_bytes(written.graph)
+            onnx.save(written, file)
         check_graph(file, file, recipe, len(labels))
         logits = run_graph(file, images)
         with torch.inference_mode():
@@ -156,8 +162,12 @@ def torch_model(context: Context) -> torch.nn.Module:
 def _model(context: Context, labels: list[dict[str, str]]) -> tuple[torch.nn.Module, dict]:
     recipe, fetched = context.recipe, context.result("fetch")
     if fetched["kind"] == "random":
-        return seeded(recipe.architecture, len(labels), context.options.random_weights, recipe.input), {}
-    return load_weights(Path(fetched["weights"]), recipe.architecture, labels)
+        model, trained = seeded(recipe.architecture, len(labels), context.options.random_weights, recipe.input), {}
+    else:
+        model, trained = load_weights(Path(fetched["weights"]), recipe.architecture, labels)
+    if recipe.export.byte_weights:
+        round_weights(model)
+    return model, trained
 
 
 def write_graph(model: torch.nn.Module, image: np.ndarray, classes: int, file: Path) -> None:

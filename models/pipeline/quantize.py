@@ -2,7 +2,8 @@
 
     models quantize wide-resnet --calibrate-on train.parquet
 
-Every value of every tensor is counted once, over all calibration images. Each method makes its ranges of those counts;
+Every value of every tensor is counted once, over all calibration images. Each method makes its ranges of those counts,
+or takes those that training chose (`learned`, see pipeline/learned.py);
 the one whose candidate names the same first class as float32 for most of the images held out is kept. While none
 reaches the recipe's `min_agreement`, the groups of nodes in `exclude` are left in float32, one more each time.
 
@@ -25,7 +26,7 @@ from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from pipeline import node
+from pipeline import learned, node
 from pipeline.faults import Fault
 from pipeline.recipe import LEAST_CALIBRATED, Input, Quantize
 from pipeline.steps import Context, hash_of_data, hash_of_file, progress, say
@@ -146,6 +147,7 @@ def split(pixels: np.ndarray, calibration: int, held_out: int) -> tuple[np.ndarr
 def prepare(source: Path, to: Path) -> Path:
     """Writes `to`: constants folded, all shapes inferred, operators that have an int8 form, each node with a name."""
     model = onnx.load(source)
+    learned.restore_floats(model.graph)
     for entry in list(model.graph.node):
         if entry.op_type == "ReduceMean":
             pool_instead(model.graph, entry)
@@ -246,7 +248,7 @@ def observe(source: Path, images: np.ndarray, floats: np.ndarray) -> dict[str, C
         lows[name], highs[name] = max(lows[name], low), min(highs[name], high)
     for done, image in enumerate(images):
         for name, values in values_of(image):
-            extent = max(highs[name] - lows[name], np.finfo(np.float32).tiny)
+            extent = highs[name] - lows[name] or 1.0  # of a tensor that is always zero
             places = ((values.ravel() - lows[name]) * (BINS / extent)).astype(np.int32)
             counted[name] += np.bincount(np.clip(places, 0, BINS - 1), minlength=BINS)
         show(len(images) + done + 1)
@@ -375,7 +377,11 @@ def quantize(
 ) -> tuple[onnx.ModelProto, list[list[int]] | None]:
     """The graph with int8 weights and activations, fed bytes, and the table that makes them of a pixel."""
     model = load_model_with_shape_infer(source)
-    ranges = {name: tuple(map(np.float32, METHODS[choice.method](found, plan))) for name, found in counts.items()}
+    is_learned = choice.method == "learned"
+    range_of = whole_range if is_learned else METHODS[choice.method]
+    ranges = {name: tuple(map(np.float32, range_of(found, plan))) for name, found in counts.items()}
+    if is_learned:
+        ranges |= learned.learned_ranges(model.graph)
     quantizer = QDQQuantizer(
         model,
         plan.per_channel,
@@ -391,6 +397,9 @@ def quantize(
     quantizer.quantize_model()
     quantizer.model.topological_sort()
     quantized = quantizer.model.model
+    if is_learned:
+        learned.fold_offsets(quantized.graph)
+        learned.keep_logits(quantized.graph)
     lookup = feed_bytes(quantized, floats)
     onnx.checker.check_model(quantized)
     return quantized, lookup

@@ -76,12 +76,14 @@ def _some_of(*choices: str, **default: object) -> typing.Any:
 ARCHITECTURES = (
     "wide-resnet",
     "mobilenet",
+    "mobilenet-light",
     "wide_resnet50_2",
     "mobilenet_v3_large",
     "mobilenet_v2",
     "efficientnet-lite0",
 )
-METHODS = ("percentile", "entropy", "minmax")
+CALIBRATED = ("percentile", "entropy", "minmax")
+METHODS = (*CALIBRATED, "learned")
 LEAST_CALIBRATED = 10  # images: of which one at least is held out
 INPUT_NAME, OUTPUT_NAME = "image", "logits"  # of the portable graph's tensors
 EXCLUDABLE = ("first-convolution", "classifier", "squeeze-excite")
@@ -139,6 +141,8 @@ class Export:
 
     max_difference: float = _number(0, 1)
     """Largest difference of a logit between PyTorch and ONNX Runtime, as a share of the largest logit."""
+    byte_weights: bool = _rule("true or false", lambda value: isinstance(value, bool), default=False)
+    """Whether weights are rounded to 8 bits and stored as such: a quarter of the size, float32 when it is loaded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +150,7 @@ class Quantize:
     """How int8 candidates are made."""
 
     enabled: bool = _rule("true or false", lambda value: isinstance(value, bool), default=True)
-    methods: tuple[str, ...] = _some_of(*METHODS, default=METHODS)
+    methods: tuple[str, ...] = _some_of(*METHODS, default=CALIBRATED)
     """Ways from calibration's counts to ranges; the best of them is kept."""
     exclude: tuple[str, ...] = _some_of(*EXCLUDABLE, default=())
     """Groups of nodes to leave in float32, one more each time that no method reaches `min_agreement`."""

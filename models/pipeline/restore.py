@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import onnx
     import torch
 
-LAYERS = ("Conv", "Gemm", "BatchNormalization")
+LAYERS = ("Conv", "Gemm", "BatchNormalization", "Clip")
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,13 @@ def layers_of(file: Path) -> Iterator[Layer]:
     import onnx
     from onnx import numpy_helper
 
+    from pipeline.learned import restore_floats
+
     try:
         graph = onnx.load(str(file)).graph
     except Exception as cause:  # protobuf's and onnx's own, without a common base
         raise Fault(f"Expected an ONNX graph for {file} but received something else") from cause
+    restore_floats(graph)
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         # Equal tensors are stored once, and the others are Identity nodes of it.
@@ -136,7 +139,13 @@ def fill(model: "torch.nn.Module", layers: list[Layer], image: "torch.Tensor", o
     import torch
     from torch import nn
 
-    waiting = list(reversed(layers))
+    from pipeline.light import Range
+
+    called = called_layers(model, image)
+    # A Clip is an activation like any other, unless the module keeps its bounds.
+    has_ranges = any(isinstance(module, Range) for _, module in called)
+    kinds = {nn.BatchNorm2d: "BatchNormalization", nn.Linear: "Gemm", nn.Conv2d: "Conv", Range: "Clip"}
+    waiting = [layer for layer in reversed(layers) if has_ranges or layer.kind != "Clip"]
     folded: "np.ndarray | None" = None
 
     def put(target: torch.Tensor, values: "np.ndarray", name: str) -> None:
@@ -147,7 +156,7 @@ def fill(model: "torch.nn.Module", layers: list[Layer], image: "torch.Tensor", o
         with torch.no_grad():
             target.copy_(torch.from_numpy(values.copy()))
 
-    for name, module in called_layers(model, image):
+    for name, module in called:
         is_norm = isinstance(module, nn.BatchNorm2d)
         if is_norm and folded is not None:
             with torch.no_grad():
@@ -157,10 +166,14 @@ def fill(model: "torch.nn.Module", layers: list[Layer], image: "torch.Tensor", o
             put(module.bias, folded, name)
             folded = None
             continue
-        kind = "BatchNormalization" if is_norm else "Gemm" if isinstance(module, nn.Linear) else "Conv"
+        kind = next(kind for layer_type, kind in kinds.items() if isinstance(module, layer_type))
         layer = waiting.pop() if waiting else None
         if layer is None or layer.kind != kind or folded is not None:
             raise Fault(f"Expected {kind} for {name} of {origin} but received {layer.kind if layer else 'the end'}")
+        if kind == "Clip":
+            put(module.low, layer.tensors[0], name)
+            put(module.high, layer.tensors[1], name)
+            continue
         if is_norm:
             for target, values in zip(
                 (module.weight, module.bias, module.running_mean, module.running_var), layer.tensors
@@ -180,16 +193,18 @@ def fill(model: "torch.nn.Module", layers: list[Layer], image: "torch.Tensor", o
 
 
 def called_layers(model: "torch.nn.Module", image: "torch.Tensor") -> "list[tuple[str, torch.nn.Module]]":
-    """The convolutions, matrix products and batch norms, with their names, in the order in which an image runs
+    """The convolutions, matrix products, batch norms and ranges, with their names, in the order in which an image runs
     through them."""
     import torch
     from torch import nn
+
+    from pipeline.light import Range
 
     called: list[tuple[str, nn.Module]] = []
     hooks = [
         module.register_forward_hook(lambda module, _inputs, _output, name=name: called.append((name, module)))
         for name, module in model.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d)
+        if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d | Range)
     ]
     try:
         with torch.inference_mode():
