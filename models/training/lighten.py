@@ -68,7 +68,7 @@ class RelativeMuon(Muon):
 def optimizers(model: nn.Module, rate: float) -> list[torch.optim.Optimizer]:
     """Muon for matrices, AdamW for depthwise kernels, the stem and biases; each group's `peak` is its rate."""
     matrices, groups = [], []
-    for _, param in model.named_parameters():
+    for param in model.parameters():
         if param.ndim > 1 and param.shape[1] > 3:
             matrices.append(param)
         else:
