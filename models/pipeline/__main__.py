@@ -10,13 +10,14 @@ bring `arguments(parser)` and `main(args) -> int`, whose result is the exit stat
 import argparse
 import re
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 from pipeline import compare, retrain
+from pipeline.card import read_card
 from pipeline.faults import Fault
 from pipeline.processor import classes_here
 from pipeline.recipe import NAME, list_recipes, read_recipe
-from pipeline.restore import read_card
 from pipeline.steps import STEPS, Options, run_steps
 
 SEEDS = 2**32  # what numpy takes
@@ -36,36 +37,36 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="models", description="Model folders for the service, from published weights.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for step in (*STEPS, "build"):
-        text = HELP[step]
-        command = commands.add_parser(step, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        recipe = {"metavar": "RECIPE", "help": f"one of {', '.join(list_recipes())}, or a file NAME.toml"}
-        if step == "optimize":
-            what = command.add_mutually_exclusive_group(required=True)
-            what.add_argument("recipe", nargs="?", **recipe)
-            what.add_argument(
-                "--folder", type=Path, help="add this processor's files to a model folder that was made on another"
-            )
-        else:
-            command.add_argument("recipe", **recipe)
-        weights = command.add_mutually_exclusive_group()
-        weights.add_argument("--weights", type=Path, metavar="FILE", help="take this file for the recipe's weights")
-        weights.add_argument(
-            "--random-weights", type=_seed, metavar="SEED", help="take random ones: right for speed alone"
-        )
-        command.add_argument("--calibrate-on", type=Path, metavar="DATA", help="images, a folder or a Parquet file")
-        command.add_argument("--data", type=Path, metavar="DATA", help="labeled images to measure accuracy on")
-        command.add_argument(
-            "--data-name", metavar="TEXT", help="what the card calls them; default: their name and number"
-        )
-        command.add_argument("--version", type=_version, help="the card's version; default: the recipe's")
-        command.add_argument("--out", type=Path, default=Options.out, metavar="DIR", help="folder of model folders")
-        command.add_argument("--work", type=Path, default=Options.work, metavar="DIR", help="where results are kept")
+        command = commands.add_parser(step, help=HELP[step], description=_sentence(HELP[step]))
+        _step_arguments(command, is_optimize=step == "optimize")
         command.set_defaults(run=_build, refuse=command.error)
     for name, module in (("compare", compare), ("retrain", retrain)):
-        command = commands.add_parser(name, help=module.HELP, description=f"{module.HELP[0].upper()}{module.HELP[1:]}.")
+        command = commands.add_parser(name, help=module.HELP, description=_sentence(module.HELP))
         module.arguments(command)
         command.set_defaults(run=module.main)
     return top
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _step_arguments(command: argparse.ArgumentParser, is_optimize: bool) -> None:
+    what = command.add_mutually_exclusive_group(required=True) if is_optimize else command
+    choice = f"one of {', '.join(list_recipes())}, or a file NAME.toml"
+    what.add_argument("recipe", nargs="?" if is_optimize else None, metavar="RECIPE", help=choice)
+    if is_optimize:
+        what.add_argument("--folder", type=Path, help="a folder made on another processor, to add this one's files to")
+    weights = command.add_mutually_exclusive_group()
+    weights.add_argument("--weights", type=Path, metavar="FILE", help="weights to take instead of the recipe's")
+    weights.add_argument("--random-weights", type=_seed, metavar="SEED", help="take random ones: right for speed alone")
+    add = command.add_argument
+    add("--calibrate-on", type=Path, metavar="DATA", help="images for int8, a folder or a Parquet file")
+    add("--data", type=Path, metavar="DATA", help="labeled images to measure accuracy on")
+    add("--data-name", metavar="TEXT", help="their name in the card; default: the file's, and their number")
+    add("--version", type=_version, help="the card's version; default: the recipe's")
+    add("--out", type=Path, default=Options.out, metavar="DIR", help="folder of model folders")
+    add("--work", type=Path, default=Options.work, metavar="DIR", help="where results are kept")
 
 
 def _seed(text: str) -> int:
@@ -81,23 +82,14 @@ def _version(text: str) -> str:
 
 
 def _build(args: argparse.Namespace) -> int:
-    options = Options(
-        weights=args.weights,
-        random_weights=args.random_weights,
-        calibrate_on=args.calibrate_on,
-        data=args.data,
-        data_name=args.data_name,
-        version=args.version,
-        out=args.out,
-        work=args.work,
-    )
+    options = Options(**{entry.name: getattr(args, entry.name) for entry in fields(Options)})
     if args.recipe is None:
         if options != Options():
             args.refuse("argument --folder: not allowed with any other option")
         return _add_variants(args.folder)
     recipe = read_recipe(args.recipe)
     for option, place in (("--calibrate-on", args.calibrate_on), ("--data", args.data)):
-        if place is not None and not place.exists():  # told now, not after minutes
+        if place is not None and not place.exists():  # now, not after minutes
             raise Fault(f"Expected a folder or a Parquet file for {option} but received {place}")
     last = "pack" if args.command == "build" else args.command
     result = run_steps(recipe, options, last).result(last)
@@ -108,7 +100,7 @@ def _build(args: argparse.Namespace) -> int:
 
 
 def _add_variants(folder: Path) -> int:
-    read_card(folder)  # told before the packages that do the work are loaded
+    read_card(folder)  # before the packages that do the work are loaded
     from pipeline.optimize import add_variants
 
     added = add_variants(folder, classes_here())

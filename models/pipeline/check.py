@@ -4,32 +4,34 @@
 
 Accuracy and agreement are those of the service's own code in Node.js. Pixels and first classes are compared with those
 of Pillow, torchvision and PyTorch on up to PARITY_IMAGES of the images. A gate that fails ends the build; its sentence
-says which number.
+names the figure.
 """
 
 import csv
-import io
 import json
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 
-from pipeline import export, node
+from pipeline import node
 from pipeline.faults import Fault
-from pipeline.gates import as_rows, failures, judge, same_runtime
-from pipeline.labels import read_labels
-from pipeline.optimize import probes, to_input
+from pipeline.gates import judge, same_runtime
+from pipeline.graph import open_session
+from pipeline.images import probes
+from pipeline.optimize import to_input
 from pipeline.pack import write_folder
+from pipeline.parity import parity
 from pipeline.processor import INT8_CLASSES, classes_here
-from pipeline.quantize import card_input, float_table, open_session, to_float_input
+from pipeline.quantize import card_input
 from pipeline.recipe import MODELS
-from pipeline.steps import Context, hash_of_data, progress, say
+from pipeline.steps import Context, hash_of_data, say
 
 VERSION = 1
 PARITY_IMAGES = 1000  # an agreement of 99 % is then known to 0.3 points
@@ -56,33 +58,19 @@ def run(context: Context) -> dict:
     """Measures; raises Fault with a sentence for each gate that fails."""
     variants = context.result("optimize")["variants"]
     folder = Path(context.result("optimize")["folder"])
-    here = classes_here()
-    served = next((entry for entry in variants if entry["instructions"] in here), None)
-    int8 = next((entry for entry in variants if entry["instructions"] in here and entry["precision"] == "int8"), None)
+    usable = [entry for entry in variants if entry["instructions"] in classes_here()]
+    int8 = next((entry for entry in usable if entry["precision"] == "int8"), None)
 
     found = [entry["measured"]["largestDifferenceToPlainGraph"] for entry in variants if entry["optimizedBy"]]
-    figures: dict[str, float | None] = {"optimized_difference": max(found, default=None)}
+    figures: Figures = {"optimized_difference": max(found, default=None)}
     for candidate in context.result("quantize")["candidates"][:1]:
         figures["agreement"] = candidate["held_out_agreement"]  # until labeled data, if given, says it better
-    measured: dict[str, dict] = {entry["name"]: dict(entry["measured"]) for entry in variants}
-    for entry in variants:
-        measured[entry["name"]]["bytes"] = size_of(folder, entry)
-    if served is not None:
-        figures["load_ms"] = load_ms(folder / served["file"], served["optimizedBy"] is not None)
+    measured = {entry["name"]: {**entry["measured"], "bytes": size_of(folder, entry)} for entry in variants}
+    for served in usable[:1]:
+        figures["load_ms"] = load_ms(folder / served["file"], level_of(served))
         measured[served["name"]]["loadMs"] = round(figures["load_ms"], 1)
     if int8 is not None:
-        counts = node_counts(folder / int8["file"])
-        candidate = context.result("quantize")["candidates"][0]
-        figures["float_convolutions"] = products_left(counts, candidate["excluded_products"])
-        figures["quantize_nodes"] = counts["QuantizeLinear"] + counts["DequantizeLinear"]
-        figures["int8_bytes"] = measured[int8["name"]]["bytes"]
-        float32_ms, int8_ms = times(context, folder, variants, int8)
-        figures["speedup"] = float32_ms / int8_ms if int8["instructions"] in INT8_CLASSES else None
-        measured[int8["name"]] |= {
-            "nodes": dict(sorted(counts.items())),
-            "runMs": round(int8_ms, 3),
-            "float32RunMs": round(float32_ms, 3),
-        }
+        figures |= measure_int8(context, folder, variants, int8, measured[int8["name"]])
 
     accuracy: list[dict] = []
     if context.options.data is None:
@@ -93,13 +81,35 @@ def run(context: Context) -> dict:
     gates = [same_runtime(onnxruntime.__version__, service_runtime()), *judge(context.recipe.gates, figures)]
     for gate in gates:
         say(f"  {gate.sentence}")
-    failed = failures(gates)
+    failed = [gate.sentence for gate in gates if gate.passed is False]
     if failed:
-        raise Fault("\n".join(gate.sentence for gate in failed))
+        raise Fault("\n".join(failed))
     return {
-        "gates": as_rows(gates),
+        "gates": [asdict(gate) for gate in gates],
         "variants": [{**entry, "measured": measured[entry["name"]]} for entry in variants],
         "accuracy": accuracy,
+    }
+
+
+Figures = dict[str, float | None]
+"""By the names of gates.LIMITS; None where nothing could be measured."""
+
+
+def measure_int8(context: Context, folder: Path, variants: list[dict], int8: dict, measured: dict) -> Figures:
+    """The figures of this processor's int8 variant; adds to what is `measured` of it."""
+    counts = node_counts(folder / int8["file"])
+    excluded = context.result("quantize")["candidates"][0]["excluded_products"]
+    float32_ms, int8_ms = times(context, folder, variants, int8)
+    measured |= {
+        "nodes": dict(sorted(counts.items())),
+        "runMs": round(int8_ms, 3),
+        "float32RunMs": round(float32_ms, 3),
+    }
+    return {
+        "float_convolutions": products_left(counts, excluded),
+        "quantize_nodes": counts["QuantizeLinear"] + counts["DequantizeLinear"],
+        "int8_bytes": measured["bytes"],
+        "speedup": float32_ms / int8_ms if int8["instructions"] in INT8_CLASSES else None,
     }
 
 
@@ -125,12 +135,17 @@ def products_left(counts: Counter[str], excluded: int) -> int:
     return max(0, sum(counts[kind] for kind in PRODUCTS) - excluded)
 
 
-def load_ms(file: Path, is_optimized: bool) -> float:
+def level_of(variant: dict) -> str:
+    """How a variant's file is loaded: what an optimizer wrote is taken as it is."""
+    return "disabled" if variant["optimizedBy"] else "all"
+
+
+def load_ms(file: Path, level: str) -> float:
     """Median milliseconds to make a session of a file."""
 
     def load() -> float:
         start = time.perf_counter()
-        open_session(file, "disabled" if is_optimized else "all")
+        open_session(file, level)
         return (time.perf_counter() - start) * 1000
 
     return statistics.median(load() for _ in range(LOADS))
@@ -138,14 +153,14 @@ def load_ms(file: Path, is_optimized: bool) -> float:
 
 def times(context: Context, folder: Path, variants: list[dict], int8: dict) -> tuple[float, float]:
     """Median milliseconds of a run in float32 and in int8, on one thread, in turns: both see the same machine."""
-    float32 = next((entry for entry in variants if entry["precision"] == "float32" and entry["optimizedBy"]), None)
-    file = folder / float32["file"] if float32 else Path(context.result("export")["onnx"])
-    given = float32["input"] if float32 else card_input(context.recipe.input)
+    plain = card_input(context.recipe.input)
+    portable = {"file": context.result("export")["onnx"], "optimizedBy": None, "input": plain}
+    optimized = (entry for entry in variants if entry["precision"] == "float32" and entry["optimizedBy"])
     runs = [
-        timed(open_session(file, "disabled" if float32 else "all"), given),
-        timed(open_session(folder / int8["file"], "disabled" if int8["optimizedBy"] else "all"), int8["input"]),
+        timed(open_session(folder / entry["file"], level_of(entry)), entry["input"])
+        for entry in (next(optimized, portable), int8)
     ]
-    found: list[list[float]] = [[], []]
+    found: tuple[list[float], list[float]] = ([], [])
     for _ in range(TURNS):
         for run_ms, into in zip(runs, found, strict=True):
             until = time.perf_counter() + SHORTEST_MS / 1000 / TURNS
@@ -157,7 +172,7 @@ def times(context: Context, folder: Path, variants: list[dict], int8: dict) -> t
 
 def timed(session: onnxruntime.InferenceSession, given: dict) -> Callable[[], float]:
     """A function that runs the session once and returns the milliseconds that it took; run once already."""
-    feed = {given["name"]: to_input(probes(given["crop"])[-1], given)}
+    feed = {given["name"]: to_input(probes(2, given["crop"])[-1], given)}
     session.run(None, feed)
 
     def run_ms() -> float:
@@ -170,13 +185,13 @@ def timed(session: onnxruntime.InferenceSession, given: dict) -> Callable[[], fl
 
 def measure_on_data(
     context: Context, variants: list[dict], int8: dict | None, measured: dict[str, dict], accuracy: list[dict]
-) -> dict[str, float | None]:
+) -> Figures:
     """The figures that need labeled images; adds to what is measured of the variants and to the card's accuracy."""
     data = context.options.data
     models = context.folder / "models"
     write_folder(context, models / context.recipe.name, variants, gates=[], accuracy=[])
     portable = evaluate(context, models, "portable")
-    figures: dict[str, float | None] = {"float_top1": portable["top1"]}
+    figures: Figures = {"float_top1": portable["top1"]}
     accuracy.append(accuracy_row(context, portable, "portable"))
     if int8 is not None:
         found = evaluate(context, models, int8["name"])
@@ -188,9 +203,14 @@ def measure_on_data(
 
     pixels = context.folder / "pixels.npy"
     node.pixels(data, context.recipe.input, pixels, limit=PARITY_IMAGES, seed=1)
-    with open(pixels.with_suffix(".tsv"), encoding="utf-8", newline="") as table:
-        rows = list(csv.DictReader(table, delimiter="\t", quoting=csv.QUOTE_NONE))
+    rows = read_table(pixels.with_suffix(".tsv"))
     return figures | parity(context, rows, np.load(pixels, mmap_mode="r"), portable["classes"])
+
+
+def read_table(file: Path) -> list[dict]:
+    """The rows of a table that the service's tools wrote."""
+    with open(file, encoding="utf-8", newline="") as table:
+        return list(csv.DictReader(table, delimiter="\t", quoting=csv.QUOTE_NONE))
 
 
 def evaluate(context: Context, models: Path, variant: str) -> dict:
@@ -198,11 +218,7 @@ def evaluate(context: Context, models: Path, variant: str) -> dict:
     predictions = context.folder / f"{variant}.tsv"
     name = context.recipe.name
     result = node.evaluate(models, [name], context.options.data, variant=variant, predictions=predictions)
-    with open(predictions, encoding="utf-8", newline="") as table:
-        rows = csv.DictReader(table, delimiter="\t", quoting=csv.QUOTE_NONE)
-        classes = {row["image"]: row[name] for row in rows}
-    (score,) = result["scores"]
-    return {**score, "classes": classes}
+    return {**result["scores"][0], "classes": {row["image"]: row[name] for row in read_table(predictions)}}
 
 
 def accuracy_row(context: Context, score: dict, variant: str) -> dict:
@@ -224,61 +240,3 @@ def share_of_same(one: dict[str, str], other: dict[str, str]) -> float:
     if not names:
         raise Fault("Expected the same images for two evaluations but received none in common")
     return sum(one[name] == other[name] for name in names) / len(names)
-
-
-def parity(context: Context, rows: list[dict], pixels: np.ndarray, served: dict[str, str]) -> dict[str, float | None]:
-    """How far the service's pixels and first classes are from those of torchvision and PyTorch on the same files."""
-    import torch
-
-    recipe = context.recipe.input
-    expected_pixels = reference(recipe.resize, recipe.crop, recipe.kernel)
-    torch.set_num_threads(1)  # as ONNX Runtime's in this step
-    model = export.torch_model(context)
-    floats = float_table(recipe.mean, recipe.std)
-    classes = [label["class"] for label in read_labels(context.recipe)]
-    differences: dict[str, list[float]] = {"parity_larger": [], "parity_smaller": []}
-    same: list[bool] = []
-    show = progress("parity", len(rows))
-    for done, (row, image, encoded) in enumerate(zip(rows, pixels, originals(context.options.data, rows), strict=True)):
-        expected = expected_pixels(encoded)
-        is_larger = min(int(row["width"]), int(row["height"])) >= recipe.resize
-        difference = float(np.abs(image.astype(np.int16) - expected).mean())
-        differences["parity_larger" if is_larger else "parity_smaller"].append(difference)
-        if row["image"] in served:
-            with torch.inference_mode():
-                best = int(model(torch.from_numpy(to_float_input(expected, floats)))[0].argmax())
-            same.append(classes[best] == served[row["image"]])
-        show(done + 1)
-    means = {name: statistics.mean(found) if found else None for name, found in differences.items()}
-    return means | {"path_agreement": statistics.mean(same) if same else None}
-
-
-def reference(resize: int, crop: int, kernel: str) -> Callable[[bytes], np.ndarray]:
-    """A function from an encoded image to torchvision's pixels, uint8 [crop, crop, 3], upright as in the service."""
-    from PIL import Image, ImageOps
-    from torchvision import transforms
-
-    modes = {"linear": transforms.InterpolationMode.BILINEAR, "cubic": transforms.InterpolationMode.BICUBIC}
-    transform = transforms.Compose([transforms.Resize(resize, modes[kernel]), transforms.CenterCrop(crop)])
-
-    def to_pixels(encoded: bytes) -> np.ndarray:
-        return np.asarray(transform(ImageOps.exif_transpose(Image.open(io.BytesIO(encoded))).convert("RGB")))
-
-    return to_pixels
-
-
-def originals(data: Path, rows: list[dict]) -> Iterator[bytes]:
-    """The encoded images of a folder or a Parquet file by the names that the service's tools give them."""
-    if data.is_dir():
-        for row in rows:
-            places = [folder / row["image"] for folder in (data, data / "images", data / "val" / "images")]
-            found = next((place for place in places if place.is_file()), None)
-            if found is None:
-                raise Fault(f"Expected a file for {places[0]} but received none")
-            yield found.read_bytes()
-        return
-    import pyarrow.parquet
-
-    images = pyarrow.parquet.read_table(data, columns=["image"])["image"]
-    for row in rows:
-        yield images[int(row["image"])].as_py()

@@ -38,11 +38,9 @@ def inputs(context: Context) -> dict:
 def run(context: Context) -> dict:
     """Brings the weights; raises Fault when their hash is not the recipe's."""
     recipe, options = context.recipe, context.options
-    if options.random_weights is not None:
-        say(f"  random weights from seed {options.random_weights}: right for speed and memory, wrong for every image")
-        origin = (
-            f"Random weights from seed {options.random_weights}: right for speed and memory, wrong for every image."
-        )
+    if (seed := options.random_weights) is not None:
+        origin = f"Random weights from seed {seed}: right for speed and memory, wrong for every image."
+        say(f"  {origin}")
         return {"kind": "random", "weights": None, "sha256": None, "origin": origin, "whole": False, "own": True}
 
     file = _local_file(context) or _download(context)
@@ -88,9 +86,8 @@ def _local_file(context: Context) -> Path | None:
                 f"Expected the package {weights.package} for {context.recipe.name} but received nothing:"
                 f" bash models/setup.sh {context.recipe.name} installs it"
             )
-        return _existing(
-            Path(spec.submodule_search_locations[0]) / weights.file, f"the weights of {context.recipe.name}"
-        )
+        folder = Path(spec.submodule_search_locations[0])
+        return _existing(folder / weights.file, f"the weights of {context.recipe.name}")
     return None
 
 
@@ -107,9 +104,7 @@ def _download(context: Context) -> Path:
     try:
         url = get_weight(name).url
     except (ValueError, KeyError) as cause:
-        raise Fault(
-            f'Expected weights that torchvision knows for {context.recipe.name} but received "{name}"'
-        ) from cause
+        raise Fault(f'Expected weights of torchvision for {context.recipe.name} but received "{name}"') from cause
     file = context.folder / url.rpartition("/")[2]
     carried = re.search(r"-([0-9a-f]{8,64})\.", file.name)
     if carried and not carried[1].startswith(context.recipe.weights.sha256[: len(carried[1])]):

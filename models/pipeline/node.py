@@ -1,4 +1,4 @@
-"""The one door to the service's own code: images as it decodes them, answers as it gives them.
+"""The repository's Node.js programs: images as the service decodes them, its answers, and the formatter.
 
     pixels(Path("photos"), recipe.input, Path("photos.npy"), limit=500)
     evaluate(Path("models"), ["mobilenet"], Path("photos"))["scores"][0]["top1"]
@@ -16,6 +16,7 @@ from pipeline.faults import Fault
 from pipeline.recipe import MODELS, Input
 
 ROOT = MODELS.parent
+FORMATTER = ROOT / "node_modules/@biomejs/biome/bin/biome"
 
 
 def pixels(data: Path, input: Input, out: Path, limit: int | None = None, seed: int = 1) -> None:
@@ -24,43 +25,41 @@ def pixels(data: Path, input: Input, out: Path, limit: int | None = None, seed: 
     `limit` images are taken evenly over the classes; `seed` says which.
     """
     words = ["--data", data, "--resize", input.resize, "--crop", input.crop, "--kernel", input.kernel, "--out", out]
-    _run("pixels", [*words, *(["--limit", limit, "--seed", seed] if limit is not None else [])])
+    _run(_tool("pixels"), [*words, *(["--limit", limit, "--seed", seed] if limit is not None else [])])
 
 
-def evaluate(
-    models_dir: Path,
-    names: Sequence[str],
-    data: Path,
-    variant: str | None = None,
-    limit: int | None = None,
-    predictions: Path | None = None,
-) -> dict:
+def evaluate(models_dir: Path, names: Sequence[str], data: Path, **options: object) -> dict:
     """What `npm run evaluate -- --json` prints: scores by model with top1, top5, medianRunMs, agreement; raises Fault.
 
-    `variant` is a variant of the card or `portable`; without it the service's choice for this processor is taken.
+    `options`: variant (of the card, or `portable`; default: the service's choice for this processor), limit and
+    predictions (a file to write).
     """
     words = ["--models-dir", models_dir, "--models", ",".join(names), "--data", data, "--json"]
-    for flag, value in (("--variant", variant), ("--limit", limit), ("--predictions", predictions)):
-        words += [flag, value] if value is not None else []
-    return json.loads(_run("evaluate", words))
+    for name, value in options.items():
+        words += [f"--{name}", value] if value is not None else []
+    return json.loads(_run(_tool("evaluate"), words))
 
 
-def _run(tool: str, words: Sequence[object]) -> str:
-    file = Path(os.environ.get("MODELS_DIST", ROOT / "dist")).resolve() / "models" / f"{tool}.js"
+def formatted(text: str) -> str:
+    """JSON as the repository formats it; raises Fault."""
+    return _run(FORMATTER, ["format", "--stdin-file-path=card.json"], text)
+
+
+def _tool(name: str) -> Path:
+    return Path(os.environ.get("MODELS_DIST", ROOT / "dist")).resolve() / "models" / f"{name}.js"
+
+
+def _run(file: Path, words: Sequence[object], given: str | None = None) -> str:
     if not file.is_file():
-        raise Fault(f"Expected the compiled service (npm run build) for {file} but received nothing")
+        raise Fault(f"Expected the installed and compiled service (npm ci, npm run build) for {file} but received none")
+    program = os.environ.get("NODE", "node")
     words = [str(word.resolve() if isinstance(word, Path) else word) for word in words]
     try:
         # From the root, where the service finds its packages; what it writes for a person passes through.
-        done = subprocess.run(
-            [os.environ.get("NODE", "node"), str(file), *words],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+        command = [program, str(file), *words]
+        done = subprocess.run(command, cwd=ROOT, input=given, stdout=subprocess.PIPE, text=True, check=False)
     except FileNotFoundError as cause:
-        raise Fault(f"Expected Node.js for {os.environ.get('NODE', 'node')} but received nothing") from cause
+        raise Fault(f"Expected Node.js for {program} but received nothing") from cause
     if done.returncode != 0:
         raise Fault(f"Expected exit status 0 for {file.name} {' '.join(words)} but received {done.returncode}")
     return done.stdout

@@ -9,6 +9,7 @@ convolutions lie in blocks of 16, with AVX2 in blocks of 8. For the int8 classes
 packed, which is optimized whenever it is loaded; in float32 they are served the portable file.
 """
 
+import json
 import shutil
 from pathlib import Path
 
@@ -16,15 +17,18 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from pipeline import node
+from pipeline.card import proven_file, read_card
 from pipeline.faults import Fault
+from pipeline.graph import finite, open_session, session_options
+from pipeline.images import probes
 from pipeline.processor import INT8_CLASSES, class_for, classes_here
-from pipeline.quantize import card_input, float_table, open_session, to_byte_input, to_float_input
-from pipeline.restore import golden_pixels, proven_file, read_card
+from pipeline.quantize import card_input, float_table, to_byte_input, to_float_input
 from pipeline.steps import Context, hash_of_file, say
 
-VERSION = 1
+VERSION = 2
 EXTERNAL_BYTES = 1024  # smaller weights stay in the graph: a mapping of their own saves nothing
-PROBES = 8  # generated images on which two files of one model are compared
+PROBES = 8  # images on which two files of one model are compared
 TOLERANCE = 0.001  # of a logit, between a file and itself on processors of one class
 PLAIN_FACTOR = 4  # by how much more than here two ways of rounding may differ on another processor
 
@@ -123,32 +127,14 @@ def plain(source: Path, given: dict, classes: list[str], folder: Path) -> list[d
 
 
 def write_optimized(source: Path, file: Path, external_data: bool) -> None:
-    """Lets ONNX Runtime write what it would run here, its weights into a .bin file beside it if asked."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3  # it warns that the file is bound to this hardware, which its name says
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    """Lets ONNX Runtime write what it would run here; with `external_data`, the weights into a .bin file beside it."""
+    options = session_options()
     options.optimized_model_filepath = str(file)
     if external_data:
         key = "session.optimized_model_external_initializers"
         options.add_session_config_entry(f"{key}_file_name", file.with_suffix(".bin").name)
         options.add_session_config_entry(f"{key}_min_size_in_bytes", str(EXTERNAL_BYTES))
     onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
-
-
-def probes(side: int) -> list[np.ndarray]:
-    """The golden image and seeded ones of soft waves, whose activations are more like a photo's than noise's are."""
-    random = np.random.default_rng(1)
-    along = np.linspace(0, np.pi, side)
-    images = [golden_pixels(side)]
-    for _ in range(PROBES - 1):
-        planes = [
-            np.sin(along[:, None] * random.uniform(0.5, 6) + random.uniform(0, np.pi))
-            * np.sin(along[None, :] * random.uniform(0.5, 6) + random.uniform(0, np.pi))
-            for _channel in range(3)
-        ]
-        images.append(np.rint(np.stack(planes, axis=-1) * 127 + 128).astype(np.uint8))
-    return images
 
 
 def to_input(image: np.ndarray, given: dict) -> np.ndarray:
@@ -161,11 +147,8 @@ def to_input(image: np.ndarray, given: dict) -> np.ndarray:
 def logits_of(file: Path, given: dict, level: str) -> np.ndarray:
     """float32 [PROBES, classes]; the first row is the golden case's. Raises Fault where one is not finite."""
     session = open_session(file, level)
-    images = [to_input(image, given) for image in probes(given["crop"])]
-    logits = np.stack([session.run(None, {given["name"]: image})[0][0] for image in images])
-    if not np.isfinite(logits).all():
-        raise Fault(f"Expected finite logits for {file} but received NaN or infinity")
-    return logits
+    images = [to_input(image, given) for image in probes(PROBES, given["crop"])]
+    return finite(np.stack([session.run(None, {given["name"]: image})[0][0] for image in images]), file)
 
 
 def difference_within(limit: float, before: np.ndarray, after: np.ndarray, source: Path, file: Path) -> float:
@@ -192,35 +175,35 @@ def add_variants(folder: Path, here: tuple[str, ...]) -> list[str]:
 
     `here`: the classes of this processor, best first. A variant by another version of ONNX Runtime is written anew.
     """
-    from pipeline.pack import to_json
-
     card, _ = read_card(folder)
-    card_file, variants = folder / "model.json", list(card.get("variants", []))
+    variants = list(card.get("variants", []))
     external_data = any("externalData" in entry for entry in variants)
     added = []
     for precision in ("float32", "int8"):
         own = class_for(precision, here)
         former = next((entry for entry in variants if entry["name"] == f"{own}-{precision}"), None)
-        if own is None or (former is not None and former["optimizedBy"] == onnxruntime.__version__):
+        source = card if precision == "float32" else _plain_source(variants, own)
+        is_made = former is not None and former["optimizedBy"] == onnxruntime.__version__
+        if own is None or source is None or is_made:
             continue
-        if precision == "float32":
-            variant = optimized(proven_file(folder, card), card["input"], own, precision, folder, external_data)
-        else:
-            plains = [entry for entry in variants if entry["precision"] == "int8" and entry["optimizedBy"] is None]
-            source = next((entry for entry in plains if scheme_of(entry["instructions"]) == scheme_of(own)), None)
-            if source is None:
-                continue
-            variant = optimized(proven_file(folder, source), source["input"], own, precision, folder, external_data)
+        variant = optimized(proven_file(folder, source), source["input"], own, precision, folder, external_data)
         kept = [entry for entry in variants if entry["name"] != variant["name"]]
         variants = [variant, *kept] if precision == "int8" else [*kept, variant]
         added.append(variant["name"])
     if added:
-        part = card_file.with_suffix(".part")
-        part.write_text(to_json({**card, "variants": variants}) + "\n", encoding="utf-8")
-        part.replace(card_file)
+        part = folder / "model.part"
+        text = json.dumps({**card, "variants": variants}, indent=2, ensure_ascii=False)
+        part.write_text(node.formatted(text), encoding="utf-8")
+        part.replace(folder / "model.json")
     return added
 
 
-def scheme_of(instructions: str) -> str | None:
+def _plain_source(variants: list[dict], own: str | None) -> dict | None:
+    """The plain int8 graph to optimize for a class."""
+    plains = [entry for entry in variants if entry["precision"] == "int8" and entry["optimizedBy"] is None]
+    return next((entry for entry in plains if scheme_of(entry["instructions"]) == scheme_of(own)), None)
+
+
+def scheme_of(instructions: str | None) -> str | None:
     """The types that an int8 variant of the class has; None for a class that has none."""
     return next((scheme for scheme, classes in SCHEMES.items() if instructions in classes), None)

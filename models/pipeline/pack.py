@@ -7,18 +7,18 @@ A folder of the same name and version is replaced as a whole; one that is half w
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
+from pipeline import node
 from pipeline.faults import Fault
 from pipeline.labels import read_labels
 from pipeline.recipe import INPUT_NAME, OUTPUT_NAME
 from pipeline.steps import Context, hash_of_file, say
 
 VERSION = 1
-COLUMNS = 120  # of the repository's formatter
 
 
 def inputs(context: Context) -> dict:
@@ -75,9 +75,11 @@ def write_folder(
         shutil.copyfile(source, part / name)
         if (found := hash_of_file(part / name)) != sha256:
             raise Fault(f"Expected SHA-256 {sha256} for {source} but received {found}")
-    (part / "labels.json").write_text(to_json(labels) + "\n", encoding="utf-8")
     card = card_of(context, variants, gates, accuracy)
-    (part / "model.json").write_text(to_json(card) + "\n", encoding="utf-8")
+    for name, value, indent in (("labels.json", labels, None), ("model.json", card, 2)):
+        # The formatter gives an object one line, if it fits and did not begin with a line break: a label each.
+        text = json.dumps(value, indent=indent, ensure_ascii=False)
+        (part / name).write_text(node.formatted(text), encoding="utf-8")
     _replace(part, folder)
 
 
@@ -94,20 +96,13 @@ def _replace(part: Path, folder: Path) -> None:
 def card_of(context: Context, variants: Sequence[dict], gates: Sequence[dict], accuracy: Sequence[dict]) -> dict:
     """The card, model.json."""
     recipe, fetched, exported = context.recipe, context.result("fetch"), context.result("export")
-    data_set = recipe.data_set
     given = {key: value for key, value in recipe.part("input")["input"].items() if (key, value) != ("kernel", "linear")}
     card = {
         "name": recipe.name,
         "version": context.version,
         "family": recipe.family,
         "description": recipe.description,
-        "dataSet": {
-            "name": data_set.name,
-            "classes": data_set.classes,
-            "images": data_set.images,
-            "license": data_set.license,
-            "source": data_set.source,
-        },
+        "dataSet": asdict(recipe.data_set),
         "license": recipe.license,
         "provenance": provenance_of(context),
         "file": "model.onnx",
@@ -134,10 +129,8 @@ def provenance_of(context: Context) -> str:
         sentences.insert(0, context.recipe.provenance)
     elif trained:
         seen = f"{trained.get('images', 0):,} images seen in {round(trained.get('minutes', 0))} minutes"
-        sentences.insert(
-            0, f"Trained by this project: {seen}; the weights are a moving average over the training steps."
-        )
-        sentences.append(trained.get("note", ""))
+        average = "the weights are a moving average over the training steps"
+        sentences = [f"Trained by this project: {seen}; {average}.", *sentences, trained.get("note", "")]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -163,61 +156,3 @@ def _export_gate(context: Context) -> dict:
         "passed": True,  # or export would have ended the build
         "sentence": f"max_export_difference ({what}): {measured:g}, at most {limit:g}.",
     }
-
-
-def to_json(value: object, indent: str = "", before: int = 0) -> str:
-    """JSON as the repository's formatter leaves it: numbers fill lines of COLUMNS, small objects take a line each.
-
-    `before`: columns that the line holds already.
-    """
-    text = _inline(value)
-    if not isinstance(value, dict | list) or not value:
-        return text
-    deeper = indent + "  "
-    if isinstance(value, dict):
-        members = []
-        for key, entry in value.items():
-            start = f"{deeper}{json.dumps(key, ensure_ascii=False)}: "
-            members.append(start + to_json(entry, deeper, len(start)))
-        return "{\n" + ",\n".join(members) + f"\n{indent}}}"
-    if _is_flat(value) and before + len(text) + 1 <= COLUMNS:
-        return text
-    if all(type(entry) in (int, float) for entry in value):
-        return "[\n" + "\n".join(_filled([_inline(entry) for entry in value], deeper)) + f"\n{indent}]"
-    return "[\n" + ",\n".join(deeper + _entry(entry, deeper) for entry in value) + f"\n{indent}]"
-
-
-def _inline(value: object) -> str:
-    if isinstance(value, dict) and value:
-        return "{ " + ", ".join(f"{_inline(key)}: {_inline(entry)}" for key, entry in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(_inline(entry) for entry in value) + "]"
-    text = json.dumps(value, ensure_ascii=False)
-    return re.sub(r"e-0(\d)$", r"e-\1", text) if isinstance(value, float) else text  # 1e-6, not 1e-06
-
-
-def _entry(entry: object, indent: str) -> str:
-    """An object of a list on one line, if it fits and holds no other objects or lists."""
-    if isinstance(entry, dict) and _is_flat(entry):
-        line = _inline(entry)
-        if len(indent) + len(line) + 1 <= COLUMNS:
-            return line
-    return to_json(entry, indent, len(indent))
-
-
-def _is_flat(value: object) -> bool:
-    if isinstance(value, dict):
-        return not any(isinstance(entry, dict | list) for entry in value.values())
-    return not isinstance(value, list) or all(_is_flat(entry) for entry in value)
-
-
-def _filled(words: Sequence[str], indent: str) -> list[str]:
-    lines = [indent + words[0]]
-    for place, word in enumerate(words[1:], 2):
-        comma = "" if place == len(words) else ","
-        if len(f"{lines[-1]}, {word}{comma}") > COLUMNS:
-            lines[-1] += ","
-            lines.append(indent + word)
-        else:
-            lines[-1] += f", {word}"
-    return lines

@@ -28,6 +28,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from pipeline import learned, node
 from pipeline.faults import Fault
+from pipeline.graph import open_session
 from pipeline.recipe import LEAST_CALIBRATED, Input, Quantize
 from pipeline.steps import Context, hash_of_data, hash_of_file, progress, say
 
@@ -441,18 +442,6 @@ def feed_bytes(model: onnx.ModelProto, floats: np.ndarray) -> list[list[int]] | 
     # float32 throughout, and half to even, as ONNX Runtime's own QuantizeLinear.
     steps = np.rint(floats / np.float32(scale))
     return np.clip(steps + byte_zero, 0, 255).astype(int).tolist()
-
-
-def open_session(model: onnx.ModelProto | Path, level: str = "all") -> onnxruntime.InferenceSession:
-    """A session of one thread, as the service's; a graph in memory must be below 2 GB."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    levels = onnxruntime.GraphOptimizationLevel
-    options.graph_optimization_level = levels.ORT_ENABLE_ALL if level == "all" else levels.ORT_DISABLE_ALL
-    source = model if isinstance(model, Path) else model.SerializeToString()
-    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def first_classes(

@@ -17,6 +17,7 @@ is written last: what was interrupted is done again, from an empty folder. So is
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -34,24 +35,16 @@ HERE_MARK = "{folder}"  # stands in result.json for the step's own folder, so th
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line adds to a recipe; paths may be relative."""
+    """What the command line adds to a recipe, as `models build --help` explains it; paths may be relative."""
 
     weights: Path | None = None
-    """A file to take instead of the recipe's weights."""
     random_weights: int | None = None
-    """The seed of random weights to take instead."""
     calibrate_on: Path | None = None
-    """Images to calibrate quantization on: a folder or a Parquet file."""
     data: Path | None = None
-    """Labeled images to measure accuracy on."""
     data_name: str | None = None
-    """What the card calls `data`."""
     version: str | None = None
-    """The card's version, if not the recipe's."""
     out: Path = MODELS
-    """The folder of model folders."""
     work: Path = MODELS / ".work"
-    """Where results of steps are kept."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +106,8 @@ def _kept(folder: Path) -> dict | None:
         text = (folder / "result.json").read_text(encoding="utf-8")
     except OSError:
         return None
-    result = json.loads(text)
-    marked = [entry for entry in _texts(result) if entry.startswith(HERE_MARK)]
-    if any(not Path(entry.replace(HERE_MARK, str(folder), 1)).exists() for entry in marked):
+    files = re.findall(rf'"{re.escape(HERE_MARK)}([^"]*)"', text)
+    if any(not Path(f"{folder}{file}").exists() for file in files):
         return None
     return json.loads(text.replace(HERE_MARK, json.dumps(str(folder))[1:-1]))
 
@@ -125,13 +117,6 @@ def _keep(folder: Path, result: dict) -> None:
     part = folder / "result.part"
     part.write_text(text + "\n", encoding="utf-8")
     os.replace(part, folder / "result.json")
-
-
-def _texts(value: object) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    entries = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
-    return [text for entry in entries for text in _texts(entry)]
 
 
 def hash_of(value: object) -> str:
@@ -166,20 +151,17 @@ def say(text: str) -> None:
 
 
 def progress(label: str, total: int) -> Callable[[int], None]:
-    """A function to call with what is done of `total`: draws a bar on a terminal, else a line for each quarter."""
+    """A function to call with what is done of `total`: one line on a terminal, else one for each quarter."""
     shown = -1
-    steps = 40 if sys.stderr.isatty() else 4
+    is_terminal = sys.stderr.isatty()
 
     def show(done: int) -> None:
         nonlocal shown
-        reached = steps * done // max(total, 1)
-        if reached == shown:
-            return
-        shown = reached
-        if steps == 4:
-            say(f"  {label}: {25 * reached} %")
-        else:
-            end = "\n" if reached >= steps else ""
-            print(f"\r  {label} [{'#' * reached:<{steps}}] {done:,} of {total:,}", end=end, file=sys.stderr, flush=True)
+        percent = 100 * done // max(total, 1)
+        reached = percent if is_terminal else percent // 25 * 25
+        if reached != shown:
+            shown = reached
+            end = "" if is_terminal and reached < 100 else "\n"
+            print(f"{chr(13) * is_terminal}  {label}: {reached} %", end=end, file=sys.stderr, flush=True)
 
     return show

@@ -9,7 +9,7 @@ there are some. What is returned lies between the old and the tuned weights.
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +18,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pipeline.architectures import MEAN, STD
+from pipeline.crops import crop, distillation, random_crops
 
 BATCH = 64  # half of it rehearsal, where there is some
-TEMPERATURE = 2.0  # of distillation, as in the pair's own training
 SMOOTHING = 0.1  # of labels, as in the pair's own training
 # How far the row of a new class points at first, as a share of the others' length. Further, new classes are named more
 # often and others less: models/README.md has the figures.
@@ -68,48 +67,54 @@ def tune(
     fresh: Sequence[int] = (),
     on_progress: Callable[[float, float], None] = lambda share, loss: None,
 ) -> nn.Module:
-    """A tuned copy of `model`. `fresh`: positions of classes that it has yet to learn. `on_progress` is told the share
+    """A tuned copy of `model`. `fresh`: positions of classes that it has yet to learn. `on_progress` receives the share
     that is done and the loss. Takes as many threads as torch has."""
     teacher, tuned = model.eval(), imprinted(model, new, rehearsal, fresh, tuning.size)
     optimizer = torch.optim.AdamW(tuned.parameters(), lr=tuning.learning_rate, weight_decay=0.0)
     kept = [position for position in range(last_layer(tuned)[1].out_features) if position not in set(fresh)]
     torch.manual_seed(tuning.seed)
-    order = np.random.RandomState(tuning.seed)
     per_batch = BATCH // 2 if rehearsal is not None else BATCH
-    steps_per_epoch = max(1, round(len(new.images) / per_batch))
-    steps = steps_per_epoch * (tuning.epochs or 1)
-    picks, old_picks = _endless(len(new.images), order), _endless(len(rehearsal.images) if rehearsal else 0, order)
-    started, step = time.monotonic(), 0
-    while True:
-        done = step / steps if tuning.minutes is None else (time.monotonic() - started) / 60 / tuning.minutes
-        if done >= 1:
-            break
+    steps = max(1, round(len(new.images) / per_batch)) * (tuning.epochs or 1)
+    batches = _batches(new, rehearsal, per_batch, tuning.seed)
+    started, step, done = time.monotonic(), 0, 0.0
+    while done < 1:
         for group in optimizer.param_groups:
             group["lr"] = tuning.learning_rate * min(1.0, (done + 1e-3) / WARM_UP) * (1 - done)
+        images, classes = next(batches)
+        crops = crop(images, random_crops(len(images), tuning.least_area), tuning.size)
+        with torch.autocast("cpu", torch.bfloat16, enabled=tuning.bfloat16):
+            logits = tuned(crops).float()
+            with torch.no_grad():
+                taught = teacher(crops).float()
+        loss = functional.cross_entropy(logits, torch.from_numpy(classes), label_smoothing=SMOOTHING)
+        loss = torch.lerp(loss, distillation(logits[:, kept], taught[:, kept]), tuning.distillation)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        step += 1
+        done = step / steps if tuning.minutes is None else (time.monotonic() - started) / 60 / tuning.minutes
+        on_progress(min(1.0, done), loss.item())
+    mixed = between(model, tuned, tuning.share)
+    with torch.no_grad():
+        for mine, theirs in zip(last_layer(mixed)[1].parameters(), last_layer(tuned)[1].parameters(), strict=True):
+            mine[list(fresh)] = theirs[list(fresh)]  # half way to a class that was not known would be half known
+    return mixed
+
+
+def _batches(
+    new: Lesson, rehearsal: Lesson | None, per_batch: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Images and classes without end: `per_batch` new ones, and rehearsal up to BATCH."""
+    order = np.random.RandomState(seed)
+    picks, old_picks = _endless(len(new.images), order), _endless(len(rehearsal.images) if rehearsal else 0, order)
+    while True:
         rows = [next(picks) for _ in range(per_batch)]
         images, classes = new.images[rows], new.classes[rows]
         if rehearsal is not None:
             rows = sorted(next(old_picks) for _ in range(BATCH - per_batch))
             images = np.concatenate([images, rehearsal.images[rows]])
             classes = np.concatenate([classes, rehearsal.classes[rows]])
-        crops = crop(images, random_crops(len(images), tuning.least_area), tuning.size)
-        with torch.autocast("cpu", torch.bfloat16, enabled=tuning.bfloat16):
-            logits = tuned(crops).float()
-        loss = functional.cross_entropy(logits, torch.from_numpy(classes), label_smoothing=SMOOTHING)
-        if tuning.distillation > 0:
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=tuning.bfloat16):
-                taught = teacher(crops).float()
-            loss = (1 - tuning.distillation) * loss + tuning.distillation * divergence(logits[:, kept], taught[:, kept])
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        step += 1
-        on_progress(min(1.0, done + 1 / steps if tuning.minutes is None else done), loss.item())
-    mixed = between(model, tuned, tuning.share)
-    with torch.no_grad():
-        for mine, theirs in zip(last_layer(mixed)[1].parameters(), last_layer(tuned)[1].parameters(), strict=True):
-            mine[list(fresh)] = theirs[list(fresh)]  # half way to a class that was not known would be half known
-    return mixed
+        yield images, classes
 
 
 def imprinted(
@@ -158,13 +163,9 @@ def features_of(model: nn.Module, images: np.ndarray, size: int) -> torch.Tensor
 def between(old: nn.Module, tuned: nn.Module, share: float) -> nn.Module:
     """A model whose weights lie `share` of the way from `old` to `tuned` (arXiv 2109.01903)."""
     mixed = copy.deepcopy(old)
-    ends = tuned.state_dict()
-    mixed.load_state_dict(
-        {
-            name: torch.lerp(value, ends[name], share) if value.is_floating_point() else value
-            for name, value in old.state_dict().items()
-        }
-    )
+    with torch.no_grad():
+        for mine, theirs in zip(mixed.parameters(), tuned.parameters(), strict=True):
+            mine.lerp_(theirs, share)
     return mixed.eval()
 
 
@@ -199,42 +200,7 @@ def last_layer(model: nn.Module) -> tuple[str, nn.Linear]:
     return [entry for entry in model.named_modules() if isinstance(entry[1], nn.Linear)][-1]
 
 
-def random_crops(count: int, least_area: float) -> torch.Tensor:
-    """float32 [count, 2, 3], `affine_grid`'s theta: a random crop of `least_area` to all of the image, mirrored or
-    not."""
-    side = torch.sqrt(torch.empty(count).uniform_(least_area, 1))
-    ratio = torch.exp(torch.empty(count).uniform_(-0.2, 0.2))
-    width, height = (side * ratio).clamp(max=1), (side / ratio).clamp(max=1)
-    theta = torch.zeros(count, 2, 3)
-    theta[:, 0, 0] = width * (torch.randint(0, 2, (count,)) * 2 - 1)
-    theta[:, 1, 1] = height
-    theta[:, 0, 2] = (torch.rand(count) * 2 - 1) * (1 - width)
-    theta[:, 1, 2] = (torch.rand(count) * 2 - 1) * (1 - height)
-    return theta
-
-
-def crop(images: np.ndarray, theta: torch.Tensor, size: int) -> torch.Tensor:
-    """uint8 [n, side, side, 3] and the crop of each → normalized float32 [n, 3, size, size]."""
-    x = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
-    grid = functional.affine_grid(theta, [len(x), 3, size, size], align_corners=False)
-    x = functional.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-    return normalized(x).to(memory_format=torch.channels_last)
-
-
-def normalized(pixels: torch.Tensor) -> torch.Tensor:
-    """Float pixels [n, 3, h, w] of 0 to 255 as the pair takes them."""
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) * 255 for values in (MEAN, STD))
-    return (pixels - mean) / std
-
-
-def divergence(logits: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
-    """What the logits lack of the teacher's, both [n, classes] (arXiv 1503.02531)."""
-    student = functional.log_softmax(logits / TEMPERATURE, 1)
-    teacher = functional.log_softmax(taught / TEMPERATURE, 1)
-    return functional.kl_div(student, teacher, reduction="batchmean", log_target=True) * TEMPERATURE**2
-
-
-def _endless(count: int, order: np.random.RandomState):
+def _endless(count: int, order: np.random.RandomState) -> Iterator[int]:
     """Positions below `count` in random order, each once before any comes again."""
     while count > 0:
         yield from order.permutation(count)

