@@ -1,6 +1,5 @@
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { ModelError, type ModelSpec, portable } from '../functions/core/card/card.ts';
+import { writeFileSync } from 'node:fs';
+import { ModelError, type ModelSpec } from '../functions/core/card/card.ts';
 import { listCandidates, verifyFiles } from '../functions/core/card/catalog.ts';
 import { allowedInstructions } from '../functions/core/card/instructions.ts';
 import { disableTelemetry, loadConfig } from '../functions/core/config.ts';
@@ -16,6 +15,7 @@ import { geometryOf } from '../functions/tasks/image/resize.ts';
 import { readCommand } from '../ingress/command.ts';
 import { prepareAhead } from './ahead.ts';
 import { DataError, type LabeledImage, listLabeledImages } from './labeled.ts';
+import { type Result, type Row, toScore, toTable, toText, writeCard } from './score.ts';
 import { runTool } from './tool.ts';
 
 const usage = `Usage: npm run evaluate -- --data PATH [options]
@@ -38,38 +38,6 @@ interface Loaded {
   readonly spec: ModelSpec<ImageModel>;
   readonly model: Model;
 }
-
-interface Score {
-  /** Name of the model folder. */
-  readonly model: string;
-  readonly version: string;
-  readonly variant: string;
-  readonly images: number;
-  /** Share of the images whose class is the first prediction. */
-  readonly top1: number;
-  /** Share of the images whose class is among the first five. */
-  readonly top5: number;
-  readonly medianRunMs: number;
-  /** Share of the images for which the first prediction is the first model's. */
-  readonly agreement: number;
-}
-
-interface Result {
-  readonly scores: readonly Score[];
-  /** Classes that no model knows, with the number of images skipped for each. */
-  readonly unknownClasses: Readonly<Record<string, number>>;
-  /** Images that the service would refuse, with the problem code, and those that cannot be read, with the system's. */
-  readonly refused: Readonly<Record<string, string>>;
-}
-
-interface Row {
-  readonly image: LabeledImage;
-  /** By model: the five best classes. */
-  readonly top5: readonly (readonly string[])[];
-  readonly runMs: readonly number[];
-}
-
-const servedPath = 'sharp and onnxruntime-node';
 
 async function evaluate(options: Options): Promise<void> {
   const listed = (await listLabeledImages(options.data)).slice(0, options.limit);
@@ -214,84 +182,6 @@ async function judge(image: LabeledImage, tensors: readonly Tensor[], loaded: re
     top5.push(topPredictions(logits, spec.details.labels, 5).map((prediction) => prediction.class));
   }
   return { image, top5, runMs };
-}
-
-function toScore({ folder, version, variant }: ModelSpec, index: number, rows: readonly Row[]): Score {
-  const share = (hits: (row: Row) => boolean | undefined) => rows.filter(hits).length / rows.length;
-  const runMs = rows.map((row) => row.runMs[index] as number).sort((one, other) => one - other);
-  return {
-    model: folder,
-    version,
-    variant,
-    images: rows.length,
-    top1: share(({ image, top5 }) => top5[index]?.[0] === image.class),
-    top5: share(({ image, top5 }) => top5[index]?.includes(image.class)),
-    medianRunMs: runMs[Math.floor(runMs.length / 2)] as number,
-    agreement: share(({ top5 }) => top5[index]?.[0] === top5[0]?.[0]),
-  };
-}
-
-function toText({ scores, unknownClasses, refused }: Result): string {
-  const percent = (share: number) => `${(share * 100).toFixed(2)} %`;
-  const table = [
-    ['model', 'variant', 'images', 'top-1', 'top-5', 'ms per run'],
-    ...scores.map(({ model, variant, images, top1, top5, medianRunMs }) => [
-      model,
-      variant,
-      String(images),
-      percent(top1),
-      percent(top5),
-      medianRunMs.toFixed(2),
-    ]),
-  ];
-  const widths = table[0]?.map((_, column) => Math.max(10, ...table.map((row) => row[column]?.length ?? 0))) ?? [];
-  const lines = table.map((row) =>
-    row
-      .map((cell, column) => (column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
-      .join('  '),
-  );
-  for (const { model, agreement } of scores.slice(1)) {
-    lines.push(`${model} and ${scores[0]?.model} name the same class first for ${percent(agreement)} of the images.`);
-  }
-  const skipped = Object.entries(unknownClasses);
-  if (skipped.length > 0) {
-    const count = skipped.reduce((sum, [, images]) => sum + images, 0);
-    lines.push(
-      `Skipped ${count} images of classes that the models do not know: ${skipped.map(([id]) => id).join(', ')}`,
-    );
-  }
-  for (const [name, code] of Object.entries(refused)) lines.push(`Skipped ${name}: ${code}`);
-  return lines.join('\n');
-}
-
-function toTable(models: readonly string[], rows: readonly Row[]): string {
-  const lines = rows.map(({ image, top5 }) => [image.name, image.class, ...top5.map(([best]) => best)]);
-  return [['image', 'wnid', ...models], ...lines].map((cells) => `${cells.join('\t')}\n`).join('');
-}
-
-/** Replaces the entry of the same data and variant in the card's list `accuracy`, or adds it; the rest of the text stays as it is. */
-function writeCard(modelsDir: string, dataName: string, score: Score): void {
-  const path = join(modelsDir, score.model, 'model.json');
-  const text = readFileSync(path, 'utf8');
-  const former: { readonly data: string; readonly variant?: string }[] = JSON.parse(text).accuracy ?? [];
-  const round = (share: number) => Math.round(share * 10_000) / 10_000;
-  const entry = {
-    data: dataName,
-    path: servedPath,
-    variant: score.variant,
-    images: score.images,
-    top1: round(score.top1),
-    top5: round(score.top5),
-  };
-  const isOther = ({ data, variant = portable }: (typeof former)[number]) =>
-    data !== dataName || variant !== score.variant;
-  const entries = [...former.filter(isOther), entry];
-  const block = JSON.stringify(entries, undefined, 2).replaceAll('\n', '\n  ');
-  const written = text.replace(/"accuracy":\s*\[[^\]]*\]/, () => `"accuracy": ${block}`);
-  if (written === text && !text.includes(block)) {
-    throw new DataError(`Expected a list "accuracy" for ${path} but received none`);
-  }
-  writeFileSync(path, written);
 }
 
 disableTelemetry();
