@@ -23,7 +23,7 @@ from pipeline.crops import crop, distillation, random_crops
 BATCH = 64  # half of it rehearsal, where there is some
 SMOOTHING = 0.1  # of labels, as in the pair's own training
 # How far the row of a new class points at first, as a share of the others' length. Further, new classes are named more
-# often and others less: models/README.md has the figures.
+# often and others less often: of five classes taught anew, 0.6 has 59 % right for 43, and 0.75 points less on the rest.
 FRESH_REACH = 0.5
 WARM_UP = 0.1  # share of the steps in which the learning rate rises
 
