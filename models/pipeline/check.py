@@ -7,7 +7,6 @@ of Pillow, torchvision and PyTorch on up to PARITY_IMAGES of the images. A gate 
 names the figure.
 """
 
-import csv
 import json
 import statistics
 import time
@@ -203,14 +202,8 @@ def measure_on_data(
 
     pixels = context.folder / "pixels.npy"
     node.pixels(data, context.recipe.input, pixels, limit=PARITY_IMAGES, seed=1)
-    rows = read_table(pixels.with_suffix(".tsv"))
+    rows = node.read_table(pixels.with_suffix(".tsv"))
     return figures | parity(context, rows, np.load(pixels, mmap_mode="r"), portable["classes"])
-
-
-def read_table(file: Path) -> list[dict]:
-    """The rows of a table that the service's tools wrote."""
-    with open(file, encoding="utf-8", newline="") as table:
-        return list(csv.DictReader(table, delimiter="\t", quoting=csv.QUOTE_NONE))
 
 
 def evaluate(context: Context, models: Path, variant: str) -> dict:
@@ -218,7 +211,7 @@ def evaluate(context: Context, models: Path, variant: str) -> dict:
     predictions = context.folder / f"{variant}.tsv"
     name = context.recipe.name
     result = node.evaluate(models, [name], context.options.data, variant=variant, predictions=predictions)
-    return {**result["scores"][0], "classes": {row["image"]: row[name] for row in read_table(predictions)}}
+    return {**result["scores"][0], "classes": {row["image"]: row[name] for row in node.read_table(predictions)}}
 
 
 def accuracy_row(context: Context, score: dict, variant: str) -> dict:

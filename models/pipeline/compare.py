@@ -79,7 +79,7 @@ def compare(old: Model, new: Model, data: Path, rules: Compare, limit: int | Non
         for model in (old, new):
             (folder / model.title).symlink_to(model.folder.resolve(), target_is_directory=True)
         found = node.evaluate(folder, titles, data, limit=limit, predictions=folder / "predictions.tsv")
-        answers = read_answers((folder / "predictions.tsv").read_text(encoding="utf-8"))
+        answers = [Answers(*row.values()) for row in node.read_table(folder / "predictions.tsv")]
         times_ms = [_run_ms(found)]
         for turn in range(1, ROUNDS):
             order = titles[::-1] if turn % 2 else titles
@@ -88,11 +88,6 @@ def compare(old: Model, new: Model, data: Path, rules: Compare, limit: int | Non
     # Of the round in the middle: a round in which another program was busy tells nothing about the two models.
     old_ms, new_ms = sorted(times_ms, key=lambda times: times[1] / times[0])[len(times_ms) // 2]
     return report(old, new, answers, (old_ms, new_ms), rules, found["refused"])
-
-
-def read_answers(table: str) -> list[Answers]:
-    """The rows of a table of predictions: image, class, and the first class by the champion and the challenger."""
-    return [Answers(*line.split("\t")) for line in table.splitlines()[1:]]
 
 
 def to_json(found: Report) -> dict:

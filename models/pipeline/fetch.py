@@ -64,10 +64,10 @@ def run(context: Context) -> dict:
 
 
 def _origin(recipe: Recipe) -> str:
+    """Where the recipe's weights come from, for the card; the recipe's provenance says it of a file."""
     weights = recipe.weights
-    if weights.source == "torchvision":
-        return f"Weights: torchvision's {weights.name}."
-    return f"Weights: {weights.file} of the package {weights.package}." if weights.package else ""
+    package = f"Weights: {weights.file} of the package {weights.package}."
+    return {"torchvision": f"Weights: torchvision's {weights.name}.", "package": package, "file": ""}[weights.source]
 
 
 def _local_file(context: Context) -> Path | None:

@@ -6,6 +6,7 @@
 Runs the compiled tools in `dist/` (npm run build); MODELS_DIST names another folder, NODE another Node.js.
 """
 
+import csv
 import json
 import os
 import subprocess
@@ -38,6 +39,12 @@ def evaluate(models_dir: Path, names: Sequence[str], data: Path, **options: obje
     for name, value in options.items():
         words += [f"--{name}", value] if value is not None else []
     return json.loads(_run(_tool("evaluate"), words))
+
+
+def read_table(file: Path) -> list[dict]:
+    """The rows of a table that `pixels` or `evaluate` wrote, by the names of its columns."""
+    with open(file, encoding="utf-8", newline="") as table:
+        return list(csv.DictReader(table, delimiter="\t", quoting=csv.QUOTE_NONE))
 
 
 def formatted(text: str) -> str:

@@ -86,19 +86,19 @@ def optimized(source: Path, given: dict, instructions: str, precision: str, fold
     after = logits_of(file, given, "disabled")
     weights = file.with_suffix(".bin")
     external = [{"file": weights.name, "sha256": hash_of_file(weights)}] if weights.exists() else []
-    return {
-        "name": name,
-        "instructions": instructions,
-        "precision": precision,
-        "file": file.name,
-        "sha256": hash_of_file(file),
-        **({"externalData": external} if external else {}),
-        "optimizedBy": onnxruntime.__version__,
-        "input": given,
-        "output": {"name": output_name(source)},
-        "golden": golden_case(after[0], TOLERANCE),
-        "measured": {"largestDifferenceToPlainGraph": difference_within(TOLERANCE, before, after, source, file)},
-    }
+    measured = {"largestDifferenceToPlainGraph": difference_within(TOLERANCE, before, after, source, file)}
+    golden = golden_case(after[0], TOLERANCE)
+    written = {"externalData": external, "optimizedBy": onnxruntime.__version__}
+    graph = graph_entry(file, precision, given, golden, measured, **written)
+    return {"name": name, "instructions": instructions, **graph}
+
+
+def graph_entry(file: Path, precision: str, given: dict, golden: dict, measured: dict, **more: object) -> dict:
+    """What a card says of a variant's graph; empty lists are left out."""
+    graph = {"precision": precision, "file": file.name, "sha256": hash_of_file(file), **more}
+    output = {"name": onnx.load(file, load_external_data=False).graph.output[0].name}
+    whole = {**graph, "input": given, "output": output, "golden": golden, "measured": measured}
+    return {key: value for key, value in whole.items() if value != []}
 
 
 def plain(source: Path, given: dict, classes: list[str], folder: Path) -> list[dict]:
@@ -113,17 +113,10 @@ def plain(source: Path, given: dict, classes: list[str], folder: Path) -> list[d
     shutil.copyfile(source, file)
     integers, floats = logits_of(file, given, "all"), logits_of(file, given, "disabled")
     difference = float(np.abs(integers - floats).max())
-    variant = {
-        "precision": "int8",
-        "file": file.name,
-        "sha256": hash_of_file(file),
-        "optimizedBy": None,
-        "input": given,
-        "output": {"name": output_name(file)},
-        "golden": golden_case(integers[0], max(TOLERANCE, float(f"{PLAIN_FACTOR * difference:.2g}"))),
-        "measured": {"largestDifferenceToFloatArithmetic": round(difference, 5)},
-    }
-    return [{"name": f"{name}-int8", "instructions": name, **variant} for name in classes]
+    golden = golden_case(integers[0], max(TOLERANCE, float(f"{PLAIN_FACTOR * difference:.2g}")))
+    measured = {"largestDifferenceToFloatArithmetic": round(difference, 5)}
+    graph = graph_entry(file, "int8", given, golden, measured, optimizedBy=None)
+    return [{"name": f"{name}-int8", "instructions": name, **graph} for name in classes]
 
 
 def write_optimized(source: Path, file: Path, external_data: bool) -> None:
@@ -162,11 +155,6 @@ def difference_within(limit: float, before: np.ndarray, after: np.ndarray, sourc
 def golden_case(logits: np.ndarray, tolerance: float) -> dict:
     """What a card says of the golden image."""
     return {"logits": [round(float(logit), 5) for logit in logits], "tolerance": tolerance}
-
-
-def output_name(file: Path) -> str:
-    """The name of the graph's output."""
-    return onnx.load(file, load_external_data=False).graph.output[0].name
 
 
 def add_variants(folder: Path, here: tuple[str, ...]) -> list[str]:

@@ -195,11 +195,10 @@ def _lesson(work: Path, kind: str, pictures: Sequence[Picture], base: Base, clas
     if not out.exists():
         given = Input(resize=side, crop=side, mean=(0, 0, 0), std=(1, 1, 1), kernel=base.recipe.input.kernel)
         node.pixels(work / f"{kind}.parquet", given, out)
-    rows = [line.split("\t") for line in out.with_suffix(".tsv").read_text(encoding="utf-8").splitlines()[1:]]
-    for row in sorted(set(range(len(pictures))) - {int(row[0]) for row in rows}):
+    rows = node.read_table(out.with_suffix(".tsv"))
+    for row in sorted(set(range(len(pictures))) - {int(row["image"]) for row in rows}):
         say(f"  {pictures[row].name} left out: the service does not decode it")
-    place = {shows: row for row, shows in enumerate(classes)}
-    return Lesson(np.load(out), np.array([place[row[1]] for row in rows]))
+    return Lesson(np.load(out), np.array([classes.index(row["wnid"]) for row in rows]))
 
 
 def _compared(old: Path, new: Path, work: Path, kind: str) -> bool:

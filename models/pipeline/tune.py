@@ -101,9 +101,10 @@ def tune(
     return mixed
 
 
-def _batches(
-    new: Lesson, rehearsal: Lesson | None, per_batch: int, seed: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+def _batches(new: Lesson, rehearsal: Lesson | None, per_batch: int, seed: int) -> Iterator[Batch]:
     """Images and classes without end: `per_batch` new ones, and rehearsal up to BATCH."""
     order = np.random.RandomState(seed)
     picks, old_picks = _endless(len(new.images), order), _endless(len(rehearsal.images) if rehearsal else 0, order)
@@ -117,9 +118,7 @@ def _batches(
         yield images, classes
 
 
-def imprinted(
-    model: nn.Module, new: Lesson, rehearsal: Lesson | None, fresh: Sequence[int], size: int
-) -> nn.Module:
+def imprinted(model: nn.Module, new: Lesson, rehearsal: Lesson | None, fresh: Sequence[int], size: int) -> nn.Module:
     """A copy of `model` whose last layer's rows of the classes `fresh` point where the features of their images differ
     from those of all (after arXiv 1712.07136). What is alike in all images makes them neither likelier nor less likely
     than the other classes.
@@ -147,17 +146,10 @@ def imprinted(
 def features_of(model: nn.Module, images: np.ndarray, size: int) -> torch.Tensor:
     """float32 [n, features]: what the last layer reads for whole images, uint8 [n, side, side, 3], of `size` pixels a
     side."""
-    read: list[torch.Tensor] = []
-    hook = last_layer(model)[1].register_forward_pre_hook(lambda _module, given: read.append(given[0]))
-    whole = torch.eye(2, 3)
-    try:
-        with torch.inference_mode():
-            for start in range(0, len(images), BATCH):
-                some = images[start : start + BATCH]
-                model(crop(some, whole.expand(len(some), 2, 3), size))
-    finally:
-        hook.remove()
-    return torch.cat(read)
+    headless, whole = with_last_layer(model, nn.Identity()), torch.eye(2, 3)
+    parts = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+    with torch.inference_mode():
+        return torch.cat([headless(crop(part, whole.expand(len(part), 2, 3), size)) for part in parts])
 
 
 def between(old: nn.Module, tuned: nn.Module, share: float) -> nn.Module:
@@ -172,8 +164,7 @@ def between(old: nn.Module, tuned: nn.Module, share: float) -> nn.Module:
 def grow(model: nn.Module, old: list[str], new: list[str]) -> nn.Module:
     """A copy of `model` whose last layer answers for the classes `new` in place of `old`; a class that it did not
     know begins as the mean of all others, so that it is neither preferred nor ruled out."""
-    grown = copy.deepcopy(model)
-    name, head = last_layer(grown)
+    head = last_layer(model)[1]
     wider = nn.Linear(head.in_features, len(new))
     place = {known: row for row, known in enumerate(old)}
     with torch.no_grad():
@@ -181,9 +172,15 @@ def grow(model: nn.Module, old: list[str], new: list[str]) -> nn.Module:
             kept = place.get(known)
             wider.weight[row] = head.weight.mean(0) if kept is None else head.weight[kept]
             wider.bias[row] = head.bias.mean() if kept is None else head.bias[kept]
-    parent, _, leaf = name.rpartition(".")
-    setattr(grown.get_submodule(parent), leaf, wider)
-    return grown.eval()
+    return with_last_layer(model, wider)
+
+
+def with_last_layer(model: nn.Module, layer: nn.Module) -> nn.Module:
+    """A copy of `model`, for inference, whose logits come from `layer`."""
+    copied = copy.deepcopy(model)
+    parent, _, leaf = last_layer(copied)[0].rpartition(".")
+    setattr(copied.get_submodule(parent), leaf, layer)
+    return copied.eval()
 
 
 def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from pipeline.architectures import build
-from pipeline.crops import crop, normalized, random_crops
-from pipeline.tune import Lesson, Tuning, between, grow, has_bfloat16, imprinted, tune
+from pipeline.crops import normalized, random_crops
+from pipeline.tune import Lesson, Tuning, grow, has_bfloat16, imprinted, tune
 from torch import nn
 
 SIDE = 40
@@ -111,14 +111,6 @@ class TuneTest(unittest.TestCase):
             self.assertTrue(torch.equal(after, before), name)
 
 
-class BetweenTest(unittest.TestCase):
-    def test_a_share_of_none_is_the_old_model_of_all_the_tuned_one_and_of_half_their_mean(self) -> None:
-        old, tuned = nn.Linear(2, 1), nn.Linear(2, 1)
-        for share, expected in ((0.0, old.weight), (1.0, tuned.weight), (0.5, (old.weight + tuned.weight) / 2)):
-            with self.subTest(share=share):
-                self.assertTrue(torch.allclose(between(old, tuned, share).weight, expected))
-
-
 class GrowTest(unittest.TestCase):
     def test_known_classes_keep_their_logits_and_a_new_one_begins_as_their_mean(self) -> None:
         old, image = small(), torch.randn(2, 3, 32, 32)
@@ -141,12 +133,6 @@ class CropTest(unittest.TestCase):
         self.assertTrue(((theta[:, 1, 2].abs() + height) <= 1 + 1e-6).all())
         self.assertGreater((width * height).min().item(), 0.3)  # a side at its limit may cost a little area
         self.assertTrue((theta[:, 0, 0] < 0).any() and (theta[:, 0, 0] > 0).any())
-
-    def test_the_whole_image_keeps_its_colors(self) -> None:
-        images = lesson(3).images
-        whole = torch.tensor([[[1.0, 0, 0], [0, 1, 0]]]).expand(3, 2, 3)
-        expected = normalized(torch.from_numpy(images).permute(0, 3, 1, 2).float())
-        self.assertTrue(torch.allclose(crop(images, whole, SIDE), expected, atol=1e-3))
 
 
 class ProcessorTest(unittest.TestCase):
