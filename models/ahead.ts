@@ -9,7 +9,7 @@ export async function* prepareAhead<Item, Prepared>(
   const waiting: Promise<Prepared>[] = [];
   for (const item of items) {
     const prepared = prepare(item);
-    prepared.catch(() => undefined); // told below, when it is its turn
+    prepared.catch(() => undefined); // awaited below, in its turn
     waiting.push(prepared);
     if (waiting.length > itemsAhead) yield await (waiting.shift() as Promise<Prepared>);
   }

@@ -75,7 +75,7 @@ async function evaluate(options: Options): Promise<void> {
   }
 }
 
-/** The file of a folder that the service would serve here, or the one that is asked for. @throws ModelError | DataError */
+/** The file of a folder that the service would serve here, or the variant named by --variant. @throws ModelError | DataError */
 async function load(modelsDir: string, folder: string, variant: string | undefined): Promise<Loaded> {
   const candidates = listCandidates(modelsDir, folder, classify.card, allowedInstructions());
   const wanted = candidates.filter((spec) => variant === undefined || spec.variant === variant);
@@ -91,8 +91,8 @@ async function load(modelsDir: string, folder: string, variant: string | undefin
       await prove(answerBy(model, thread, spec.details), thread, spec.details);
       return { spec, model };
     } catch (fault) {
-      const told = (fault as Error).message;
-      faults.push(fault instanceof ModelError ? told : `${spec.path}: ${told}`);
+      const { message } = fault as Error;
+      faults.push(fault instanceof ModelError ? message : `${spec.path}: ${message}`);
       if (spec !== wanted.at(-1)) process.stderr.write(`${faults.at(-1)}\n`);
     }
   }

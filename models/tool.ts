@@ -1,6 +1,6 @@
 /**
  * Runs a command-line tool. Status 2 and the usage, when `readOptions` throws about the command line; status 1, when the work
- * fails. Either fault is told by its message alone.
+ * fails. Of either fault only the message is written.
  */
 export async function runTool<Options>(
   usage: string,

@@ -117,7 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(fault, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last finished step", file=sys.stderr)
+        print("interrupted; the same command resumes after the last finished step", file=sys.stderr)
         return 130
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.faults import Fault
 from pipeline.report import Report
 
-BETTER, WORSE = "#0072b2", "#d55e00"  # Okabe and Ito's, told apart also by those who see no red or no green
+BETTER, WORSE = "#0072b2", "#d55e00"  # Okabe and Ito's, distinct also for the color-blind
 MOST_ROWS = 12  # of each kind, so that a name beside a bar can be read
 
 

@@ -70,7 +70,7 @@ def rules_of(recipe: str, is_asked: bool = True) -> Compare:
 
 
 def compare(old: Model, new: Model, data: Path, rules: Compare, limit: int | None = None) -> Report:
-    """Runs both on the images and reports; raises Fault when they cannot be told apart or no image can be compared."""
+    """Runs both on the images and reports; raises Fault about equal titles or when no image can be compared."""
     if old.title == new.title:
         raise Fault(f"Expected another name or version than {old.title} for {new.folder} but received the same")
     titles = [old.title, new.title]

@@ -114,7 +114,7 @@ def _download(context: Context) -> Path:
 
 
 def download(url: str, part: Path, file: Path) -> None:
-    """Downloads to `part`, going on after what is there, and moves it to `file`; raises Fault about the connection."""
+    """Downloads to `part`, after what is there, and moves it to `file`; raises Fault about the connection."""
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
@@ -138,8 +138,8 @@ def download(url: str, part: Path, file: Path) -> None:
     except OSError as cause:
         raise Fault(
             f"Expected {file.name} from {url} but received no connection ({getattr(cause, 'reason', cause)}):"
-            " the same command goes on later, and --weights takes a file that came another way"
+            " the same command resumes later, and --weights takes a file from elsewhere"
         ) from cause
     if left and done < whole:
-        raise Fault(f"Expected {whole} bytes for {file.name} but received {done}: the same command goes on")
+        raise Fault(f"Expected {whole} bytes for {file.name} but received {done}: the same command resumes")
     os.replace(part, file)

@@ -66,8 +66,8 @@ def same_runtime(pipeline_version: str, service_version: str) -> Gate:
     what = "runtime_version (onnxruntime of the pipeline)"
     demanded = f"{service_version} (package.json)"
     passed = pipeline_version == service_version
-    told = sentence(what, demanded, pipeline_version, passed)
-    return Gate("runtime_version", service_version, pipeline_version, passed, told)
+    text = sentence(what, demanded, pipeline_version, passed)
+    return Gate("runtime_version", service_version, pipeline_version, passed, text)
 
 
 def sentence(what: str, demanded: str, measured: str, passed: bool) -> str:

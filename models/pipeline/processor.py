@@ -12,11 +12,11 @@ import platform
 from pathlib import Path
 
 INT8_CLASSES = ("x64-avx512-vnni", "x64-avx2-vnni", "arm64")
-"""Where int8 is worth its while: elsewhere on x64 the products saturate at 16 bits and are no faster than float32."""
+"""Where int8 is faster: elsewhere on x64 the products saturate at 16 bits and are no faster than float32."""
 
 
 def instruction_classes(machine: str, flags: frozenset[str]) -> tuple[str, ...]:
-    """The classes whose variants a processor may run, best first; `machine`: uname's word, `flags`: /proc/cpuinfo's."""
+    """The classes whose variants a processor may run, best first; `machine`: uname's name, `flags`: /proc/cpuinfo's."""
     if machine.lower() in ("arm64", "aarch64"):
         return ("arm64",)
     if machine.lower() not in ("x86_64", "amd64"):

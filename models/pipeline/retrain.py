@@ -4,7 +4,7 @@
 
 Reads the weights out of the served folders, fine-tunes them, takes them through the pipeline (`export` to `pack`) and
 ends with `models compare` on images held out, and on images of what the models knew. Status 0: every challenger may be
-released; 1: one may not. What was done is kept in the work folder: the same command goes on where it was interrupted.
+released; 1: one may not. What was done is kept in the work folder: the same command resumes where it was interrupted.
 """
 
 import argparse
@@ -33,7 +33,7 @@ PAIR = ("wide-resnet", "mobilenet")
 RATES = {"wide-resnet": 1e-4, "mobilenet": 3e-4}
 ENLARGED = 1.25  # training images by the side of the input: a crop of 64 % of the area has as many pixels as that
 TITLES = {"checked": "images held out", "known": "images of what was known"}
-IMAGES_PER_LOSS = 5  # a gate on a loss is asked where the loss that it allows is at least so many images
+IMAGES_PER_LOSS = 5  # a gate on a loss is checked where the loss that it allows is at least so many images
 VERSION = 3  # raised when the code makes something else of the same inputs
 
 

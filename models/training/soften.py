@@ -4,7 +4,7 @@
 
 Each image is cropped the same few times, so that the teacher runs once a crop and not once a step (arXiv 2112.01528).
 `--out` receives `crops.npy`, float32 [crops, n, 2, 3] (see `pipeline/crops.py`), and `logits.npy`, float16 [crops, n, classes].
-A run that was interrupted goes on where it was.
+An interrupted run resumes.
 """
 
 import argparse

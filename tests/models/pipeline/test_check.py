@@ -2,7 +2,6 @@
 
 import io
 import json
-import unittest
 
 import numpy as np
 import pyarrow
@@ -68,7 +67,3 @@ class ParityTest(FolderTest):
         self.assertFalse(np.array_equal(pixels, reference(20, 16, "cubic")(self.encode())))
         turned = reference(20, 16, "linear")(self.encode(orientation=3))
         np.testing.assert_array_equal(turned, pixels[::-1, ::-1])
-
-
-if __name__ == "__main__":
-    unittest.main()

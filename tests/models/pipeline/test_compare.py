@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import tempfile
-import unittest
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
@@ -153,7 +152,3 @@ class CommandTest(FolderTest):
                 status, out = self.run_command(*words)
                 self.assertEqual(status, 2)
                 self.assertIn(expected, out)
-
-
-if __name__ == "__main__":
-    unittest.main()

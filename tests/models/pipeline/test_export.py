@@ -1,6 +1,5 @@
 """The portable graph; needs all of models/requirements.txt: python -m unittest tests/models/pipeline/test_export.py"""
 
-import unittest
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -231,7 +230,3 @@ def small(recipe: Recipe) -> Recipe:
     labels = read_recipe("wide-resnet").labels
     data_set = DataSet(name="none", classes=200, images=1, license="none", source="none")
     return replace(recipe, input=replace(recipe.input, resize=64, crop=64), labels=labels, data_set=data_set)
-
-
-if __name__ == "__main__":
-    unittest.main()

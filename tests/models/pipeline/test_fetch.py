@@ -3,7 +3,6 @@
 import http.server
 import sys
 import threading
-import unittest
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -152,9 +151,5 @@ class DownloadTest(FetchTest):
     def test_a_refusal_and_a_server_that_is_not_there_are_one_sentence(self) -> None:
         self.assert_fault("Expected whole.pth from http.* but received status 404", self.download, "none.pth")
         self.address = "http://127.0.0.1:1"
-        expected = "but received no connection .* --weights takes a file that came another way"
+        expected = "but received no connection .* --weights takes a file from elsewhere"
         self.assert_fault(expected, self.download, "whole.pth")
-
-
-if __name__ == "__main__":
-    unittest.main()

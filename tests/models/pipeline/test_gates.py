@@ -41,7 +41,3 @@ class JudgeTest(unittest.TestCase):
         gate = same_runtime("1.30.1", "1.30.0")
         self.assertFalse(gate.passed)
         self.assertRegex(gate.sentence, r"Expected 1\.30\.0.* but received 1\.30\.1")
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -3,7 +3,6 @@
 import io
 import json
 import random
-import unittest
 from dataclasses import replace
 from pathlib import Path
 
@@ -185,7 +184,3 @@ class SplitTest(FolderTest):
         twin = Gathered(tuple(pictures({"n3": 1})), {}, {"n3": "cat"})
         expected = f'^Expected a label of its own for n3 but received "cat", that of {CAT}$'
         self.assert_fault(expected, grown_labels, known, twin)
-
-
-if __name__ == "__main__":
-    unittest.main()

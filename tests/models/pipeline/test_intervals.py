@@ -32,7 +32,3 @@ class IntervalsTest(unittest.TestCase):
     def test_models_that_never_differ_differ_by_nothing(self) -> None:
         found = paired(0, 0, 10)
         self.assertEqual((found.difference, found.low, found.high, found.p_value), (0, 0, 0, 1))
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -2,7 +2,6 @@
 
 import json
 import sys
-import unittest
 from dataclasses import replace
 from unittest import mock
 
@@ -65,7 +64,3 @@ class LabelsTest(FolderTest):
             self.assert_fault("Expected 1000 sorted ids and as many names", self.imagenet, ids, names)
         with mock.patch.object(labels, "PACKAGE", "no_such_package"):
             self.assert_fault("Expected the package no_such_package", read_labels, read_recipe("mobilenet-v2"))
-
-
-if __name__ == "__main__":
-    unittest.main()

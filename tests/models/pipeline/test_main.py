@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import unittest
 
 from folder import FolderTest
 from pipeline.recipe import MODELS
@@ -67,7 +66,3 @@ class CommandTest(FolderTest):
         self.assertEqual(first.stdout, second.stdout)
         self.assertNotIn("done before", first.stderr)
         self.assertIn("mobilenet: fetch (done before)", second.stderr)
-
-
-if __name__ == "__main__":
-    unittest.main()

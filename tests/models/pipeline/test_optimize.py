@@ -5,7 +5,6 @@ import io
 import json
 import shutil
 import tempfile
-import unittest
 from pathlib import Path
 
 import numpy as np
@@ -176,7 +175,3 @@ class AddVariantsTest(TinyTest):
                 expected = f"Expected SHA-256 [0-9a-f]{{64}} for .*{name} but received"
                 self.assert_fault(expected, add_variants, self.folder, HERE)
                 self.assertEqual((self.folder / "model.json").read_bytes(), before)
-
-
-if __name__ == "__main__":
-    unittest.main()

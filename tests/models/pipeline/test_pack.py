@@ -1,7 +1,6 @@
 """Model folders and cards; needs Node.js and the formatter: python -m unittest tests/models/pipeline/test_pack.py"""
 
 import json
-import unittest
 from dataclasses import replace
 from pathlib import Path
 
@@ -127,7 +126,3 @@ class PackTest(FolderTest):
                 self.assertEqual(card["provenance"][-len(expected) :], expected)
                 self.assertEqual("dataSet" in card, fetched.get("kind") != "random")
         self.assertEqual(self.card(fetched={"kind": "random", "sha256": None})["license"], "none: random weights")
-
-
-if __name__ == "__main__":
-    unittest.main()

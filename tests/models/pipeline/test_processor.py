@@ -44,7 +44,3 @@ class ClassForTest(unittest.TestCase):
         ):
             with self.subTest(here=here):
                 self.assertEqual((class_for("int8", here), class_for("float32", here)), (int8, float32))
-
-
-if __name__ == "__main__":
-    unittest.main()

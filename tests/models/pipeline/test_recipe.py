@@ -113,7 +113,3 @@ class RecipeTest(FolderTest):
     def test_what_is_no_toml_is_refused_in_one_sentence(self) -> None:
         (found,) = self.faults_of("name = ")
         self.assertIn(f"Expected TOML for {self.file} but received something else", found)
-
-
-if __name__ == "__main__":
-    unittest.main()

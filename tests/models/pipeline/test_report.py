@@ -1,6 +1,5 @@
 """What follows from answers; needs scipy: python -m unittest tests/models/pipeline/test_report.py"""
 
-import unittest
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,7 +107,3 @@ class RulesTest(FolderTest):
 def lost(count: int, images: int = 50) -> ClassChange:
     """A class of which the challenger is wrong for so many images, and the champion for none."""
     return class_changes(answers({RED: [(RED, BLUE)] * count + [(RED, RED)] * (images - count)}), LABELS)[0]
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -3,7 +3,6 @@
 import json
 import shutil
 import tempfile
-import unittest
 from pathlib import Path
 
 import onnx
@@ -126,7 +125,3 @@ class RestoreTest(FolderTest):
             folder = self.altered("wide-resnet", graph=graph.SerializeToString())
             with self.subTest(change=change):
                 self.assert_fault(expected, restore, folder, "wide-resnet")
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -2,7 +2,6 @@
 
 import json
 import random
-import unittest
 from dataclasses import replace
 from pathlib import Path
 
@@ -151,7 +150,3 @@ class CommandTest(FolderTest):
         for words in (("--epochs", "0"), ("--minutes", "0"), ("--minutes", "-1"), ("--threads", "0")):
             with self.subTest(words=words):
                 self.assertIn(f"Expected a number above 0 for {words[0]} but received", self.refused(*words))
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -132,7 +132,3 @@ class ProgressTest(unittest.TestCase):
                     show(done)
             self.assertEqual(out.getvalue().count("\n"), expected)
             self.assertTrue(out.getvalue().endswith("calibration: 100 %\n"))
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -143,7 +143,3 @@ class ProcessorTest(unittest.TestCase):
                 file.write_text(f"flags\t\t: {flags}\n")
                 self.assertEqual(has_bfloat16(file), expected)
             self.assertFalse(has_bfloat16(Path(folder) / "none"))
-
-
-if __name__ == "__main__":
-    unittest.main()
