@@ -37,6 +37,8 @@ def trained(architecture: str) -> nn.Module:
                 (module.bias.data, -0.2, 0.2),
             ):
                 values.uniform_(low, high)
+        elif isinstance(module, Range) and float(module.high) == 6:
+            module.high.fill_(0.5 + torch.rand(()).item())
     return model
 
 
