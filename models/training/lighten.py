@@ -21,10 +21,11 @@ from torch.nn import functional
 
 import data
 from pipeline.architectures import build
+from pipeline.crops import crop, distillation, random_crops
 from pipeline.light import MobileNetLight, round_weights, simulate_bytes
 from pipeline.restore import restore
 from surgery import fit_ranges, lightened
-from train import Muon, crop, distillation, random_crops
+from train import Muon
 
 BATCH = 128
 SIZES = ((0.0, 56), (0.55, 64))  # share of the time at which a training size begins, and pixels a side

@@ -7,7 +7,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.mobilenetv3 import MobileNetV3
 
 from pipeline.light import FACTOR, LEFT_OUT, LEVELS, MobileNetLight, Range, Squeeze, Swish
-from train import crop
+from pipeline.crops import crop
 
 SAMPLES = 400_000  # values of a tensor that a range is chosen by
 HIGHS = np.linspace(0.15, 1, 35)  # ends that are tried, as a share of the largest value

@@ -17,7 +17,7 @@ from pipeline.light import SHIFT, U_END, MobileNetLight, Swish, as_bytes, round_
 from pipeline.quantize import Choice, float_table, observe, open_session, prepare, quantize, to_byte_input
 from pipeline.recipe import MODELS, Quantize
 from pipeline.restore import restore
-from pipeline.seeded import generated_images
+from pipeline.images import generated
 from torch import nn
 from torch.nn import functional
 
@@ -49,7 +49,7 @@ class LearnedTest(unittest.TestCase):
         cls.temporary = tempfile.TemporaryDirectory()
         cls.folder = Path(cls.temporary.name)
         cls.model = light()
-        cls.images = generated_images(12, SIDE, 1)
+        cls.images = generated(12, SIDE, 1)
         cls.file = cls.folder / "model.onnx"
         write_graph(cls.model, inputs(cls.images[:1]), CLASSES, cls.file)
         cls.logits = run_graph(cls.file, inputs(cls.images))
@@ -85,7 +85,7 @@ class LearnedTest(unittest.TestCase):
     def test_shipped_int8_files_compute_what_the_simulation_of_their_weights_says(self) -> None:
         folder = MODELS / "mobilenet"
         card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        images = generated_images(8, card["input"]["crop"], 2)
+        images = generated(8, card["input"]["crop"], 2)
         model = restore(folder, "mobilenet-light")
         simulate_bytes(model, True)
         with torch.inference_mode():
@@ -139,7 +139,7 @@ class LightTest(unittest.TestCase):
     def test_gradients_pass_the_rounding(self) -> None:
         model = light()
         simulate_bytes(model, True)
-        model(torch.from_numpy(inputs(generated_images(2, SIDE, 3)))).sum().backward()
+        model(torch.from_numpy(inputs(generated(2, SIDE, 3)))).sum().backward()
 
         self.assertGreater(model.stem.weight.grad.abs().sum().item(), 0)
 

@@ -7,7 +7,7 @@ import torch
 from pipeline.architectures import build
 from pipeline.light import LEFT_OUT, Range, simulate_bytes
 from pipeline.recipe import MODELS
-from pipeline.seeded import generated_images
+from pipeline.images import generated
 from torch import nn
 from torch.nn import functional
 
@@ -63,7 +63,7 @@ class SurgeryTest(unittest.TestCase):
     def test_fitted_ranges_make_the_simulation_near_and_leave_the_fixed_ones(self) -> None:
         light = lightened(original(), CLASSES)
         kept = {name: float(light.get_submodule(name).high) for name in fixed(light)}
-        images = generated_images(16, SIDE, 1)
+        images = generated(16, SIDE, 1)
         fit_ranges(light, images, SIDE)
         x = torch.randn(8, 3, SIDE, SIDE)
 
