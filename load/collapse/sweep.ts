@@ -74,7 +74,7 @@ export function startGenerator(signal: AbortSignal): Generator {
 /** Answers a second of the lead model when it always has work: strict requests in a closed loop. */
 export async function measureCapacity(
   { fire }: Generator,
-  { origin }: Served,
+  { origin }: Pick<Served, 'origin'>,
   { photos, clients }: { photos: readonly string[]; clients: number },
 ): Promise<number> {
   const headers = { prefer: 'handling=strict' };

@@ -5,6 +5,7 @@ import { onInterrupt, readCommand, refuse } from '../../ingress/command.ts';
 import { machineFaults } from './faults/machine.ts';
 import { modelFaults } from './faults/models.ts';
 import { networkFaults } from './faults/network.ts';
+import { overloadFaults } from './faults/overload.ts';
 import { processFaults } from './faults/processes.ts';
 import { perform } from './perform.ts';
 import type { Row } from './row.ts';
@@ -13,7 +14,7 @@ import { type Skipped, toMarkdown } from './table.ts';
 
 /** Two cores can run the stack, the driver and a fault at this rate. */
 const defaultRate = '45';
-/** 69 faults make 50,000 requests. */
+/** 73 faults make 50,000 requests. */
 const defaultSeconds = '18';
 
 const usage = `Usage: npm run chaos -- [options]
@@ -34,7 +35,7 @@ const { values } = readCommand(usage, {
   },
 });
 
-const all = { ...processFaults, ...modelFaults, ...machineFaults, ...networkFaults };
+const all = { ...processFaults, ...modelFaults, ...machineFaults, ...networkFaults, ...overloadFaults };
 const wanted = values.only.split(',');
 const chosen = Object.entries(all).filter(([key, { name }]) => wanted.some((part) => `${key} ${name}`.includes(part)));
 const rate = Number(values.rate);
