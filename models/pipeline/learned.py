@@ -65,6 +65,15 @@ def keep_logits(graph: onnx.GraphProto) -> None:
             graph.node.remove(entry)
 
 
+def drop_constants(graph: onnx.GraphProto) -> None:
+    """Removes the constants that no node reads any more, in place; ONNX Runtime would warn of each."""
+    read = {name for entry in graph.node for name in entry.input}
+    for entry in [entry for entry in graph.node if entry.op_type == "Constant" and entry.output[0] not in read]:
+        graph.node.remove(entry)
+    for weight in [weight for weight in graph.initializer if weight.name not in read]:
+        graph.initializer.remove(weight)
+
+
 def store_bytes(graph: onnx.GraphProto) -> None:
     """Stores the weights of convolutions and matrix products as signed bytes and a scale for each output, in place.
 

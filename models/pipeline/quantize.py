@@ -401,6 +401,7 @@ def quantize(
     if is_learned:
         learned.fold_offsets(quantized.graph)
         learned.keep_logits(quantized.graph)
+        learned.drop_constants(quantized.graph)
     lookup = feed_bytes(quantized, floats)
     onnx.checker.check_model(quantized)
     return quantized, lookup

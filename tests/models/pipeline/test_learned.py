@@ -96,13 +96,15 @@ class LearnedTest(unittest.TestCase):
             with self.subTest(variant=variant["name"]):
                 self.assertLess(np.abs(found - expected).mean(), 0.05 * expected.std())
 
-    def test_int8_of_learned_ranges_has_neither_clips_nor_differences(self) -> None:
+    def test_int8_of_learned_ranges_has_neither_clips_nor_differences_nor_unread_constants(self) -> None:
         source = prepare(self.stored(), self.folder / "prepared.onnx")
         model, _ = quantize(source, observe(source, self.images, FLOATS), Choice("u8s8", "learned", ()), PLAN, FLOATS)
         kinds = {entry.op_type for entry in model.graph.node}
 
         self.assertFalse(kinds & {"Sub", "Clip"})
         self.assertEqual(model.graph.node[-1].op_type, "Gemm")
+        read = {name for entry in model.graph.node for name in entry.input}
+        self.assertEqual([weight.name for weight in model.graph.initializer if weight.name not in read], [])
 
     def test_a_graph_without_learned_ranges_is_refused(self) -> None:
         with self.assertRaisesRegex(Fault, "^Expected a graph with Clip nodes for the method learned but received one"):
