@@ -161,7 +161,7 @@ class Block(nn.Module):
 
 
 # MobileNetV3-Large's without its second block of 112 channels and the last of 160, which gave least: without them and
-# without training the model named the right class for 46.3 of 100 validation images.
+# without training the model named the right class for 46.4 % of 2,000 validation images (with them: 48.1 %).
 SHAPES = (
     Shape(16, 3, 16, 16, 0, False, 1),
     Shape(16, 3, 64, 24, 0, False, 2),
