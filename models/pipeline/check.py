@@ -28,7 +28,7 @@ from pipeline.optimize import to_input
 from pipeline.pack import write_folder
 from pipeline.parity import parity
 from pipeline.processor import INT8_CLASSES, classes_here
-from pipeline.quantize import card_input
+from pipeline.pixel import card_input
 from pipeline.recipe import MODELS
 from pipeline.steps import Context, hash_of_data, say
 

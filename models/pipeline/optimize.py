@@ -23,7 +23,7 @@ from pipeline.faults import Fault
 from pipeline.graph import finite, open_session, session_options
 from pipeline.images import probes
 from pipeline.processor import INT8_CLASSES, class_for, classes_here
-from pipeline.quantize import card_input, float_table, to_byte_input, to_float_input
+from pipeline.pixel import card_input, float_table, to_byte_input, to_float_input
 from pipeline.steps import Context, hash_of_file, say
 
 VERSION = 2

@@ -14,7 +14,7 @@ from torchvision import transforms
 from pipeline import export
 from pipeline.faults import Fault
 from pipeline.labels import read_labels
-from pipeline.quantize import float_table, to_float_input
+from pipeline.pixel import float_table, to_float_input
 from pipeline.steps import Context, progress
 
 

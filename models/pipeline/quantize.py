@@ -11,7 +11,7 @@ The candidates are plain graphs with QuantizeLinear and DequantizeLinear: u8s8 f
 input is uint8 NHWC: a table for each channel normalizes and quantizes a pixel's value, which spares the graph both.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,32 +23,18 @@ from onnxruntime.quantization import QuantType
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
-from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from pipeline import learned, node
 from pipeline.faults import Fault
 from pipeline.graph import open_session
-from pipeline.recipe import LEAST_CALIBRATED, Input, Quantize
-from pipeline.steps import Context, hash_of_data, hash_of_file, progress, say
+from pipeline.pixel import card_input, float_table, to_byte_input, to_float_input
+from pipeline.ranges import METHODS, OPERATORS, Counts, observe, whole_range
+from pipeline.recipe import LEAST_CALIBRATED, Quantize
+from pipeline.rewrite import nodes_of_groups, prepare
+from pipeline.steps import Context, hash_of_data, hash_of_file, say
 
 VERSION = 2
-BINS = 2048  # eight for each of the 256 values that are left
-ENTROPY_STEPS = 64  # ranges that are tried, from a quarter of the whole one on
-LEVELS = 256
-
 PRODUCTS = ("Conv", "Gemm", "MatMul")
-
-Range = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How often a tensor's values fell into each of BINS equal parts of `low` to `high`."""
-
-    low: float
-    high: float
-    bins: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -143,234 +129,6 @@ def split(pixels: np.ndarray, calibration: int, held_out: int) -> tuple[np.ndarr
     if not is_held_out.any():
         is_held_out[-1] = True
     return pixels[~is_held_out], pixels[is_held_out]
-
-
-def prepare(source: Path, to: Path) -> Path:
-    """Writes `to`: constants folded, all shapes inferred, operators that have an int8 form, each node with a name."""
-    model = onnx.load(source)
-    learned.restore_floats(model.graph)
-    for entry in list(model.graph.node):
-        if entry.op_type == "ReduceMean":
-            pool_instead(model.graph, entry)
-    onnx.save(model, to)
-    quant_pre_process(to, to, skip_symbolic_shape=True)  # all shapes are static
-    model = onnx.load(to)
-    copy_shared_weights(model.graph)
-    for place, entry in enumerate(model.graph.node):
-        entry.name = entry.name or f"{entry.op_type}-{place}"
-        if entry.op_type == "BatchNormalization":
-            convolve_instead(model.graph, entry)
-    onnx.save(model, to)
-    return to
-
-
-def copy_shared_weights(graph: onnx.GraphProto) -> None:
-    """Gives each reader of equal weights its own: the exporter stores one, and Identity nodes hide the others."""
-    constants = {weight.name: weight for weight in graph.initializer}
-    for entry in [entry for entry in graph.node if entry.op_type == "Identity" and entry.input[0] in constants]:
-        copied = graph.initializer.add()
-        copied.CopyFrom(constants[entry.input[0]])
-        copied.name = entry.output[0]
-        graph.node.remove(entry)
-
-
-def convolve_instead(graph: onnx.GraphProto, norm: onnx.NodeProto) -> None:
-    """Makes of a batch norm that follows no convolution one itself, of 1x1 for each channel; it has no int8 form."""
-    constants = {weight.name: weight for weight in graph.initializer}
-    scale, bias, mean, variance = (numpy_helper.to_array(constants[name]) for name in norm.input[1:5])
-    epsilon = next((attribute.f for attribute in norm.attribute if attribute.name == "epsilon"), 1e-5)
-    factor = scale / np.sqrt(variance + np.float32(epsilon))
-    names = [f"{norm.name}-factor", f"{norm.name}-shift"]
-    graph.initializer.append(numpy_helper.from_array(factor.reshape(-1, 1, 1, 1), names[0]))
-    graph.initializer.append(numpy_helper.from_array(bias - mean * factor, names[1]))
-    given, made = [norm.input[0], *names], [norm.output[0]]
-    norm.CopyFrom(helper.make_node("Conv", given, made, norm.name, group=len(factor), kernel_shape=[1, 1]))
-
-
-def pool_instead(graph: onnx.GraphProto, mean: onnx.NodeProto) -> None:
-    """Makes of a mean over height and width a pool, which has an int8 form; another mean stays."""
-    attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in mean.attribute}
-    if sorted(attributes.get("axes", [])) not in ([2, 3], [-2, -1]):
-        return
-    is_flat = not attributes.get("keepdims", 1)
-    pooled = f"{mean.output[0]}-pooled" if is_flat else mean.output[0]
-    made = [helper.make_node("GlobalAveragePool", [mean.input[0]], [pooled], f"{mean.name}-pool")]
-    if is_flat:
-        made.append(helper.make_node("Flatten", [pooled], [mean.output[0]], f"{mean.name}-flatten"))
-    place = list(graph.node).index(mean)
-    graph.node.remove(mean)
-    for entry in reversed(made):
-        graph.node.insert(place, entry)
-
-
-def float_table(mean: Iterable[float], std: Iterable[float]) -> np.ndarray:
-    """float32 [3, 256]: what the service makes of each value of red, green and blue for a float32 input."""
-    values = np.arange(256) / 255
-    return np.stack([(values - m) / s for m, s in zip(mean, std, strict=True)]).astype(np.float32)
-
-
-def to_float_input(image: np.ndarray, floats: np.ndarray) -> np.ndarray:
-    """uint8 [crop, crop, 3] to float32 [1, 3, crop, crop]."""
-    return np.stack([floats[channel][image[:, :, channel]] for channel in range(3)])[None]
-
-
-def to_byte_input(image: np.ndarray, lookup: list[list[int]]) -> np.ndarray:
-    """uint8 [crop, crop, 3] to uint8 [1, crop, crop, 3]."""
-    table = np.array(lookup, dtype=np.uint8)
-    return np.stack([table[channel][image[:, :, channel]] for channel in range(3)], axis=-1)[None]
-
-
-def observe(source: Path, images: np.ndarray, floats: np.ndarray) -> dict[str, Counts]:
-    """Runs the images twice: first for the extent of each tensor that could be quantized, then to count its values."""
-    model = load_model_with_shape_infer(source)
-    names = float_tensors(model)
-    given = model.graph.input[0].name
-    outputs = {value.name for value in model.graph.output}
-    added = [name for name in names if name not in (given, *outputs)]
-    model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in added)
-    session = open_session(model)
-    lows, highs = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)  # zero is always representable: padding is zero
-    counted = {name: np.zeros(BINS, dtype=np.int64) for name in names}
-    show = progress("calibration", 2 * len(images))
-
-    def values_of(image: np.ndarray) -> Iterable[tuple[str, np.ndarray]]:
-        tensor = to_float_input(image, floats)
-        fetched = [name for name in names if name != given]
-        return zip([given, *fetched], [tensor, *session.run(fetched, {given: tensor})], strict=True)
-
-    for done, image in enumerate(images):
-        for name, values in values_of(image):
-            low, high = float(values.min()), float(values.max())
-            if not np.isfinite([low, high]).all():
-                raise Fault(f"Expected finite values for {name} of {source} but received NaN or infinity")
-            lows[name], highs[name] = min(lows[name], low), max(highs[name], high)
-        show(done)
-    for name, (low, high) in saturations(model.graph).items():
-        lows[name], highs[name] = max(lows[name], low), min(highs[name], high)
-    for done, image in enumerate(images):
-        for name, values in values_of(image):
-            extent = highs[name] - lows[name] or 1.0  # of a tensor that is always zero
-            places = ((values.ravel() - lows[name]) * (BINS / extent)).astype(np.int32)
-            counted[name] += np.bincount(np.clip(places, 0, BINS - 1), minlength=BINS)
-        show(len(images) + done + 1)
-    return {name: Counts(lows[name], highs[name], counted[name]) for name in names}
-
-
-def saturations(graph: onnx.GraphProto) -> dict[str, Range]:
-    """By tensor, the values beyond which its only reader makes no difference: below -3 hard swish is zero."""
-    readers: dict[str, list[str]] = {}
-    for entry in graph.node:
-        for name in entry.input:
-            readers.setdefault(name, []).append(entry.op_type)
-    limits = {"HardSwish": (-3.0, np.inf), "HardSigmoid": (-3.0, 3.0)}
-    return {name: limits[kinds[0]] for name, kinds in readers.items() if len(kinds) == 1 and kinds[0] in limits}
-
-
-def float_tensors(model: onnx.ModelProto) -> list[str]:
-    """The float32 tensors that go into or come out of nodes that can be quantized, weights aside."""
-    known = [*model.graph.value_info, *model.graph.input, *model.graph.output]
-    floats = {value.name for value in known if value.type.tensor_type.elem_type == TensorProto.FLOAT}
-    floats -= {weight.name for weight in model.graph.initializer}
-    nodes = [entry for entry in model.graph.node if entry.op_type in OPERATORS]
-    return sorted(floats & {name for entry in nodes for name in (*entry.input, *entry.output)})
-
-
-OPERATORS = sorted({*QDQRegistry, *QLinearOpsRegistry})
-
-
-def whole_range(counts: Counts, _plan: Quantize) -> Range:
-    """Method minmax: from the least to the largest value that was seen."""
-    return counts.low, counts.high
-
-
-def percentile_range(counts: Counts, plan: Quantize) -> Range:
-    """Method percentile: without the share of values outside `plan.percentile` at either end."""
-    cumulated = np.cumsum(counts.bins) / counts.bins.sum()
-    share = plan.percentile / 100
-    first = int(np.searchsorted(cumulated, 1 - share, side="right"))
-    last = int(np.searchsorted(cumulated, share))
-    width = (counts.high - counts.low) / BINS
-    return counts.low + first * width, counts.low + (last + 1) * width
-
-
-def entropy_range(counts: Counts, _plan: Quantize) -> Range:
-    """Method entropy: the range, shrunk toward zero, whose 256 levels tell least wrongly how values are spread."""
-    best, least = whole_range(counts, _plan), np.inf
-    edges = np.linspace(counts.low, counts.high, BINS + 1)
-    middles = (edges[:-1] + edges[1:]) / 2
-    bins = np.where((edges[:-1] <= 0) & (edges[1:] >= 0), 0, counts.bins)  # zero is told exactly, and is most of a ReLU
-    for share in np.linspace(0.25, 1, ENTROPY_STEPS):
-        low, high = counts.low * share, counts.high * share
-        divergence = clipped_divergence(bins, middles, low, high)
-        if divergence < least:
-            best, least = (low, high), divergence
-    return best
-
-
-def clipped_divergence(bins: np.ndarray, middles: np.ndarray, low: float, high: float) -> float:
-    """Kullback and Leibler's divergence of the values, clipped to the range, from what 256 equal levels of it tell."""
-    inside = (middles >= low) & (middles <= high)
-    if inside.sum() < LEVELS:
-        return np.inf
-    clipped = bins[inside].astype(np.float64)
-    kept = clipped.copy()
-    clipped[0] += bins[middles < low].sum()
-    clipped[-1] += bins[middles > high].sum()
-    level = np.minimum(np.arange(len(kept)) * LEVELS // len(kept), LEVELS - 1)
-    filled = clipped > 0
-    per_level = np.bincount(level, kept, LEVELS)
-    spread = np.bincount(level, filled, LEVELS)
-    told = np.where(filled, (per_level / np.maximum(spread, 1))[level], 0)
-    # Clipped values that nothing inside the range resembles would make the divergence infinite: they count as one.
-    told = np.where(filled & (told == 0), 1, told)
-    p, q = clipped[filled] / clipped.sum(), told[filled] / told.sum()
-    return float((p * np.log(p / q)).sum())
-
-
-METHODS: Mapping[str, Callable[[Counts, Quantize], Range]] = {
-    "percentile": percentile_range,
-    "entropy": entropy_range,
-    "minmax": whole_range,
-}
-
-
-def nodes_of_groups(graph: onnx.GraphProto, groups: Iterable[str]) -> list[str]:
-    """The names of the nodes that the recipe's words for groups mean."""
-    return sorted({name for group in groups for name in GROUPS[group](list(graph.node))})
-
-
-def _first_convolution(nodes: list[onnx.NodeProto]) -> list[str]:
-    return [entry.name for entry in nodes if entry.op_type == "Conv"][:1]
-
-
-def _classifier(nodes: list[onnx.NodeProto]) -> list[str]:
-    return [entry.name for entry in nodes if entry.op_type in ("Gemm", "MatMul")][-1:]
-
-
-def _squeeze_excite(nodes: list[onnx.NodeProto]) -> list[str]:
-    """From each pool over a whole image up to the product that it scales; the classifier's pool leads to none."""
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for entry in nodes:
-        for name in entry.input:
-            readers.setdefault(name, []).append(entry)
-    found: list[str] = []
-    for pool in nodes:
-        if pool.op_type not in ("GlobalAveragePool", "ReduceMean"):
-            continue
-        branch, ahead = [pool.name], readers.get(pool.output[0], [])
-        while len(ahead) == 1 and ahead[0].op_type not in ("Mul", "Gemm", "MatMul"):
-            branch.append(ahead[0].name)
-            ahead = readers.get(ahead[0].output[0], [])
-        if len(ahead) == 1 and ahead[0].op_type == "Mul":
-            found += [*branch, ahead[0].name]
-    return found
-
-
-GROUPS: Mapping[str, Callable[[list[onnx.NodeProto]], list[str]]] = {
-    "first-convolution": _first_convolution,
-    "classifier": _classifier,
-    "squeeze-excite": _squeeze_excite,
-}
 
 
 def quantize(
@@ -490,13 +248,3 @@ def write(
         "input": card_input(context.recipe.input, lookup),
         "held_out_agreement": agreement_of(model, lookup, held_out, floats, expected),
     }
-
-
-def card_input(recipe: Input, lookup: list[list[int]] | None = None) -> dict:
-    """What a card says of the input: bytes by a lookup, or float32 as the portable file has it."""
-    kernel = {} if recipe.kernel == "linear" else {"kernel": recipe.kernel}
-    size = {"resize": recipe.resize, "crop": recipe.crop, **kernel}
-    if lookup is None:
-        normalized = {"mean": list(recipe.mean), "std": list(recipe.std)}
-        return {"name": "image", "elementType": "float32", "layout": "NCHW", **size, **normalized}
-    return {"name": "pixels", "elementType": "uint8", "layout": "NHWC", **size, "lookup": lookup}

@@ -14,7 +14,11 @@ from pipeline.export import run_graph, write_graph
 from pipeline.faults import Fault
 from pipeline.learned import fold_offsets, learned_ranges, restore_floats, store_bytes
 from pipeline.light import SHIFT, U_END, MobileNetLight, Swish, as_bytes, round_weights, simulate_bytes
-from pipeline.quantize import Choice, float_table, observe, open_session, prepare, quantize, to_byte_input
+from pipeline.graph import open_session
+from pipeline.pixel import float_table, to_byte_input
+from pipeline.quantize import Choice, quantize
+from pipeline.ranges import observe
+from pipeline.rewrite import prepare
 from pipeline.recipe import MODELS, Quantize
 from pipeline.restore import restore
 from pipeline.images import generated

@@ -15,7 +15,10 @@ from pipeline.__main__ import main
 from pipeline.images import golden
 from pipeline.optimize import TOLERANCE, add_variants, difference_within, int8_variants, logits_of, optimized
 from pipeline.processor import classes_here
-from pipeline.quantize import Choice, card_input, float_table, observe, prepare, quantize
+from pipeline.pixel import card_input, float_table
+from pipeline.quantize import Choice, quantize
+from pipeline.ranges import observe
+from pipeline.rewrite import prepare
 from pipeline.recipe import Input, Quantize
 from tiny import MEAN, SIDE, STD, tiny_images, write_tiny
 

@@ -9,29 +9,21 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 from pipeline.faults import Fault
-from pipeline.quantize import (
+from pipeline.graph import open_session
+from pipeline.pixel import float_table, to_byte_input, to_float_input
+from pipeline.quantize import Choice, agreement_of, choose, first_classes, quantize, split
+from pipeline.ranges import (
     BINS,
     METHODS,
-    Choice,
     Counts,
-    agreement_of,
-    choose,
     entropy_range,
-    first_classes,
-    float_table,
-    nodes_of_groups,
     observe,
-    open_session,
     percentile_range,
-    prepare,
-    quantize,
     saturations,
-    split,
-    to_byte_input,
-    to_float_input,
     whole_range,
 )
 from pipeline.recipe import Quantize
+from pipeline.rewrite import nodes_of_groups, prepare
 from tiny import MEAN, SIDE, STD, tiny_images, write_tiny
 
 PLAN = Quantize()
