@@ -95,7 +95,8 @@ export function readJob(args: readonly string[]): Job {
   };
 }
 
-function toNumber(name: string, text: string): number {
+/** Ends the process with 2 where an option is no number above 0. */
+export function toNumber(name: string, text: string): number {
   const value = Number(text);
   if (value > 0 && value <= 1_000_000) return value;
   return refuse(`Expected a number above 0 for --${name} but received ${JSON.stringify(text)}`);

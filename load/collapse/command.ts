@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readCommand, refuse } from '../../ingress/command.ts';
+import { toNumber } from '../options.ts';
 import { machine, print } from '../report.ts';
 import { failures, ratioFailures, type Sweep } from './judge.ts';
 import { peers } from './peer.ts';
@@ -58,26 +59,14 @@ export function readOptions(args: readonly string[]): Options {
   const { values } = readCommand(help, {
     args: [...args],
     options: {
-      ...{
-        steps: text,
-        seconds: text,
-        capacity: text,
-        deadline: text,
-        photos: text,
-        dead: text,
-        target: text,
-        peer: text,
-      },
+      ...{ steps: text, seconds: text, capacity: text, deadline: text },
+      ...{ photos: text, dead: text, target: text, peer: text },
       ...{ ratio: flag, save: flag, tables: flag },
     },
   });
   const { dead, target, peer } = values;
-  const number = (name: string, value: string) => {
-    if (Number(value) > 0 && Number.isFinite(Number(value))) return Number(value);
-    return refuse(`Expected a number above 0 for --${name} but received ${JSON.stringify(value)}`);
-  };
   const optional = (name: 'capacity' | 'deadline') =>
-    values[name] === undefined ? undefined : number(name, values[name]);
+    values[name] === undefined ? undefined : toNumber(name, values[name]);
   if (dead !== undefined && dead !== 'primary' && dead !== 'fallback') {
     refuse(`Expected primary or fallback for --dead but received ${JSON.stringify(dead)}`);
   }
@@ -90,8 +79,8 @@ export function readOptions(args: readonly string[]): Options {
   const [, second] = [dead && '--dead', target && '--target', peer && '--peer'].filter(Boolean);
   if (second !== undefined) refuse(`Expected one of --dead, --target and --peer but received ${second}, too`);
   return {
-    factors: values.steps?.split(',').map((step) => number('steps', step)) ?? allFactors,
-    seconds: number('seconds', values.seconds ?? '15'),
+    factors: values.steps?.split(',').map((step) => toNumber('steps', step)) ?? allFactors,
+    seconds: toNumber('seconds', values.seconds ?? '15'),
     capacity: optional('capacity'),
     deadlineMs: optional('deadline'),
     ...{ photos: values.photos, dead, target: target?.replace(/\/$/, ''), peer },
@@ -159,30 +148,18 @@ async function measure(
 }
 
 function photosOf({ photos }: Options): readonly string[] {
-  const paths =
-    photos === undefined
-      ? [1, 2, 3].map((number) => join(images, `test_image_${number}.jpg`))
-      : largeJpegs(resolve(photos));
-  if (paths.length === 0) refuse(`Expected JPEGs of 20 kB and more for --photos but received none in ${photos}`);
-  return paths;
+  if (photos === undefined) return [1, 2, 3].map((number) => join(images, `test_image_${number}.jpg`));
+  const names = readdirSync(photos).filter((name) => /\.jpe?g$/i.test(name));
+  const paths = names.sort().map((name) => resolve(photos, name));
+  const large = paths.filter((path) => statSync(path).size >= smallestPhoto);
+  if (large.length === 0) refuse(`Expected JPEGs of 20 kB and more for --photos but received none in ${photos}`);
+  return large;
 }
 
-function largeJpegs(folder: string): string[] {
-  const names = readdirSync(folder).filter((name) => /\.jpe?g$/i.test(name));
-  return names
-    .sort()
-    .map((name) => join(folder, name))
-    .filter((path) => statSync(path).size >= smallestPhoto);
-}
-
-function nameOf({ peer, deadlineMs, photos, dead }: Options): string {
-  const parts = [
-    peer ?? 'understudy',
-    deadlineMs && `deadline-${deadlineMs}`,
-    photos && 'large-photos',
-    dead && `no-${dead}`,
-  ];
-  return parts.filter(Boolean).join('-');
+function nameOf({ peer = 'understudy', deadlineMs, photos, dead }: Options): string {
+  return [peer, deadlineMs && `deadline-${deadlineMs}`, photos && 'large-photos', dead && `no-${dead}`]
+    .filter(Boolean)
+    .join('-');
 }
 
 function labelOf({ peer, deadlineMs, dead, target }: Options): string {

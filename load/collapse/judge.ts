@@ -64,86 +64,75 @@ export function ratioFailures({ steps, cores }: Sweep): readonly string[] {
   ]);
 }
 
-function sentence(limit: string, step: Step | string, value: string): string {
-  const where = typeof step === 'string' ? step : `${step.factor} x capacity`;
-  return `Expected ${limit} for ${where} but received ${value}`;
+/** A sentence where a limit does not hold. */
+function unless(holds: boolean, limit: string, where: Step | string, value: string): string[] {
+  const place = typeof where === 'string' ? where : `${where.factor} x capacity`;
+  return holds ? [] : [`Expected ${limit} for ${place} but received ${value}`];
 }
 
-function brokenFailures(step: Step, where: Step | string = step): string[] {
-  const { broken } = step;
-  return total(broken) > 0 ? [sentence('200 or a problem document as every answer', where, listed(broken))] : [];
+/** The same of a time; a limit holds where nothing was measured. */
+function within(ms: number | null, mostMs: number, what: string, at: string, where: Step | string): string[] {
+  const limit = `${what} within ${mostMs.toFixed(0)} ms at ${at}`;
+  return unless(ms === null || ms <= mostMs, limit, where, `${ms?.toFixed(0)} ms`);
+}
+
+function brokenFailures({ broken, factor }: Step, where = `${factor} x capacity`): string[] {
+  return unless(total(broken) === 0, '200 or a problem document as every answer', where, listed(broken));
 }
 
 /** A step counts only if the generator kept its schedule. */
-function kindFailures(step: Step, where: Step | string = step): string[] {
-  const { offered, onTime } = step;
-  const late = sentence(`${percent(onTimeShare)} of the requests sent on time`, where, percent(onTime / offered));
-  return [...brokenFailures(step, where), ...(onTime < offered * onTimeShare ? [late] : [])];
+function kindFailures(step: Step, where?: string): string[] {
+  const share = step.onTime / step.offered;
+  const limit = `${percent(onTimeShare)} of the requests sent on time`;
+  return [...brokenFailures(step, where), ...unless(share >= onTimeShare, limit, where ?? step, percent(share))];
 }
 
 function servedFailures(step: Step): string[] {
   const share = step.good / step.offered;
-  return share < inTimeShare ? [sentence(`${percent(inTimeShare)} answered within 1 s`, step, percent(share))] : [];
+  return unless(share >= inTimeShare, `${percent(inTimeShare)} answered within 1 s`, step, percent(share));
 }
 
 /** Relative to the best goodput or, where less than that was offered, to the offered load. */
 function goodputFailures(step: Step, cores: number, best: number, least: number): string[] {
   const share = goodPerCpuSecond(step, cores) / Math.min(best, step.offered / cpuSecondsLeft(step, cores));
-  return share < least ? [sentence(`${percent(least)} of the best goodput`, step, percent(share))] : [];
+  return unless(share >= least, `${percent(least)} of the best goodput`, step, percent(share));
 }
 
 function keptFailures(step: Step, cores: number, best: number): string[] {
   const { factor, offered, problems, retryAfter, refusalMs } = step;
-  const { p50, p99 } = refusalMs;
   return [
     ...goodputFailures(step, cores, best, factor <= 5 ? keptShare.upTo5 : keptShare.beyond),
-    ...(total(problems) > offered * otherShare ? [sentence('BUSY as the only refusal', step, listed(problems))] : []),
-    ...(retryAfter.includes('') ? [sentence('Retry-After with every refusal', step, 'some without')] : []),
-    ...(p50 !== null && p50 > refusalLimits.p50
-      ? [sentence(`refusals within ${refusalLimits.p50} ms at the median`, step, `${p50.toFixed(0)} ms`)]
-      : []),
-    ...(p99 !== null && p99 > refusalLimits.p99
-      ? [sentence(`refusals within ${refusalLimits.p99} ms at p99`, step, `${p99.toFixed(0)} ms`)]
-      : []),
+    ...unless(total(problems) <= offered * otherShare, 'BUSY as the only refusal', step, listed(problems)),
+    ...unless(!retryAfter.includes(''), 'Retry-After with every refusal', step, 'some without'),
+    ...within(refusalMs.p50, refusalLimits.p50, 'refusals', 'the median', step),
+    ...within(refusalMs.p99, refusalLimits.p99, 'refusals', 'p99', step),
   ];
 }
 
 function timeFailures(step: Step): string[] {
-  const { p99 } = step.answerMs;
-  return [
-    ...(p99 !== null && p99 > answerP99Ms
-      ? [sentence(`answers within ${answerP99Ms} ms at p99`, step, `${p99.toFixed(0)} ms`)]
-      : []),
-    ...Object.entries(step.probeMs)
-      .filter(([, ms]) => ms === null || ms > probeP99Ms)
-      .map(([name, ms]) =>
-        sentence(`GET ${name} within ${probeP99Ms} ms at p99`, step, ms === null ? 'no answer' : `${ms.toFixed(0)} ms`),
-      ),
-  ];
+  const probes = Object.entries(step.probeMs).flatMap(([name, ms]) =>
+    ms === null
+      ? unless(false, `GET ${name} within ${probeP99Ms} ms at p99`, step, 'no answer')
+      : within(ms, probeP99Ms, `GET ${name}`, 'p99', step),
+  );
+  return [...within(step.answerMs.p99, answerP99Ms, 'answers', 'p99', step), ...probes];
 }
 
 function memoryFailures(step: Step, first: Step): string[] {
-  return Object.entries(step.mostMb)
-    .map(([name, mb]) => [name, mb - (first.mostMb[name] ?? mb)] as const)
-    .filter(([, more]) => more > grownMb)
-    .map(([name, more]) => sentence(`at most ${grownMb} MB more of ${name}`, step, `${more.toFixed(0)} MB`));
+  return Object.entries(step.mostMb).flatMap(([name, mb]) => {
+    const more = mb - (first.mostMb[name] ?? mb);
+    return unless(more <= grownMb, `at most ${grownMb} MB more of ${name}`, step, `${more.toFixed(0)} MB`);
+  });
 }
 
 function recoveryFailures(steps: readonly Step[], after: Step): string[] {
   const before = steps.find(({ factor }) => factor === after.factor) as Step;
   const where = 'the load after the overload';
-  const lead = ({ by, offered }: Step) => by.lead / offered;
-  const most = {
-    p50: (before.answerMs.p50 ?? 0) * recovered.p50 + recovered.p50Ms,
-    p99: (before.answerMs.p99 ?? 0) * recovered.p99 + recovered.p99Ms,
-  };
-  const slower = (['p50', 'p99'] as const)
-    .map((name) => [name, after.answerMs[name] ?? Number.POSITIVE_INFINITY] as const)
-    .filter(([name, ms]) => ms > most[name])
-    .map(([name, ms]) =>
-      sentence(`answers within ${most[name].toFixed(0)} ms at ${name}`, where, `${ms.toFixed(0)} ms`),
-    );
-  const least = lead(before) - recovered.lead;
-  const less = sentence(`${percent(least)} by the lead model`, where, percent(lead(after)));
-  return [...kindFailures(after, where), ...slower, ...(lead(after) < least ? [less] : [])];
+  const slower = (['p50', 'p99'] as const).flatMap((name) => {
+    const mostMs = (before.answerMs[name] ?? 0) * recovered[name] + recovered[`${name}Ms`];
+    return within(after.answerMs[name] ?? Number.POSITIVE_INFINITY, mostMs, 'answers', name, where);
+  });
+  const [share, least] = [after.by.lead / after.offered, before.by.lead / before.offered - recovered.lead];
+  const lead = unless(share >= least, `${percent(least)} by the lead model`, where, percent(share));
+  return [...kindFailures(after, where), ...slower, ...lead];
 }
