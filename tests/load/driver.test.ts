@@ -4,16 +4,9 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import { type Outcome, startDriver } from '../chaos/driver.ts';
+import { answerBody, answerHeaders } from './run.ts';
 
-const right = {
-  model: 'wide-resnet',
-  version: '1',
-  tier: 'primary',
-  degraded: false,
-  reason: null,
-  predictions: [0.4, 0.3, 0.1, 0.1, 0.05].map((score, index) => ({ index, class: `n${index}`, label: 'cat', score })),
-};
-const rightHeaders = { 'content-type': 'application/json', 'x-model': 'wide-resnet', 'x-tier': 'primary' };
+const rightHeaders = { 'content-type': 'application/json', ...answerHeaders };
 
 /** What the driver makes of a server that answers rightly but for the second request. */
 async function drive(second: RequestListener, deadlineMs?: number): Promise<readonly Outcome[]> {
@@ -22,7 +15,7 @@ async function drive(second: RequestListener, deadlineMs?: number): Promise<read
       const requestId = String(request.headers['x-request-id']);
       response.setHeader('x-request-id', requestId);
       if (requestId === 'chaos-2') return second(request, response);
-      response.writeHead(200, rightHeaders).end(JSON.stringify(right));
+      response.writeHead(200, rightHeaders).end(JSON.stringify(answerBody));
     });
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -45,7 +38,7 @@ async function drive(second: RequestListener, deadlineMs?: number): Promise<read
 const answerWith =
   (change: object, headers: object = {}): RequestListener =>
   (_, response) => {
-    response.writeHead(200, { ...rightHeaders, ...headers }).end(JSON.stringify({ ...right, ...change }));
+    response.writeHead(200, { ...rightHeaders, ...headers }).end(JSON.stringify({ ...answerBody, ...change }));
   };
 
 describe('startDriver', () => {
@@ -66,7 +59,7 @@ describe('startDriver', () => {
     expect(told).toEqual([deadlineMs?.toString()]);
   });
 
-  const [best, next, ...others] = right.predictions;
+  const [best, next, ...others] = answerBody.predictions;
   it.each<[string, RequestListener, Outcome['kind'], string]>([
     ['drops an answer', (request) => request.socket.destroy(), 'cut', 'ECONNRESET'],
     ['never answers', () => {}, 'wrong', 'no answer in time'],
@@ -94,7 +87,7 @@ describe('startDriver', () => {
       'wrong',
       'degraded without reason',
     ],
-    ['says another tier in its headers', answerWith({}, { 'x-tier': 'fallback' }), 'wrong', 'X-Tier disagrees'],
+    ['says another tier in its headers', answerWith({}, { 'X-Tier': 'fallback' }), 'wrong', 'X-Tier disagrees'],
     ["gives another request's answer", answerWith({}, { 'x-request-id': 'chaos-1' }), 'wrong', 'for chaos-1'],
     [
       'says something else of the same photo',
