@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { classify } from '../../functions/tasks/classify/task.ts';
 import { startDriver } from './driver.ts';
 import { type Stage, sendUsual } from './fault.ts';
 import { moodyClasses, moodyVersion } from './faults/models.ts';
@@ -12,12 +13,11 @@ const warmMs = 2000;
 export async function openStage(perSecond: number, signal: AbortSignal): Promise<Stage> {
   const photos = await drawPhotos();
   const stack = await startStack();
-  const shipped = (file: string) => JSON.parse(readFileSync(`models/wide-resnet/${file}`, 'utf8'));
-  const { version } = shipped('model.json') as { version: string };
-  const versions = new Map([
-    [version, (shipped('labels.json') as unknown[]).length],
-    [moodyVersion, moodyClasses],
-  ]);
+  const read = (file: string) => JSON.parse(readFileSync(`models/${file}`, 'utf8'));
+  const shipped = Object.values(classify.models).map(
+    (name) => [read(`${name}/model.json`).version, read(`${name}/labels.json`).length] as const,
+  );
+  const versions = new Map<string, number>([...shipped, [moodyVersion, moodyClasses]]);
   const driver = startDriver({ origin: stack.origin, perSecond, versions });
   sendUsual({ driver, photos });
   await new Promise((resolve) => setTimeout(resolve, warmMs));
