@@ -29,6 +29,11 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   return `${[line(head), line(rule), ...rows.map(line)].join('\n')}\n`;
 }
 
+// A reader such as `head` may leave: what it did not want is no fault.
+process.stdout.on('error', (fault: NodeJS.ErrnoException) => {
+  if (fault.code !== 'EPIPE') throw fault;
+});
+
 /** Writes a block of text and an empty line. */
 export function print(text: string): void {
   process.stdout.write(`${text}\n`);

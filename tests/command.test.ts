@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -31,6 +32,17 @@ describe('the command lines', () => {
     const [short, long] = ['-h', '--help'].map((option) => runProgram(join(compiled, program), option));
 
     expect(short).toEqual(long);
+  });
+
+  it('end quietly when their reader leaves', () => {
+    const program = join(compiled, 'load/run.js');
+
+    const { stdout, stderr } = spawnSync('sh', ['-c', `node ${program} collapse --tables | head -1`], {
+      encoding: 'utf8',
+    });
+
+    expect(stdout).not.toBe('');
+    expect(stderr).toBe('');
   });
 
   it.each(programs)('%s begins nothing with an option that it does not know', (program) => {
