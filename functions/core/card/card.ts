@@ -10,6 +10,7 @@ import {
   optional,
   type Rule,
   sha256,
+  tell,
   text,
 } from './schema.ts';
 
@@ -117,8 +118,6 @@ function faultsOfNames(card: Json, folder: string, path: string): string[] {
   }
   return faults;
 }
-
-const tell = (value: unknown) => (value === undefined ? 'nothing' : JSON.stringify(value));
 
 function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -44,7 +44,7 @@ export interface Check<T> {
   isMet(value: T): boolean;
 }
 
-/** An object with these fields and no others. One that is missing counts as an empty object, so that each field it lacks is told. */
+/** An object with these fields and no others. One that is missing counts as an empty object, so that each field it lacks is reported. */
 export function fields<T = never>(rules: Rules, checks: readonly Check<T>[] = []): Rule {
   const known = Object.keys(rules).join(', ');
   // Of the rule for an object itself: a field that is not known, or no object.
@@ -80,24 +80,30 @@ export function faultsOf(rule: Rule, value: unknown, path: string): readonly str
   const typos: string[] = [];
   const faults: string[] = [];
   for (const { type, expected, message, path: steps = [] } of issues) {
-    const place = steps.reduce((text, { key }) => join(text, key), '');
     const last = steps.at(-1);
     if (type === 'strict_object' && expected === 'never') {
       const known = message.split(', ');
       for (const field of Object.keys(last?.input ?? {}).filter((field) => !known.includes(field))) {
-        const received = join(
-          steps.slice(0, -1).reduce((text, { key }) => join(text, key), ''),
-          field,
-        );
+        const received = join(placeOf(steps.slice(0, -1)), field);
         typos.push(`${path}: Expected one of ${message} for a field of the card but received "${received}"`);
       }
     } else {
       const found = last === undefined ? value : last.value;
-      const received = found === undefined ? 'nothing' : JSON.stringify(found);
-      faults.push(`${path}: Expected ${message} for ${place || 'the file'} but received ${shorten(received)}`);
+      faults.push(
+        `${path}: Expected ${message} for ${placeOf(steps) || 'the file'} but received ${shorten(tell(found))}`,
+      );
     }
   }
   return [...typos, ...faults];
+}
+
+/** A value of JSON in words. */
+export function tell(value: unknown): string {
+  return value === undefined ? 'nothing' : JSON.stringify(value);
+}
+
+function placeOf(steps: readonly { readonly key: unknown }[]): string {
+  return steps.reduce((text, { key }) => join(text, key), '');
 }
 
 function join(text: string, key: unknown): string {

@@ -63,7 +63,7 @@ export function budgetFor(
 }
 
 /** The patience that the model has: all of it, or what is not kept for the standby model. */
-export function patienceOf({ leftMs, budgetMs }: Time): number {
+function patienceOf({ leftMs, budgetMs }: Time): number {
   return budgetMs === undefined ? leftMs : leftMs - Math.min(reserveMs, leftMs * reserveShare);
 }
 

@@ -24,7 +24,7 @@ export interface Exchange {
   uploadMs?: number;
   bytes?: number;
   progress?: Progress;
-  result?: Result | undefined;
+  result?: Result;
   problem?: Problem;
 }
 
@@ -81,7 +81,7 @@ export function createRecorder(options: RecorderOptions): (exchange: Exchange, r
       misses: progress?.misses.length ? progress.misses : undefined,
       error: problem && problem.status >= 500 ? problem.cause : undefined,
     });
-    exchange.result = undefined; // the framework keeps the last request, and this holds the decoded inputs
+    delete exchange.result; // the framework keeps the last request, and this holds the decoded inputs
     delete exchange.progress;
   };
 }
