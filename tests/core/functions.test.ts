@@ -9,9 +9,10 @@ import sharp from 'sharp';
 import { functionCommand } from '../../functions/launch.ts';
 import { startFunction } from '../support/function.ts';
 import { changeCard, makeModelsDir } from '../support/models.ts';
-import { cleanAfterAll, post, raw } from '../support/posted.ts';
+import { post, raw } from '../support/posted.ts';
+import { cleanAfterAll } from '../support/served.ts';
 
-const start = cleanAfterAll();
+const { start } = cleanAfterAll();
 
 describe('strict requests', () => {
   const headers = { prefer: 'handling=strict' };

@@ -1,57 +1,15 @@
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import sharp from 'sharp';
+import { beforeAll, describe, expect, it } from '@jest/globals';
 import { loadConfig } from '../../functions/core/config.ts';
-import { problems as common } from '../../functions/core/problem.ts';
 import { classify } from '../../functions/tasks/classify/task.ts';
-import { imageProblems } from '../../functions/tasks/image/problems.ts';
-import { type Answer, send } from '../support/client.ts';
-import { type RunningFunction, startFunction } from '../support/function.ts';
-import { changeCard, makeModelsDir } from '../support/models.ts';
+import { send } from '../support/client.ts';
+import type { RunningFunction } from '../support/function.ts';
+import { changeCard } from '../support/models.ts';
+import { cleanAfterAll, expectProblem, plain } from '../support/served.ts';
 
-const problems = { ...common, ...imageProblems };
-
-const cleanups: (() => unknown)[] = [];
-const produced = new Set<string>();
-
-async function startTier(tier: 'primary' | 'fallback', env: NodeJS.ProcessEnv = {}): Promise<RunningFunction> {
-  const fn = await startFunction(tier, env);
-  cleanups.push(() => fn.process.kill('SIGKILL'));
-  return fn;
-}
-
-function modelsDir(...folders: Parameters<typeof makeModelsDir>): string {
-  const dir = makeModelsDir(...folders);
-  cleanups.push(() => rmSync(dir, { recursive: true }));
-  return dir;
-}
-
-function plain(color: string): Promise<Buffer> {
-  return sharp({ create: { width: 8, height: 8, channels: 3, background: color } })
-    .png()
-    .toBuffer();
-}
-
-function expectProblem(answer: Answer, code: keyof typeof problems): void {
-  expect(JSON.parse(answer.text)).toEqual({
-    type: `urn:understudy:problem:${code}`,
-    title: problems[code].title,
-    status: problems[code].status,
-    detail: expect.any(String),
-    instance: answer.headers['x-request-id'],
-    code,
-  });
-  expect(answer.status).toBe(problems[code].status);
-  expect(answer.headers['content-type']).toMatch(/^application\/problem\+json/);
-  if ([429, 503].includes(answer.status)) expect(answer.headers['retry-after']).toMatch(/^\d+$/);
-  produced.add(code);
-}
-
-afterAll(async () => {
-  for (const cleanup of cleanups.reverse()) await cleanup();
-});
+const { modelsDir, start: startTier } = cleanAfterAll();
 
 describe('a Wide ResNet that misbehaves', () => {
   let primary: RunningFunction;

@@ -2,26 +2,13 @@ import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from '@jest/globals';
-import type { RunningFunction } from '../support/function.ts';
 import { changeCard } from '../support/models.ts';
-import { ask, cleanAfterEach } from '../support/served.ts';
+import { ask, cleanAfterEach, linesOf, through } from '../support/served.ts';
 
 const serve = fileURLToPath(new URL('../../functions/serve.js', import.meta.url));
-// Root reads what it has no permission for, unless it gives that privilege up.
-const through = process.getuid?.() === 0 ? ['setpriv', '--bounding-set=-dac_override,-dac_read_search'] : [];
-const { later, modelsDir, start } = cleanAfterEach();
-
-const startPrimary = (dir: string) => start('primary', { MODELS_DIR: dir, WORKERS: '1' }, through);
-
-/** The lines with this message, probes' left out, as soon as there are as many. */
-async function linesOf({ lines }: RunningFunction, message: string, count: number) {
-  const found = () => lines.filter((line) => line.message === message && line.severity !== 'debug');
-  for (let i = 0; i < 1000 && found().length < count; i += 1) await sleep(10);
-  return found();
-}
+const { later, modelsDir, startPrimary } = cleanAfterEach();
 
 const sha256Of = (path: string) => createHash('sha256').update(readFileSync(path)).digest('hex');
 const digest = '[0-9a-f]{64}';

@@ -1,67 +1,32 @@
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import sharp from 'sharp';
-import { problems as common } from '../../functions/core/problem.ts';
-import { imageProblems } from '../../functions/tasks/image/problems.ts';
+import { beforeAll, describe, expect, it } from '@jest/globals';
 import { freePort } from '../../ingress/port.ts';
 import { type Answer, type Sent, send } from '../support/client.ts';
 import { fixture } from '../support/fixtures.ts';
-import { type RunningFunction, startFunction } from '../support/function.ts';
-import { changeCard, makeModelsDir } from '../support/models.ts';
+import type { RunningFunction } from '../support/function.ts';
+import { changeCard } from '../support/models.ts';
 import { imagePart, multipart } from '../support/multipart.ts';
 import { type RunningNginx, startNginx } from '../support/nginx.ts';
-
-const problems = { ...common, ...imageProblems };
+import * as served from '../support/served.ts';
 
 const photo = readFileSync('tests/images/test_image_1.jpg');
-const cleanups: (() => unknown)[] = [];
+const { problems, plain } = served;
 const produced = new Set<string>();
-
-async function startTier(tier: 'primary' | 'fallback', env: NodeJS.ProcessEnv = {}): Promise<RunningFunction> {
-  const fn = await startFunction(tier, env);
-  cleanups.push(() => fn.process.kill('SIGKILL'));
-  return fn;
-}
+const { later, modelsDir, start: startTier } = served.cleanAfterAll();
 
 async function startEdge(...options: Parameters<typeof startNginx>): Promise<RunningNginx> {
   const nginx = await startNginx(...options);
-  cleanups.push(nginx.stop);
+  later(nginx.stop);
   return nginx;
 }
 
-function modelsDir(...folders: Parameters<typeof makeModelsDir>): string {
-  const dir = makeModelsDir(...folders);
-  cleanups.push(() => rmSync(dir, { recursive: true }));
-  return dir;
-}
-
-function plain(color: string): Promise<Buffer> {
-  return sharp({ create: { width: 8, height: 8, channels: 3, background: color } })
-    .png()
-    .toBuffer();
-}
-
 function expectProblem(answer: Answer, code: keyof typeof problems): void {
-  expect(JSON.parse(answer.text)).toEqual({
-    type: `urn:understudy:problem:${code}`,
-    title: problems[code].title,
-    status: problems[code].status,
-    detail: expect.any(String),
-    instance: answer.headers['x-request-id'],
-    code,
-  });
-  expect(answer.status).toBe(problems[code].status);
-  expect(answer.headers['content-type']).toMatch(/^application\/problem\+json/);
-  if ([429, 503].includes(answer.status)) expect(answer.headers['retry-after']).toMatch(/^\d+$/);
+  served.expectProblem(answer, code);
   produced.add(code);
 }
-
-afterAll(async () => {
-  for (const cleanup of cleanups.reverse()) await cleanup();
-});
 
 describe('the service behind nginx', () => {
   let primary: RunningFunction;

@@ -5,9 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import sharp from 'sharp';
 import type { RunningFunction } from '../support/function.ts';
-import { cleanAfterAll, photo, post, raw } from '../support/posted.ts';
+import { photo, post, raw } from '../support/posted.ts';
+import { cleanAfterAll } from '../support/served.ts';
 
-const start = cleanAfterAll();
+const { start } = cleanAfterAll();
 
 describe.each(['primary', 'fallback'] as const)('uploads to the %s function', (tier) => {
   let fn: RunningFunction;

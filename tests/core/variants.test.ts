@@ -9,20 +9,9 @@ import { createMetrics } from '../../functions/core/observe/metrics.ts';
 import { classify } from '../../functions/tasks/classify/task.ts';
 import type { RunningFunction } from '../support/function.ts';
 import { changeCard } from '../support/models.ts';
-import { ask, cleanAfterEach } from '../support/served.ts';
+import { ask, cleanAfterEach, linesOf } from '../support/served.ts';
 
-// Root reads what it has no permission for, unless it gives that privilege up.
-const through = process.getuid?.() === 0 ? ['setpriv', '--bounding-set=-dac_override,-dac_read_search'] : [];
-const { later, modelsDir, start } = cleanAfterEach();
-
-const startPrimary = (dir: string) => start('primary', { MODELS_DIR: dir, WORKERS: '1' }, through);
-
-/** The lines with this message, probes' left out, as soon as there are as many. */
-async function linesOf({ lines }: RunningFunction, message: string, count: number) {
-  const found = () => lines.filter((line) => line.message === message && line.severity !== 'debug');
-  for (let i = 0; i < 1000 && found().length < count; i += 1) await sleep(10);
-  return found();
-}
+const { later, modelsDir, startPrimary } = cleanAfterEach();
 
 describe('a variant', () => {
   const classes = ['x64-avx512-vnni', 'x64-avx512', 'x64-avx2-vnni', 'x64-avx2', 'arm64'];

@@ -7,10 +7,11 @@ import sharp from 'sharp';
 import { freePort } from '../../ingress/port.ts';
 import type { RunningFunction } from '../support/function.ts';
 import { changeCard, makeModelsDir } from '../support/models.ts';
-import { cleanAfterAll, post } from '../support/posted.ts';
+import { post } from '../support/posted.ts';
+import { cleanAfterAll } from '../support/served.ts';
 import { answer, startUpstream, type Upstream } from '../support/upstream.ts';
 
-const start = cleanAfterAll();
+const { start } = cleanAfterAll();
 
 describe('a primary with someone to wake the fallback', () => {
   let gate: Upstream;

@@ -2,8 +2,6 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
-import { afterAll } from '@jest/globals';
-import { type RunningFunction, startFunction } from './function.ts';
 
 /** What `post` sends unless told otherwise. */
 export const photo = readFileSync('tests/images/test_image_1.jpg');
@@ -41,18 +39,4 @@ export async function raw(port: number, ...chunks: (string | Buffer)[]): Promise
   for (const chunk of chunks) socket.write(chunk);
   await once(socket, 'close');
   return answer;
-}
-
-/** Starts functions that are gone after the last test. For a test file's top level. */
-export function cleanAfterAll() {
-  const running: RunningFunction[] = [];
-  afterAll(async () => {
-    for (const { process } of running) process.kill('SIGKILL');
-    await Promise.all(running.map(({ process }) => process.exitCode ?? process.signalCode ?? once(process, 'exit')));
-  });
-  return async (...args: Parameters<typeof startFunction>): Promise<RunningFunction> => {
-    const started = await startFunction(...args);
-    running.push(started);
-    return started;
-  };
 }

@@ -2,9 +2,10 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { type RunningFunction, startUnderFramework } from '../support/function.ts';
-import { cleanAfterAll, form, photo, post, sendBare } from '../support/posted.ts';
+import { form, photo, post, sendBare } from '../support/posted.ts';
+import { cleanAfterAll } from '../support/served.ts';
 
-const start = cleanAfterAll();
+const { start } = cleanAfterAll();
 
 describe.each([
   ['primary', 'our listener', 'wide-resnet', false, null],
