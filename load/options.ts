@@ -23,8 +23,8 @@ const help = `Usage: npm run load -- SHAPE [options]
   --out DIR         folder of the results, load/results/SHAPE otherwise
 
 The functions inherit the environment: WORKERS=1 npm run load -- average
-Exit code: 0 when every limit held, k6's own (99) when one did not, 1 when there was nothing to judge,
-2 when the command line is not understood.
+Exit code: 0 when every limit held, k6's own (99) when one did not, 1 when no measurement was made or a function
+used too much memory, 2 when the command line is not understood.
 `;
 
 /** What the command line asks for. */

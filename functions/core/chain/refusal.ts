@@ -1,7 +1,7 @@
 import { Problem } from '../problem.ts';
 import type { Miss } from './decide.ts';
 
-/** What the client is told when no model answered: what time or room could mend comes before what is broken. */
+/** The problem in the answer when no model answered: what time or room could mend comes before what is broken. */
 export function unanswered(misses: readonly Miss[], after: string): Problem {
   const causeOf = (status: Miss['status']) => misses.find((miss) => miss.status === status)?.cause;
   const [overload, timeout, warming] = [causeOf('overload'), causeOf('timeout'), causeOf('warming')];

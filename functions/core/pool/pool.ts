@@ -56,7 +56,7 @@ export interface PoolOptions {
   readonly script: URL;
   readonly load: Load;
   readonly workers: number;
-  /** Most runs that wait; the next one is told `overload`. */
+  /** Most runs that wait; the next one ends with `overload`. */
   readonly maxQueued: number;
   /** Learns how long a run holds its worker. */
   readonly estimate: Estimate;
@@ -69,7 +69,7 @@ const staleMs = 1000; // one run a second is what it costs to find out that a sl
 
 /**
  * A model's inference threads, one session each, and the queue before them. A run cannot be interrupted: the caller of one that overstays
- * is told `timeout` at once, and the worker stays busy until the run ends.
+ * gets `timeout` at once, and the worker stays busy until the run ends.
  */
 export function createPool(options: PoolOptions): Pool {
   const { script, load, workers: count, estimate, now = () => performance.now() } = options;
