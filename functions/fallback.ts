@@ -6,5 +6,4 @@ export const fallback = defineFunction({
   name: 'fallback',
   tier: 'fallback',
   task: classify,
-  roles: ['fallbackModel'],
 });

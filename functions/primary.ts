@@ -6,5 +6,4 @@ export const primary = defineFunction({
   name: 'primary',
   tier: 'primary',
   task: classify,
-  roles: ['primaryModel', 'fallbackModel'],
 });

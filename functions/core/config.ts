@@ -1,4 +1,10 @@
-import type { ReadInteger, Task } from './task.ts';
+import type { ModelSlot, ReadInteger, Task } from './task.ts';
+
+/** A model folder to serve, NAME or NAME@VERSION, and the one that is served in its place where it cannot be. */
+export interface ModelChoice {
+  readonly folder: string;
+  readonly embedded: string;
+}
 
 /** What the environment decides about a function. Every limit in bytes or milliseconds, as its name says. */
 export interface Config<Settings = unknown> {
@@ -12,10 +18,8 @@ export interface Config<Settings = unknown> {
   readonly workers: number;
   /** Folder of model folders. @default "models" below the working directory */
   readonly modelsDir: string;
-  /** Folder, NAME or NAME@VERSION, of the model that leads in the primary. */
-  readonly primaryModel: string;
-  /** Folder of the standby model, which is alone in the fallback; empty for a task that has none. */
-  readonly fallbackModel: string;
+  /** The lead model first. */
+  readonly models: readonly ModelChoice[];
   /** What the task reads from the environment. */
   readonly settings: Settings;
   /** Share, 0 to 1, of the lead model's answers that the standby model computes as well when cores are idle. @default 0 */
@@ -67,8 +71,7 @@ export function loadConfig<Settings>(
     primaryBudgetMs: integer('PRIMARY_BUDGET_MS', { fallback: defaults.primaryBudgetMs, min: 1, max: 30_000 }),
     workers: integer('WORKERS', { fallback: cores, min: 1, max: 64 }),
     modelsDir: env.MODELS_DIR || 'models',
-    primaryModel: env.PRIMARY_MODEL || models.primaryModel,
-    fallbackModel: models.fallbackModel === undefined ? '' : env.FALLBACK_MODEL || models.fallbackModel,
+    models: chooseModels(models, env, expect),
     settings: task.settings(integer),
     shadowShare: Number(env.SHADOW_SHARE || 0),
     drainMs: integer('DRAIN_MS', { fallback: 25_000, min: 0, max: 600_000 }),
@@ -77,7 +80,6 @@ export function loadConfig<Settings>(
     revision: env.K_REVISION ?? '',
     logLevel: (env.LOG_LEVEL || 'info') as LogLevel,
   };
-  judgeModels(config, expect);
   const { deadlineMs, primaryBudgetMs } = config;
   expect(
     /^(0|1|0?\.\d+|1\.0+)$/.test(env.SHADOW_SHARE || '0'),
@@ -99,14 +101,18 @@ export function loadConfig<Settings>(
 
 type Expect = (met: boolean, what: string, name: string, received: unknown) => void;
 
-function judgeModels({ primaryModel, fallbackModel }: Config, expect: Expect): void {
-  for (const [name, folder] of Object.entries({ PRIMARY_MODEL: primaryModel, FALLBACK_MODEL: fallbackModel })) {
-    const isMeant = isFolderName(folder) || (name === 'FALLBACK_MODEL' && folder === '');
-    expect(isMeant, 'a model folder, NAME or NAME@VERSION,', name, folder);
+/** Answers, metrics and routes tell two models by their names, so each name is served once. */
+function chooseModels(slots: readonly ModelSlot[], env: NodeJS.ProcessEnv, expect: Expect): readonly ModelChoice[] {
+  const choices: (ModelChoice & Pick<ModelSlot, 'variable'>)[] = [];
+  for (const { embedded, variable = '' } of slots) {
+    const folder = env[variable] || embedded;
+    expect(isFolderName(folder), 'a model folder, NAME or NAME@VERSION,', variable, folder);
+    const same = choices.find((other) => nameOf(other.folder) === nameOf(folder));
+    if (same && variable === '') continue;
+    expect(!same, `another model than ${same?.variable}'s (${same?.folder})`, variable, folder);
+    choices.push({ folder, embedded, variable });
   }
-  // Answers, metrics and routes tell two models by their names.
-  const isOther = nameOf(primaryModel) !== nameOf(fallbackModel);
-  expect(isOther, `another model than PRIMARY_MODEL's (${primaryModel})`, 'FALLBACK_MODEL', fallbackModel);
+  return choices.map(({ folder, embedded }) => ({ folder, embedded }));
 }
 
 /** No slash, and nothing that a path understands otherwise. */

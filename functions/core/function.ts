@@ -12,22 +12,18 @@ import { createLog, gatherLines } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
 import type { Task, Tier } from './task.ts';
 
-/** Which of the configured models a function serves. */
-export type Role = 'primaryModel' | 'fallbackModel';
-
 export interface FunctionOptions {
   readonly name: string;
+  /** The primary serves all models of the task, the fallback the last one. */
   readonly tier: Tier;
   readonly task: Task;
-  /** The lead model first. */
-  readonly roles: readonly [Role, ...Role[]];
 }
 
 /**
  * Builds a function from the environment, starts its models, and registers it with the framework.
  * @throws ConfigError | ModelError
  */
-export function defineFunction({ name, tier, task, roles }: FunctionOptions): ServedFunction {
+export function defineFunction({ name, tier, task }: FunctionOptions): ServedFunction {
   const config = loadConfig(task, allowedCores());
   disableTelemetry();
   const log = createLog(config.logLevel, gatherLines(openStdout()));
@@ -50,13 +46,10 @@ export function defineFunction({ name, tier, task, roles }: FunctionOptions): Se
         })
       : undefined;
   const onLost = () => wake?.lost();
-  const choices = roles.flatMap((role) => {
-    const embedded = task.models[role];
-    return embedded === undefined ? [] : [{ folder: config[role], embedded }];
-  });
+  const choices = tier === 'primary' ? config.models : config.models.slice(-1);
   const instructions = allowedInstructions();
   const service = createService({ tier, task, choices, instructions, config, log, metrics, onLost, debut });
-  const handler = createHandler({ task, service, config, log, metrics, wake });
+  const handler = createHandler({ name, task, service, config, log, metrics, wake });
   registerFunction(name, handler.handle);
   return { name, config, log, service, handler };
 }

@@ -47,6 +47,14 @@ export interface Encoded {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** A place in the chain of models. */
+export interface ModelSlot {
+  /** The folder that this project ships, which answers where a chosen one cannot. */
+  readonly embedded: string;
+  /** The variable that names another folder, where one may be chosen. */
+  readonly variable?: string;
+}
+
 /** A whole number of the environment within its bounds, or the default where the variable is absent. */
 export type ReadInteger = (
   name: string,
@@ -77,8 +85,8 @@ export interface Task<
   readonly path: string;
   /** Media types of a raw body and of a form's file; `image/*` is any image. */
   readonly mediaTypes: readonly string[];
-  /** The model folders that this project ships; a task without a standby model has one. */
-  readonly models: { readonly primaryModel: string; readonly fallbackModel?: string };
+  /** The lead model first; the last one is alone in a fallback function. A model without a variable is left out where it is chosen above. */
+  readonly models: readonly [ModelSlot, ...ModelSlot[]];
   readonly defaults: {
     /** Bytes of the largest upload. */
     readonly maxUploadBytes: number;
@@ -100,6 +108,8 @@ export interface Task<
     bytes: Uint8Array,
     how: { readonly details: Details; readonly ask: Ask; readonly settings: Settings; readonly precision: Precision },
   ): Promise<Decoded<Input>>;
+  /** Whether a model takes this input; one that does not is passed over. The last model takes all. @default true */
+  suits?(input: Input, details: Details): boolean;
   /** The body of a 200. */
   encode(
     output: Output,

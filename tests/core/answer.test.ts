@@ -38,6 +38,16 @@ describe('answer', () => {
     expect(decodes()).toBe(2);
   });
 
+  it('passes over a model that does not take such an input', async () => {
+    const { chain, runs } = chainOf([done, done], { unsuited: ['wide-resnet'] });
+
+    const { result, misses } = await settle(chain);
+
+    expect(result).toMatchObject({ answer: { model: 'mobilenet', degraded: true, reason: 'error' } });
+    expect(misses).toEqual([{ model: 'wide-resnet', status: 'error', cause: 'it takes no such input' }]);
+    expect(runs).toHaveLength(1);
+  });
+
   it('keeps the input for a model that takes the same, and has none for one that does not', async () => {
     const { chain, runs } = chainOf([done, done]);
 

@@ -10,8 +10,10 @@ describe('loadConfig', () => {
       primaryBudgetMs: 1000,
       workers: 3,
       modelsDir: 'models',
-      primaryModel: 'wide-resnet',
-      fallbackModel: 'mobilenet',
+      models: [
+        { folder: 'wide-resnet', embedded: 'wide-resnet' },
+        { folder: 'mobilenet', embedded: 'mobilenet' },
+      ],
       settings: { maxPixels: 40_000_000 },
       shadowShare: 0,
       drainMs: 25_000,
@@ -34,9 +36,9 @@ describe('loadConfig', () => {
     ['LOG_LEVEL', 'silent', 'logLevel', 'silent'],
     ['MODELS_DIR', 'elsewhere', 'modelsDir', 'elsewhere'],
     ['WORKERS', '', 'workers', 2],
-    ['PRIMARY_MODEL', 'wide-resnet-50-2@imagenet_1.k-2', 'primaryModel', 'wide-resnet-50-2@imagenet_1.k-2'],
-    ['PRIMARY_MODEL', '', 'primaryModel', 'wide-resnet'],
-    ['FALLBACK_MODEL', 'mobilenet@2', 'fallbackModel', 'mobilenet@2'],
+    ['PRIMARY_MODEL', 'wide-resnet-50-2@imagenet_1.k-2', 'models.0.folder', 'wide-resnet-50-2@imagenet_1.k-2'],
+    ['PRIMARY_MODEL', '', 'models.0.folder', 'wide-resnet'],
+    ['FALLBACK_MODEL', 'mobilenet@2', 'models.1.folder', 'mobilenet@2'],
     ['SHADOW_SHARE', '0', 'shadowShare', 0],
     ['SHADOW_SHARE', '.05', 'shadowShare', 0.05],
     ['SHADOW_SHARE', '1', 'shadowShare', 1],
@@ -95,6 +97,20 @@ describe('loadConfig', () => {
     expect(() => loadConfig(classify, 2, env)).toThrow(
       `Expected another model than PRIMARY_MODEL's (${leading}) for FALLBACK_MODEL but received "${other}"`,
     );
+  });
+
+  it.each([
+    ['', ['net', 'rule']],
+    ['net', ['net', 'rule']],
+    ['large', ['large', 'net', 'rule']],
+    ['net@2', ['net@2', 'rule']],
+    ['rule', ['rule', 'net']],
+  ])('serves each model once in a chain of three: %j', (chosen, folders) => {
+    const models = [{ embedded: 'net', variable: 'NET' }, { embedded: 'net' }, { embedded: 'rule' }] as const;
+    const config = loadConfig({ ...classify, models }, 2, { NET: chosen });
+
+    expect(config.models.map(({ folder }) => folder)).toEqual(folders);
+    expect(config.models[0]?.embedded).toBe('net');
   });
 
   it('reports all faults at once', () => {

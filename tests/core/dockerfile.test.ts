@@ -139,19 +139,18 @@ describe.each(['primary', 'fallback'] as const)('the image %s', (target) => {
   const instructions = imageOf(functions, target);
   const env = envOf(instructions);
 
-  it('has the models of the roles that the function names, and no other', () => {
-    const roles = target === 'primary' ? (['primaryModel', 'fallbackModel'] as const) : (['fallbackModel'] as const);
+  it('has the models that the function serves, and no other', () => {
+    const slots = target === 'primary' ? classify.models : classify.models.slice(-1);
     const models = valuesOf(instructions, 'COPY').filter((rest) => rest.endsWith(' models'));
     const [selection = ''] = valuesOf(imageOf(functions, 'checkout'), 'RUN');
+    const folderOf = (variable: string) => variable.toLowerCase().replace('_model', '-models');
 
     expect(models).toEqual(
-      roles.toReversed().map((role) => `--from=checkout /app/${role.replace('Model', '-models')} models`),
+      slots.toReversed().map(({ variable = '' }) => `--from=checkout /app/${folderOf(variable)} models`),
     );
-    for (const role of roles) {
-      const variable = role.replace('Model', '_MODEL').toUpperCase();
-      const folder = role.replace('Model', '-models');
-      expect(selection).toContain(`select.sh models embedded ${folder} "$${variable}" ${classify.models[role]}`);
-      expect(functions.defaults[variable]).toBe(classify.models[role]);
+    for (const { variable = '', embedded } of slots) {
+      expect(selection).toContain(`select.sh models embedded ${folderOf(variable)} "$${variable}" ${embedded}`);
+      expect(functions.defaults[variable]).toBe(embedded);
       expect(env[variable]).toBe(`\${${variable}}`);
     }
     expect(env).toMatchObject({ FUNCTION_TARGET: target, MODELS_DIR: '/app/models' });

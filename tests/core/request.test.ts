@@ -19,7 +19,7 @@ describe('readRoute', () => {
     expect(readRoute(method, path, '/classify')).toEqual(route);
   });
 
-  it.each(['/', '/Classify', '/classify/', '/constructor', '/v2/models/', '/v2/models/a/b'])(
+  it.each(['/home', '/Classify', '/classify/', '/constructor', '/v2/models/', '/v2/models/a/b'])(
     'rejects %s with ROUTE_NOT_FOUND',
     (path) => {
       expect(() => readRoute('GET', path, '/classify')).toThrow(expect.objectContaining({ code: 'ROUTE_NOT_FOUND' }));

@@ -36,6 +36,7 @@ export function chainOf(
     isDecoderIdle = true,
     waitedMs = 3,
     takesMs = 0,
+    unsuited = [] as readonly string[],
     allowedMs = Number.POSITIVE_INFINITY,
   } = {},
 ) {
@@ -79,7 +80,8 @@ export function chainOf(
     return { decoded: { input: { data: new Uint8Array(48) }, facts: { width: 8 } }, waitedMs };
   };
   const keyOf = ({ details }: ModelSpec) => String(details);
-  const decoder = { decode, keyOf, predictMs: () => decodeMs, isIdle: () => isDecoderIdle };
+  const suits = (_input: unknown, { name }: ModelSpec) => !unsuited.includes(name);
+  const decoder = { decode, keyOf, suits, predictMs: () => decodeMs, isIdle: () => isDecoderIdle };
   const standing = { allowedMs: (budgetMs: number) => Math.min(budgetMs, allowedMs) };
   const chain = { tier, models, isPrimaryServed, primaryBudgetMs: 1000, standing, decoder } as unknown as ModelChain;
   return { chain, runs, precisions, decodes: () => precisions.length };

@@ -48,6 +48,11 @@ describe('a task that the core does not know', () => {
     expect(await ask(form)).toMatchObject({ status: 200, json: { ...expected, echo: 'hi' } });
   });
 
+  it('says at / which model can answer', async () => {
+    expect(await (await fetch(`${fn.url}/`)).json()).toEqual({ status: 'ready', model: 'loud', version: '1' });
+    expect(await (await fetch(`${fn.url}/v2`)).json()).toMatchObject({ name: 'understudy-echo' });
+  });
+
   it('is answered by its standby model when the lead model raises', async () => {
     const { status, headers, json } = await ask(Buffer.of(0xe9));
 

@@ -15,7 +15,7 @@ import { decodeImage, type Pixels } from '../../functions/tasks/image/image.ts';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const modelsDir = join(root, 'models');
-const names = Object.values(classify.models).sort();
+const names = classify.models.map(({ embedded }) => embedded).sort();
 const card = (name: string) => JSON.parse(readFileSync(join(modelsDir, name, 'model.json'), 'utf8'));
 const text = expect.stringMatching(/\S/);
 /** What the pictures in tests/images show. */

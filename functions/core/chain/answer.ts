@@ -29,6 +29,8 @@ export interface Decoder {
   ): Promise<{ readonly decoded: Decoded; readonly waitedMs: number }>;
   /** Models with the same key take the same input. */
   keyOf(spec: ModelSpec): string;
+  /** Whether a model takes this input. */
+  suits(input: TaskInput, spec: ModelSpec): boolean;
 }
 
 /** What a function answers with. */
@@ -157,6 +159,7 @@ async function askModel(
   const early = standby && decideNow(course, model, standby, isDecoded ? 0 : decoder.predictMs());
   if (early?.asks === false) return early.miss;
   const input = await decodeFor(course, model.spec, precision);
+  if (!decoder.suits(input, model.spec)) return { status: 'error', cause: 'it takes no such input' };
   const decision = decideNow(course, model, standby, 0);
   if (!decision.asks) return decision.miss;
   const ticket = model.breaker.admit();

@@ -1,16 +1,10 @@
 import { type CardRules, ModelError, type ModelSpec, portable } from '../card/card.ts';
 import { listCandidates, verifyFiles } from '../card/catalog.ts';
-import { nameOf } from '../config.ts';
+import { type ModelChoice, nameOf } from '../config.ts';
 import type { Log } from '../observe/log.ts';
 
-/** A model folder to serve, and the one that is served in its place where it cannot be. */
-export interface Choice {
-  readonly folder: string;
-  readonly embedded: string;
-}
-
 export interface ChoosingOptions {
-  readonly choices: readonly Choice[];
+  readonly choices: readonly ModelChoice[];
   readonly modelsDir: string;
   /** Instruction-set classes of the processor. */
   readonly instructions: readonly string[];
@@ -21,7 +15,7 @@ export interface ChoosingOptions {
 /** Which files may be served, and why others are not. */
 export interface Choosing {
   /** The files to try for a choice, the best first; none is read before its turn comes. */
-  list(choice: Choice): Generator<ModelSpec, undefined>;
+  list(choice: ModelChoice): Generator<ModelSpec, undefined>;
   /** Takes note of a file that turned out not to be what its card says. */
   refuse(spec: Pick<ModelSpec, 'folder' | 'variant'>, cause: string): void;
   /** Everything that was refused so far. */
@@ -61,9 +55,10 @@ export function createChoosing({ choices, modelsDir, instructions, card, log }: 
   }
 
   return {
-    *list({ folder, embedded }) {
+    *list(choice) {
+      const { folder, embedded } = choice;
       yield* listOf(folder);
-      const isServedAnyway = choices.some((other) => other.embedded !== embedded && nameOf(other.folder) === embedded);
+      const isServedAnyway = choices.some((other) => other !== choice && nameOf(other.folder) === embedded);
       if (folder === embedded || isServedAnyway) return undefined;
       log('warn', 'embedded model instead', { model: folder, embedded });
       return yield* listOf(embedded);

@@ -1,14 +1,15 @@
 import type { ModelError, ModelSpec } from '../card/card.ts';
+import type { ModelChoice } from '../config.ts';
 import type { Log } from '../observe/log.ts';
 import { createEstimate } from '../pool/estimate.ts';
 import { createPool, type Pool } from '../pool/pool.ts';
 import type { ServedModel } from './answer.ts';
 import { createBreaker } from './breaker.ts';
-import type { Choice, Choosing } from './choice.ts';
+import type { Choosing } from './choice.ts';
 
 export interface LanesOptions {
   /** In the order in which the models should answer. */
-  readonly choices: readonly Choice[];
+  readonly choices: readonly ModelChoice[];
   readonly choosing: Choosing;
   /** Address of the task's module for the workers. */
   readonly thread: URL;

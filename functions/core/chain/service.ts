@@ -1,11 +1,11 @@
 import type { ModelError } from '../card/card.ts';
-import type { Config } from '../config.ts';
+import type { Config, ModelChoice } from '../config.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import { createEstimate } from '../pool/estimate.ts';
 import type { Task, Tier } from '../task.ts';
 import type { Decoder, ModelChain, Result, ServedModel } from './answer.ts';
-import { type Choice, createChoosing } from './choice.ts';
+import { createChoosing } from './choice.ts';
 import { createWorkingClock } from './clock.ts';
 import type { Debut } from './debut.ts';
 import { createGate } from './gate.ts';
@@ -39,7 +39,7 @@ export interface ServiceOptions {
   readonly tier: Tier;
   readonly task: Task;
   /** In the order in which the models should answer. */
-  readonly choices: readonly Choice[];
+  readonly choices: readonly ModelChoice[];
   /** Instruction-set classes of the processor. */
   readonly instructions: readonly string[];
   readonly config: Config;
@@ -71,6 +71,7 @@ export function createService(options: ServiceOptions): Service {
     isIdle: gate.isIdle,
     predictMs: gate.predictMs,
     keyOf: ({ details }) => task.keyOf(details),
+    suits: (input, { details }) => task.suits?.(input, details) ?? true,
     decode: (bytes, { spec: { details }, ask, precision }, signal) =>
       gate.enter(async (waitedMs) => {
         const decoded = await task.decode(bytes, { details, ask, settings: config.settings, precision });

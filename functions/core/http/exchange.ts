@@ -40,6 +40,7 @@ export function stagesOf({ uploadMs, progress }: Exchange): [Stage, number][] {
 }
 
 export interface RecorderOptions {
+  readonly name: string;
   readonly task: Task;
   readonly service: Service;
   readonly config: Config;
@@ -51,7 +52,7 @@ export interface RecorderOptions {
 
 /** Writes one log line and counts each request once, when its answer is sent or its client gone. */
 export function createRecorder(options: RecorderOptions): (exchange: Exchange, response: ServerResponse) => void {
-  const { task, service, config, log, metrics, shadow, wake } = options;
+  const { name, task, service, config, log, metrics, shadow, wake } = options;
   const { tier } = service.chain;
   return (exchange, response) => {
     const { problem, route, progress, result } = exchange;
@@ -68,7 +69,7 @@ export function createRecorder(options: RecorderOptions): (exchange: Exchange, r
     log(isProbe ? 'debug' : severityOf(status), 'request', {
       ...progress?.facts,
       requestId: exchange.requestId,
-      function: tier,
+      function: name,
       route: route?.name === 'task' ? task.name : route?.name,
       status,
       code: problem?.code,

@@ -31,6 +31,8 @@ export interface Handler {
 }
 
 export interface HandlerOptions {
+  /** Of the function. */
+  readonly name: string;
   readonly task: Task;
   readonly service: Service;
   readonly config: Config;
@@ -171,14 +173,14 @@ async function answerTask(
 }
 
 async function answerProbe(state: State, response: ServerResponse, route: Route, requestId: string): Promise<void> {
-  const { service, task, metrics } = state;
+  const { name, service, task, metrics } = state;
   const headers = { 'x-request-id': requestId, 'cache-control': 'no-store' };
   if (route.name === 'metrics') {
     const { contentType, text } = await metrics.expose();
     send(state, response, 200, contentType, text, headers);
     return;
   }
-  const { status, body } = describeState(route, service, task);
+  const { status, body } = describeState(route, { name, service, task });
   const reason = status === 503 && { 'x-reason': 'starting' };
   send(state, response, status, 'application/json', JSON.stringify(body), { ...headers, ...reason });
 }

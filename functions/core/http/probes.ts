@@ -8,15 +8,24 @@ interface State {
   readonly body: object;
 }
 
+interface Described {
+  /** Of the function. */
+  readonly name: string;
+  readonly service: Service;
+  readonly task: Task;
+}
+
 /**
  * What the probes and the metadata routes answer; the `/v2` shapes are those of the Open Inference Protocol.
  * @throws Problem ROUTE_NOT_FOUND for a model that this function does not have
  */
-export function describeState(route: Route, service: Service, task: Task): State {
+export function describeState(route: Route, { name, service, task }: Described): State {
   const isDraining = service.isDraining();
   const isReady = service.canAnswer() && !isDraining && !service.isHeldBack();
   const status = isReady ? 200 : 503;
   switch (route.name) {
+    case 'home':
+      return { status, body: { ...describeReadiness(service), ...(isReady && describeAnswering(service)) } };
     case 'readyz':
       return { status, body: describeReadiness(service) };
     case 'live':
@@ -24,7 +33,7 @@ export function describeState(route: Route, service: Service, task: Task): State
     case 'ready':
       return { status, body: { ready: isReady } };
     case 'server':
-      return { status: 200, body: { name: `understudy-${service.chain.tier}`, version: '1', extensions: [] } };
+      return { status: 200, body: { name: `understudy-${name}`, version: '1', extensions: [] } };
     case 'model':
     case 'modelReady':
       return describeModel(route.model, route.name === 'modelReady', service, task);
@@ -38,6 +47,12 @@ function describeReadiness(service: Service): object {
   if (!service.canAnswer() || service.isHeldBack()) return { status: 'starting' };
   const missing = service.missing();
   return missing.length === 0 ? { status: 'ready' } : { status: 'degraded', missing };
+}
+
+/** The first model that can answer. */
+function describeAnswering({ chain }: Service): object {
+  const { name, version } = chain.models.find(({ pool }) => pool.isReady())?.spec ?? {};
+  return { model: name, version };
 }
 
 function describeModel(name: string, asksReadiness: boolean, service: Service, task: Task): State {

@@ -5,7 +5,7 @@ import { Problem } from '../problem.ts';
 import { cutOutsideQuotes, readPair } from './header.ts';
 
 export type Route =
-  | { readonly name: 'task' | 'livez' | 'readyz' | 'metrics' | 'server' | 'live' | 'ready' }
+  | { readonly name: 'task' | 'home' | 'livez' | 'readyz' | 'metrics' | 'server' | 'live' | 'ready' }
   | { readonly name: 'model' | 'modelReady'; readonly model: string };
 
 /** What a client may ask of any task. */
@@ -21,6 +21,7 @@ export interface RequestParameters {
 }
 
 const probes: Readonly<Record<string, Route['name']>> = {
+  '/': 'home',
   '/livez': 'livez',
   '/readyz': 'readyz',
   '/metrics': 'metrics',

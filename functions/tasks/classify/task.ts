@@ -21,7 +21,10 @@ export const classify: Task<ClassifyAsk, ImageModel, Float32Array, ImageSettings
   name: 'classify',
   path: '/classify',
   mediaTypes: ['image/*', 'application/octet-stream'],
-  models: { primaryModel: 'wide-resnet', fallbackModel: 'mobilenet' },
+  models: [
+    { embedded: 'wide-resnet', variable: 'PRIMARY_MODEL' },
+    { embedded: 'mobilenet', variable: 'FALLBACK_MODEL' },
+  ],
   defaults: { maxUploadBytes: 10_485_760, deadlineMs: 5000, primaryBudgetMs: 1000 },
   thread: new URL('./thread.js', import.meta.url),
   card: imageCard,

@@ -2,5 +2,4 @@ import { defineFunction } from '../../../functions/core/function.ts';
 import { startServer } from '../../../functions/core/http/server.ts';
 import { echo } from './task.ts';
 
-const roles = ['primaryModel', 'fallbackModel'] as const;
-await startServer(defineFunction({ name: 'echo', tier: 'primary', task: echo, roles }), 0);
+await startServer(defineFunction({ name: 'echo', tier: 'primary', task: echo }), 0);

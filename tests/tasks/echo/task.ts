@@ -13,7 +13,7 @@ export const echo: Task<{ times: number }, EchoModel, string, object, TaskInput>
   name: 'echo',
   path: '/echo',
   mediaTypes: ['text/plain'],
-  models: { primaryModel: 'loud', fallbackModel: 'quiet' },
+  models: [{ embedded: 'loud' }, { embedded: 'quiet' }],
   defaults: { maxUploadBytes: 100, deadlineMs: 2000, primaryBudgetMs: 500 },
   thread: new URL('./thread.js', import.meta.url),
   card: {
