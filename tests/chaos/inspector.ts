@@ -5,7 +5,7 @@ import { WebSocket } from 'ws';
 export interface Inspector {
   /** Evaluates on the main thread. @throws Error when the expression raises or the process ends first */
   evaluate(expression: string): Promise<void>;
-  /** Evaluates on each worker thread; settles when each has done it or has ended. */
+  /** Evaluates on each worker thread; settles when each has done it or has ended. @throws Error when the expression raises */
   evaluateInWorkers(expression: string): Promise<void>;
   close(): void;
 }
@@ -70,10 +70,12 @@ export async function connectInspector(address: string, signal: AbortSignal): Pr
         const id = ++lastId;
         const message = JSON.stringify({ id, method, params: paramsOf(expression) });
         void call('NodeWorker.sendMessageToWorker', { sessionId, message });
-        return new Promise((resolve) => waiting.set(`${sessionId} ${id}`, resolve));
+        return new Promise<Message | undefined>((resolve) => waiting.set(`${sessionId} ${id}`, resolve));
       });
-      await Promise.all(done);
+      const messages = await Promise.all(done);
       await call('NodeWorker.disable', {});
+      const fault = messages.map((message) => message?.error ?? message?.result?.exceptionDetails).find(Boolean);
+      if (fault) throw new Error(`Expected an end of ${expression} but received ${JSON.stringify(fault)}`);
     },
     close,
   };

@@ -14,8 +14,8 @@ export async function openStage(perSecond: number, signal: AbortSignal): Promise
   const photos = await drawPhotos();
   const stack = await startStack();
   const read = (file: string) => JSON.parse(readFileSync(`models/${file}`, 'utf8'));
-  const shipped = Object.values(classify.models).map(
-    (name) => [read(`${name}/model.json`).version, read(`${name}/labels.json`).length] as const,
+  const shipped = classify.models.map(
+    ({ embedded }) => [read(`${embedded}/model.json`).version, read(`${embedded}/labels.json`).length] as const,
   );
   const versions = new Map<string, number>([...shipped, [moodyVersion, moodyClasses]]);
   const driver = startDriver({ origin: stack.origin, perSecond, versions });

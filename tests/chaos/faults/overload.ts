@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { measureCapacity, startGenerator } from '../../../load/collapse/sweep.ts';
 import { type Fault, hang, pause, type Stage } from '../fault.ts';
@@ -48,6 +49,29 @@ function keepDead(name: FunctionName): Beside {
   };
 }
 
+/** Runs in each inference thread: gives its sessions `times` runs in place of one. */
+const slowRuns = (times: number) => `{
+  const { InferenceSession } = require('node:module').createRequire(process.cwd() + '/')('onnxruntime-node');
+  const { prototype } = InferenceSession;
+  prototype.onlyRun ??= prototype.run;
+  prototype.run = async function (...given) {
+    for (let run = 1; run < ${times}; run += 1) await this.onlyRun(...given);
+    return this.onlyRun(...given);
+  };
+}`;
+
+/** Makes all models of the primary slow. */
+const slowModels: Beside = async (stage, until) => {
+  const inspector = await stage.stack.inspect('primary', stage.signal);
+  try {
+    await inspector.evaluateInWorkers(slowRuns(10));
+    await once(until, 'abort');
+    await inspector.evaluateInWorkers(slowRuns(1));
+  } finally {
+    inspector.close();
+  }
+};
+
 function overload(what: string, beside: Beside = async () => {}): Fault {
   return {
     name: `${factor} times the capacity${what}`,
@@ -60,5 +84,6 @@ export const overloadFaults: Readonly<Record<string, Fault>> = {
   overload: overload(''),
   overloadWithoutPrimary: overload(' while the primary is dead', keepDead('primary')),
   overloadWithoutFallback: overload(' while the fallback is dead', keepDead('fallback')),
+  overloadOfSlowModels: overload(" while the primary's models are ten times slower", slowModels),
   overloadBesideHung: overload(' while the fallback hangs', (stage) => hang(stage, ['fallback'], seconds * 1000)),
 };
