@@ -59,6 +59,17 @@ describe('createPool', () => {
     expect((await pool.run(blocks(0), 1000)).status).toBe('done');
   });
 
+  it('runs what waits behind an input that cannot be sent', async () => {
+    const pool = makePool();
+    await pool.start();
+    const first = pool.run(blocks(100), 5000);
+    const unsendable = pool.run({ ...blocks(0), hook: () => {} } as TaskInput, 5000);
+    const last = pool.run(blocks(0), 5000);
+
+    expect(await unsendable).toMatchObject({ status: 'error' });
+    expect([await first, await last]).toMatchObject([{ status: 'done' }, { status: 'done' }]);
+  });
+
   it('says unfit, with the problem, when the task finds the input at fault', async () => {
     const pool = makePool();
     await pool.start();

@@ -29,7 +29,12 @@ export function listCandidates<Details>(
   if (faults.length > 0) throw new ModelError(faults.join('\n'));
 
   const card = asObject(json);
-  const read = (file: string) => ({ path: join(place, file), json: readJson(join(place, file)) });
+  const known = new Map<string, unknown>(); // all graphs of a card may name the same labels
+  const read = (file: string) => {
+    const path = join(place, file);
+    if (!known.has(path)) known.set(path, readJson(path));
+    return { path, json: known.get(path) };
+  };
   const toSpec = (graph: Json, variant: string): ModelSpec<Details> => ({
     folder,
     name: String(card.name),

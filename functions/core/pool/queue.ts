@@ -100,21 +100,26 @@ export function enter(queue: Queue, input: TaskInput, timeoutMs: number, signal?
   });
 }
 
-function dispatch({ threads, waiting, running, spares, now }: Queue): void {
-  for (const thread of threads.ready()) {
-    if (running.has(thread)) continue;
-    const job = waiting.shift();
-    if (!job) return;
-    job.startedMs = now();
-    running.set(thread, job);
-    const spare = spares.get(thread);
-    spares.delete(thread);
-    try {
-      threads.run(thread, copyInto(spare, job.input));
-    } catch (fault) {
-      running.delete(thread);
-      settle(job, { status: 'error', cause: String(fault) }); // an input that cannot be sent
+function dispatch(queue: Queue): void {
+  for (const thread of queue.threads.ready()) {
+    while (!queue.running.has(thread)) {
+      const job = queue.waiting.shift();
+      if (!job) return;
+      send(queue, thread, job);
     }
+  }
+}
+
+function send({ threads, running, spares, now }: Queue, thread: Thread, job: Job): void {
+  job.startedMs = now();
+  running.set(thread, job);
+  const spare = spares.get(thread);
+  spares.delete(thread);
+  try {
+    threads.run(thread, copyInto(spare, job.input));
+  } catch (fault) {
+    running.delete(thread);
+    settle(job, { status: 'error', cause: String(fault) }); // an input that cannot be sent
   }
 }
 
