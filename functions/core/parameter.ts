@@ -7,19 +7,19 @@ export function readOne(query: URLSearchParams, name: string): string | undefine
   throw new Problem('PARAMETER_INVALID', `Expected one value for ${name} but received ${values.length}`);
 }
 
-/** A whole number from 1 to `max`, or `fallback` where nothing was given. @throws Problem PARAMETER_INVALID */
+/** A whole number from `min` to `max`, or `fallback` where nothing was given. @default min 1 @throws Problem PARAMETER_INVALID */
 export function readInteger(
   name: string,
   text: string | readonly string[] | undefined,
-  { fallback, max }: { readonly fallback: number; readonly max: number },
+  { fallback, min = 1, max }: { readonly fallback: number; readonly min?: number; readonly max: number },
 ): number {
   if (text === undefined) return fallback;
-  if (typeof text === 'string' && /^\d{1,9}$/.test(text) && Number(text) >= 1 && Number(text) <= max) {
+  if (typeof text === 'string' && /^\d{1,9}$/.test(text) && Number(text) >= min && Number(text) <= max) {
     return Number(text);
   }
   const received = JSON.stringify(String(text).slice(0, 40));
   throw new Problem(
     'PARAMETER_INVALID',
-    `Expected a whole number from 1 to ${max} for ${name} but received ${received}`,
+    `Expected a whole number from ${min} to ${max} for ${name} but received ${received}`,
   );
 }
