@@ -6,6 +6,7 @@ import { type ServedFunction, startServer } from './core/http/server.ts';
 const functions: Readonly<Record<string, () => Promise<ServedFunction>>> = {
   primary: async () => (await import('./primary.ts')).primary,
   fallback: async () => (await import('./fallback.ts')).fallback,
+  clouds: async () => (await import('./clouds.ts')).clouds,
 };
 
 let served: ServedFunction | undefined;
