@@ -32,7 +32,7 @@ export function judgeDirectory(file: ArrayBuffer): { readonly isLittleEndian: bo
   const size = isBig ? { first: 8, count: 8, entry: 20, inline: 8 } : { first: 4, count: 2, entry: 12, inline: 4 };
   const readOffset = isBig ? long : word;
   const expectInside = (from: number, bytes: number) => {
-    if (from + bytes > file.byteLength) throw unreadable();
+    if (from + bytes > file.byteLength) throw unreadable('tags that lie outside of it');
   };
 
   expectInside(size.first, size.inline);

@@ -172,13 +172,15 @@ function judgeBlocks(layout: Layout, tags: Tags, fileBytes: number): void {
   }
   const offsets = tags.numbers(isTiled ? 'TileOffsets' : 'StripOffsets') ?? [];
   const counts = tags.numbers(isTiled ? 'TileByteCounts' : 'StripByteCounts') ?? [];
-  if (offsets.length < count || counts.length < count) throw unreadable();
+  if (offsets.length < count || counts.length < count) throw unreadable('one without all strips or tiles');
   let sum = 0;
   for (let index = 0; index < count; index += 1) {
     const [offset = 0, bytes = 0] = [Number(offsets[index]), Number(counts[index])];
     sum += bytes;
     // Blocks that share bytes would be decoded again and again.
-    if (!(bytes >= 0 && offset >= 0 && offset + bytes <= fileBytes && sum <= fileBytes)) throw unreadable();
+    if (!(bytes >= 0 && offset >= 0 && offset + bytes <= fileBytes && sum <= fileBytes)) {
+      throw unreadable('strips or tiles that lie outside of it');
+    }
     const isShort = !isTiled && index % down === down - 1;
     if (compression === 'none' && bytes > 0 && bytes < blockBytes && !isShort) throw unreadable();
   }
