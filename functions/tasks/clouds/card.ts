@@ -6,7 +6,7 @@ import { type Level, levels, usedBands } from './patch.ts';
 export interface Tile {
   /** Pixels of a side, after the patch was averaged. */
   readonly size: number;
-  /** Pixels that two tiles share, in which their logits are blended. */
+  /** Pixels over which a tile fades into the next one; probabilities are blended. */
   readonly overlap: number;
 }
 
@@ -27,7 +27,7 @@ export interface CloudsInput {
   readonly multiple: number;
   /** Null where the graph takes the whole patch. */
   readonly tile: Tile | null;
-  /** Meters a pixel. For 20, 2x2 pixels are averaged before the run, and its logits are interpolated linearly after it. */
+  /** Meters a pixel. For 20, 2x2 pixels are averaged before the run, and its scores are interpolated linearly after it. */
   readonly meters: number;
   /** Which products the model knows. */
   readonly levels: readonly Level[];

@@ -7,7 +7,7 @@ import { classify, dilate, type Fractions, measure } from './mask.ts';
 import type { Patch } from './patch.ts';
 import { toPng } from './png.ts';
 import { toTiff } from './tiff.ts';
-import { doubleLogits, joinTiles, planTiles } from './tiles.ts';
+import { doubleScores, joinTiles, planTiles } from './tiles.ts';
 
 /** A mask as it is to be answered; the body is made here, since it takes milliseconds that the event loop does not have. */
 export interface Answered extends Fractions {
@@ -17,12 +17,12 @@ export interface Answered extends Fractions {
   readonly body: Uint8Array;
 }
 
-/** Logits of the whole patch at 10 m, [3, height, width]. @throws Error for values that are no logits */
-function readLogits(outputs: readonly Values[], patch: Patch, input: CloudsInput): Float32Array {
+/** Scores of the whole patch at 10 m, [3, height, width]: its logits, or probabilities that tiles share. @throws Error for values that are no logits */
+function readScores(outputs: readonly Values[], patch: Patch, input: CloudsInput): Float32Array {
   const plan = planTiles(patch.width, patch.height, input);
-  const tiles = outputs.map((output) => judgeLogits(output, 3 * plan.tileWidth * plan.tileHeight));
-  const logits = joinTiles(tiles, plan);
-  return input.meters === 20 ? doubleLogits(logits, plan, patch) : logits;
+  const runs = outputs.map((output) => judgeLogits(output, 3 * plan.tileWidth * plan.tileHeight));
+  const scores = joinTiles(runs, plan);
+  return input.meters === 20 ? doubleScores(scores, plan, patch) : scores;
 }
 
 function judgeLogits(values: Values, length: number): Float32Array {
@@ -34,7 +34,7 @@ function judgeLogits(values: Values, length: number): Float32Array {
   return values;
 }
 
-function encodeMask(mask: Uint8Array, patch: Patch, logits: Float32Array): Uint8Array {
+function encodeMask(mask: Uint8Array, patch: Patch, scores: Float32Array): Uint8Array {
   switch (patch.form) {
     case 'json':
       return toRows(mask, patch);
@@ -45,7 +45,7 @@ function encodeMask(mask: Uint8Array, patch: Patch, logits: Float32Array): Uint8
     case 'tiff':
       return toTiff(mask, patch, patch.georeference);
     case 'logits':
-      return new Uint8Array(sampleLogits(logits, patch).buffer);
+      return new Uint8Array(sampleLogits(scores, patch).buffer);
   }
 }
 
@@ -54,9 +54,9 @@ export const thread: TaskThread<CloudsModel, Answered, Patch> = {
   prepare: (patch, { input }, former) => toTensors(patch, input, former),
   read(outputs, { input }, patch) {
     const { width, height } = patch;
-    const logits = readLogits(outputs, patch, input);
-    const mask = dilate(classify(logits, patch), patch, patch.dilate);
-    return { width, height, ...measure(mask), body: encodeMask(mask, patch, logits) };
+    const scores = readScores(outputs, patch, input);
+    const mask = dilate(classify(scores, patch), patch, patch.dilate);
+    return { width, height, ...measure(mask), body: encodeMask(mask, patch, scores) };
   },
   golden: ({ input }) => goldenPatch(input),
   prove({ body }, { golden: { logits, tolerance } }) {

@@ -13,9 +13,13 @@ export interface Plan {
   readonly tops: readonly number[];
   /** Pixels over which the weight of a tile rises from its border. */
   readonly ramp: number;
+  readonly isTiled: boolean;
 }
 
-/** The whole patch in one run, its sides made multiples, or tiles of one size, the last one of a row ending where the padded patch does. */
+/**
+ * The whole patch in one run, its sides made multiples, or tiles of one size. Tiles begin outside of the patch, so that the border lies where
+ * a tile counts in full, and share one pixel more than `overlap`, the outermost of which counts nothing: as ukis-csmask does it.
+ */
 export function planTiles(
   width: number,
   height: number,
@@ -27,64 +31,78 @@ export function planTiles(
       number,
       number,
     ];
-    return { width: across, height: down, tileWidth, tileHeight, lefts: [0], tops: [0], ramp: 0 };
+    return { width: across, height: down, tileWidth, tileHeight, lefts: [0], tops: [0], ramp: 0, isTiled: false };
   }
   const { size, overlap } = tile;
-  const plan = { width: across, height: down, tileWidth: size, tileHeight: size, ramp: overlap };
+  const plan = { width: across, height: down, tileWidth: size, tileHeight: size, ramp: overlap, isTiled: true };
   return { ...plan, lefts: placeTiles(across, size, overlap), tops: placeTiles(down, size, overlap) };
 }
 
 function placeTiles(side: number, size: number, overlap: number): readonly number[] {
-  const count = Math.max(1, Math.ceil((side - overlap) / (size - overlap)));
-  return Array.from({ length: count }, (_, index) => Math.max(0, Math.min(index * (size - overlap), side - size)));
+  const step = size - overlap - 1;
+  return Array.from({ length: Math.ceil((side + overlap) / step) }, (_, index) => index * step - overlap);
 }
 
-/** The source of each of `length` pixels from `start`, where a side goes on as its mirror image that does not repeat the border. */
+/** The source of each of `length` pixels from `start`, where a side goes on as its mirror image that repeats the border: cba|abc|cba. */
 export function mirror(start: number, length: number, side: number): Int32Array {
-  const period = Math.max(1, 2 * (side - 1));
+  const period = 2 * side;
   return Int32Array.from({ length }, (_, index) => {
-    const place = (start + index) % period;
-    return place < side ? place : period - place;
+    const place = (((start + index) % period) + period) % period;
+    return place < side ? place : period - 1 - place;
   });
 }
 
 /**
- * The logits of all tiles as those of the averaged patch, [3, height, width]. Where tiles overlap, each counts by the product of its weights
- * along both sides, which rise linearly from the border to 1 over `ramp` pixels.
- * @param tiles [1, 3, tileHeight, tileWidth] each, row by row
+ * The scores of the averaged patch, [3, height, width]: the logits of the only run, or the mean of the tiles' probabilities, in which each tile
+ * counts by the product of its weights along both sides.
+ * @param runs logits [1, 3, tileHeight, tileWidth] each, row by row
  */
-export function joinTiles(tiles: readonly Float32Array[], plan: Plan): Float32Array {
+export function joinTiles(runs: readonly Float32Array[], plan: Plan): Float32Array {
   const { width, height, tileWidth, tileHeight, lefts, tops, ramp } = plan;
   const pixels = width * height;
   const joined = new Float32Array(3 * pixels);
-  const sums = new Float32Array(pixels);
   const [across, down] = [weigh(tileWidth, ramp), weigh(tileHeight, ramp)];
-  for (const [index, tile] of tiles.entries()) {
+  for (const [index, run] of runs.entries()) {
+    const scores = plan.isTiled ? toProbabilities(run) : run;
     const [left, top] = [lefts[index % lefts.length] as number, tops[Math.floor(index / lefts.length)] as number];
-    for (let y = 0; y < Math.min(tileHeight, height - top); y += 1) {
-      for (let x = 0; x < Math.min(tileWidth, width - left); x += 1) {
+    for (let y = Math.max(0, -top); y < Math.min(tileHeight, height - top); y += 1) {
+      for (let x = Math.max(0, -left); x < Math.min(tileWidth, width - left); x += 1) {
         const weight = (down[y] as number) * (across[x] as number);
         const [from, to] = [y * tileWidth + x, (top + y) * width + left + x];
-        sums[to] = (sums[to] as number) + weight;
         for (let channel = 0; channel < 3; channel += 1) {
           const place = channel * pixels + to;
-          const logit = tile[channel * tileWidth * tileHeight + from] as number;
-          joined[place] = (joined[place] as number) + weight * logit;
+          const score = scores[channel * tileWidth * tileHeight + from] as number;
+          joined[place] = (joined[place] as number) + weight * score;
         }
       }
     }
   }
-  for (let i = 0; i < joined.length; i += 1) joined[i] = (joined[i] as number) / (sums[i % pixels] as number);
   return joined;
 }
 
-function weigh(size: number, ramp: number): Float32Array {
-  return Float32Array.from({ length: size }, (_, i) => Math.min(1, (Math.min(i, size - 1 - i) + 1) / (ramp + 1)));
+/** The softmax over the three classes of each pixel. */
+function toProbabilities(logits: Float32Array): Float32Array {
+  const pixels = logits.length / 3;
+  const made = new Float32Array(logits.length);
+  for (let i = 0; i < pixels; i += 1) {
+    const [clear, cloud, shadow] = [logits[i], logits[pixels + i], logits[2 * pixels + i]] as [number, number, number];
+    const highest = Math.max(clear, cloud, shadow);
+    const powers = [Math.exp(clear - highest), Math.exp(cloud - highest), Math.exp(shadow - highest)] as const;
+    const sum = powers[0] + powers[1] + powers[2];
+    for (let channel = 0; channel < 3; channel += 1) made[channel * pixels + i] = (powers[channel] as number) / sum;
+  }
+  return made;
 }
 
-/** Logits at 20 m as logits at 10 m: linear between the centers of pixels, constant beyond the outer ones. */
-export function doubleLogits(
-  logits: Float32Array,
+/** Rises over `ramp` pixels as a cosine does, from 0 to 1; two tiles' weights sum to 1 wherever they overlap. */
+function weigh(size: number, ramp: number): Float32Array {
+  const rise = (i: number) => (i >= ramp ? 1 : (1 - Math.cos((Math.PI * i) / ramp)) / 2);
+  return Float32Array.from({ length: size }, (_, i) => rise(Math.min(i, size - 1 - i)));
+}
+
+/** Scores at 20 m as scores at 10 m: linear between the centers of pixels, constant beyond the outer ones. */
+export function doubleScores(
+  scores: Float32Array,
   { width, height }: Plan,
   to: { readonly width: number; readonly height: number },
 ): Float32Array {
@@ -95,8 +113,8 @@ export function doubleLogits(
     for (const [top, bottom, down] of rows) {
       for (const [left, right, across] of columns) {
         const value = (row: number) =>
-          (logits[from + row * width + left] as number) * (1 - across) +
-          (logits[from + row * width + right] as number) * across;
+          (scores[from + row * width + left] as number) * (1 - across) +
+          (scores[from + row * width + right] as number) * across;
         doubled[at] = value(top) * (1 - down) + value(bottom) * down;
         at += 1;
       }
