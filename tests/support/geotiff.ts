@@ -183,9 +183,8 @@ function assemble(
   for (const [tag, { type, values, count, at }] of entries) {
     const [number, bytes] = typeNumbers[type];
     const list = typeof values === 'string' ? [...Buffer.from(`${values}\0`)] : values;
-    const long = Buffer.concat(
-      list.map((value) => (type === 'double' ? putDouble(value, isBigEndian) : put(bytes, value))),
-    );
+    const one = (value: number) => (type === 'double' ? putDouble(value, isBigEndian) : put(bytes, value));
+    const long = bytes === 1 ? Buffer.from(list) : Buffer.concat(list.map(one));
     fields.push(put(2, Number(tag)), put(2, number), put(word, count ?? list.length));
     if (at !== undefined) fields.push(put(word, at));
     else if (long.length <= word) fields.push(Buffer.concat([long, Buffer.alloc(word - long.length)]));

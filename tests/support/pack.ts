@@ -108,3 +108,13 @@ export function packLzw(bytes: Uint8Array): Uint8Array {
   if (bits > 0) packed.push((held << (8 - bits)) & 255);
   return Uint8Array.from(packed);
 }
+
+/** A Zstandard frame of `length` equal bytes (RFC 8878): a block of four bytes for each 128 KiB of them. */
+export function packZstd(byte: number, length: number): Uint8Array {
+  const packed = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38]; // no size is told; a window of 128 KiB
+  for (let left = length; left > 0; left -= 131_072) {
+    const header = (Math.min(left, 131_072) << 3) | (1 << 1) | (left <= 131_072 ? 1 : 0);
+    packed.push(header & 255, (header >> 8) & 255, header >> 16, byte);
+  }
+  return Uint8Array.from(packed);
+}

@@ -61,7 +61,7 @@ export const cloudsCard: CardRules<CloudsModel> = {
       std: numbers('numbers above 0', undefined, (value) => value > 0),
       multiple: wholeNumber(1, 256),
       tile: nullable(
-        fields<Tile>({ size: wholeNumber(32, 1024), overlap: wholeNumber(0, 512) }),
+        fields<Tile>({ size: wholeNumber(32, 1024), overlap: wholeNumber(1, 512) }),
         '{"size", "overlap"} or null',
       ),
       meters: checked((value) => value === 10 || value === 20, '10 or 20'),

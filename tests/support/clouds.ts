@@ -1,0 +1,52 @@
+import { spawn } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type RunningFunction, watch } from './function.ts';
+import { changeCard } from './models.ts';
+
+const compiled = (path: string) => fileURLToPath(new URL(`../../functions/${path}`, import.meta.url));
+
+/** Starts the clouds function in a process of its own on a free port. @throws its stderr when it exits instead */
+export function startClouds(env: NodeJS.ProcessEnv = {}): Promise<RunningFunction> {
+  const own = { PATH: process.env.PATH, FUNCTION_TARGET: 'clouds', PORT: '0', WORKERS: '1', LOG_LEVEL: 'debug' };
+  const args = ['--require', compiled('threads.cjs'), compiled('serve.js')];
+  return watch(spawn(process.execPath, args, { env: { ...own, ...env }, stdio: ['ignore', 'pipe', 'pipe'] }));
+}
+
+/** `weather` is of tests/models/make_clouds.py; `index` is the shipped test. */
+export type CloudsKind = 'weather' | 'index';
+
+/** A new MODELS_DIR with the named folders, each with what `change` makes of its card's input. The caller removes it. */
+export function makeCloudsModels(
+  folders: Readonly<Record<string, CloudsKind>>,
+  change: Record<string, object> = {},
+): string {
+  const dir = mkdtempSync(join(tmpdir(), 'understudy-clouds-'));
+  for (const [name, kind] of Object.entries(folders)) {
+    const folder = join(dir, name);
+    mkdirSync(folder);
+    cpSync(kind === 'index' ? 'models/clouds-index' : 'tests/models/weather', folder, { recursive: true });
+    changeCard(folder, (card) => ({ ...card, name, input: { ...card.input, ...change[name] } }));
+  }
+  return dir;
+}
+
+export interface Inferred {
+  readonly query?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Sends a file to POST /infer as a raw body. */
+export function infer(
+  { url }: { readonly url: string },
+  file: Uint8Array,
+  { query = '', headers = {} }: Inferred = {},
+) {
+  return fetch(`${url}/infer${query}`, {
+    method: 'POST',
+    body: new Uint8Array(file),
+    headers: { 'content-type': 'image/tiff', ...headers },
+  });
+}
