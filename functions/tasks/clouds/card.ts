@@ -27,7 +27,7 @@ export interface CloudsInput {
   readonly multiple: number;
   /** Null where the graph takes the whole patch. */
   readonly tile: Tile | null;
-  /** Meters a pixel. For 20, 2x2 pixels are averaged before the run, and its scores are interpolated linearly after it. */
+  /** Meters a pixel. For 20, 2x2 pixels are averaged before the run, and each of its scores stands for four pixels after it. */
   readonly meters: number;
   /** Which products the model knows. */
   readonly levels: readonly Level[];

@@ -7,7 +7,7 @@ import { classify, dilate, type Fractions, measure } from './mask.ts';
 import type { Patch } from './patch.ts';
 import { toPng } from './png.ts';
 import { toTiff } from './tiff.ts';
-import { doubleScores, joinTiles, planTiles } from './tiles.ts';
+import { repeatScores, joinTiles, planTiles } from './tiles.ts';
 
 /** A mask as it is to be answered; the body is made here, since it takes milliseconds that the event loop does not have. */
 export interface Answered extends Fractions {
@@ -22,7 +22,7 @@ function readScores(outputs: readonly Values[], patch: Patch, input: CloudsInput
   const plan = planTiles(patch.width, patch.height, input);
   const runs = outputs.map((output) => judgeLogits(output, 3 * plan.tileWidth * plan.tileHeight));
   const scores = joinTiles(runs, plan);
-  return input.meters === 20 ? doubleScores(scores, plan, patch) : scores;
+  return input.meters === 20 ? repeatScores(scores, plan, patch) : scores;
 }
 
 function judgeLogits(values: Values, length: number): Float32Array {

@@ -100,34 +100,18 @@ function weigh(size: number, ramp: number): Float32Array {
   return Float32Array.from({ length: size }, (_, i) => rise(Math.min(i, size - 1 - i)));
 }
 
-/** Scores at 20 m as scores at 10 m: linear between the centers of pixels, constant beyond the outer ones. */
-export function doubleScores(
+/** Scores at 20 m as scores at 10 m, each for four pixels: interpolated ones would move the mask's edges off the model's. */
+export function repeatScores(
   scores: Float32Array,
   { width, height }: Plan,
   to: { readonly width: number; readonly height: number },
 ): Float32Array {
-  const doubled = new Float32Array(3 * to.width * to.height);
-  const [columns, rows] = [halfway(to.width, width), halfway(to.height, height)];
+  const repeated = new Float32Array(3 * to.width * to.height);
   for (let channel = 0, at = 0; channel < 3; channel += 1) {
-    const from = channel * width * height;
-    for (const [top, bottom, down] of rows) {
-      for (const [left, right, across] of columns) {
-        const value = (row: number) =>
-          (scores[from + row * width + left] as number) * (1 - across) +
-          (scores[from + row * width + right] as number) * across;
-        doubled[at] = value(top) * (1 - down) + value(bottom) * down;
-        at += 1;
-      }
+    for (let y = 0; y < to.height; y += 1) {
+      const row = (channel * height + (y >> 1)) * width;
+      for (let x = 0; x < to.width; x += 1, at += 1) repeated[at] = scores[row + (x >> 1)] as number;
     }
   }
-  return doubled;
-}
-
-/** For each fine pixel the two coarse ones beside its center, and the share of the second. */
-function halfway(fine: number, coarse: number): readonly (readonly [number, number, number])[] {
-  return Array.from({ length: fine }, (_, i) => {
-    const place = Math.min(coarse - 1, Math.max(0, (i + 0.5) / 2 - 0.5));
-    const first = Math.floor(place);
-    return [first, Math.min(coarse - 1, first + 1), place - first] as const;
-  });
+  return repeated;
 }
