@@ -77,8 +77,8 @@ export const cloudsCard: CardRules<CloudsModel> = {
       { field: 'std', what: 'a number for each band', isMet: (input) => isOfEachBand(input.std, input) },
       {
         field: 'tile',
-        what: 'an overlap of at most half the size',
-        isMet: ({ tile }) => !tile || 2 * tile.overlap <= tile.size,
+        what: 'an overlap of less than half the size',
+        isMet: ({ tile }) => !tile || 2 * tile.overlap < tile.size,
       },
       {
         field: 'tile',

@@ -7,7 +7,7 @@ import { classify, dilate, type Fractions, measure } from './mask.ts';
 import type { Patch } from './patch.ts';
 import { toPng } from './png.ts';
 import { toTiff } from './tiff.ts';
-import { repeatScores, joinTiles, planTiles } from './tiles.ts';
+import { joinTiles, planTiles, repeatScores } from './tiles.ts';
 
 /** A mask as it is to be answered; the body is made here, since it takes milliseconds that the event loop does not have. */
 export interface Answered extends Fractions {
