@@ -57,10 +57,11 @@ nodes = [
     # A loop of as many turns as the first pixel is bright: 4 million for each 1 above 1.
     node("Sub", ["blue", "slow"], "late"),
     node("Relu", ["late"], "weight"),
-    node("Mul", ["weight", "turns"], "count_float"),
+    node("Mul", ["weight", "turns"], "turns_float"),
+    node("Add", ["turns_float", "nothing"], "count_float"),  # after what may raise
     node("Cast", ["count_float"], "count", to=TensorProto.INT64),
     node("Loop", ["count", "true", "zero"], "wound", body=body),
-    node("Mul", ["wound", "nothing"], "none"),
+    node("Mul", ["wound", "zero"], "none"),
     helper.make_node("Split", ["bands"], ["b02", "b03", "b04", "b08"], axis=1),
     node("Sub", ["b08", "bright"], "cloud"),
     node("Sub", ["dark", "b08"], "shadow"),
