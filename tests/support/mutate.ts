@@ -108,7 +108,7 @@ const contentTypes = [
 const edges = [0, 1, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x1_0000, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff];
 
 /** One to four changes of the kinds that break parsers: flips, cuts, holes, repeats, splices, lying numbers. */
-function mutateBytes(source: Buffer, others: readonly Buffer[], random: Random, steps: string[]): Buffer {
+export function mutateBytes(source: Buffer, others: readonly Buffer[], random: Random, steps: string[]): Buffer {
   let bytes = Buffer.from(source);
   const isHeaderOnly = random.chance(0.4); // sizes, types and offsets of every format stand in front
   for (let left = 1 + random.below(4); left > 0 && bytes.length > 0; left -= 1) {

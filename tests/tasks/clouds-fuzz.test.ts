@@ -1,0 +1,112 @@
+import { once } from 'node:events';
+import { readFileSync, rmSync } from 'node:fs';
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { problems as common } from '../../functions/core/problem.ts';
+import { imageProblems } from '../../functions/tasks/image/problems.ts';
+import { infer, makeCloudsModels, startClouds } from '../support/clouds.ts';
+import type { RunningFunction } from '../support/function.ts';
+import { createRandom } from '../support/mutate.ts';
+import { type MutatedPatch, makeSourceFiles, mutatePatch } from '../support/mutate-geotiff.ts';
+
+const problems = { ...common, ...imageProblems };
+
+/** FUZZ_SEED makes other uploads, FUZZ_FIRST and FUZZ_COUNT repeat some of them: a failure names its number. */
+const seed = Number(process.env.FUZZ_SEED ?? 1);
+const first = Number(process.env.FUZZ_FIRST ?? 0);
+const count = Number(process.env.FUZZ_COUNT ?? 3000);
+const concurrency = 8;
+const warmUp = 1000;
+
+/** What the process may grow by after the warm-up: a leak of the decoded planes alone, 45 kB of each sound file, would be 30 MiB. */
+const maxGrowthMiB = 24;
+
+const modelsDir = makeCloudsModels({ clouds: 'weather', 'clouds-index': 'index' });
+let fn: RunningFunction;
+beforeAll(async () => {
+  // The content is tried, not the speed: no deadline may pass on a slow machine.
+  const env = { DEADLINE_MS: '30000', PRIMARY_BUDGET_MS: '29999', LOG_LEVEL: 'info', MALLOC_ARENA_MAX: '2' };
+  fn = await startClouds({ MODELS_DIR: modelsDir, ...env });
+  await fn.ready();
+}, 60_000);
+afterAll(async () => {
+  rmSync(modelsDir, { recursive: true });
+  if (fn.process.exitCode !== null || fn.process.signalCode !== null) return;
+  fn.process.kill('SIGKILL');
+  await once(fn.process, 'exit');
+});
+
+/** The code of a contract answer, `OK` for a 200. @throws Error saying what the contract does not allow */
+async function judge(response: Response): Promise<string> {
+  const { status, headers } = response;
+  const type = headers.get('content-type');
+  if (status === 200 && type !== 'application/json') {
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    const [start, end] = type === 'image/png' ? [0x89, 0x82] : [0x49, undefined];
+    const isWhole =
+      bytes[0] === start && (end === undefined || bytes.at(-1) === end) && headers.has('x-cloud-fraction');
+    if (!isWhole) throw new Error(`${type} of ${bytes.length} bytes`);
+    return 'OK';
+  }
+  const text = await response.text();
+  if (status >= 500) throw new Error(`${status} ${text}`);
+  const body = JSON.parse(text);
+  if (status === 200) {
+    const { mask, width, height, cloudFraction } = body;
+    const counts: number[] = mask.counts ?? mask.map(({ length }: number[]) => length);
+    const isWhole = counts.reduce((sum, count) => sum + count, 0) === width * height;
+    if (!isWhole || !(cloudFraction >= 0 && cloudFraction <= 1)) throw new Error(text.slice(0, 300));
+    return 'OK';
+  }
+  const known = problems[body.code as keyof typeof problems];
+  const isProblem =
+    type === 'application/problem+json' &&
+    known?.status === status &&
+    body.status === status &&
+    body.type === `urn:understudy:problem:${body.code}` &&
+    body.instance === headers.get('x-request-id') &&
+    /^Expected .+ received/s.test(body.detail) &&
+    !/geotiff@|zlib|zstddec|node:|\.[jt]s\b| {4}at /i.test(body.detail);
+  if (!isProblem) throw new Error(`${status} ${type} ${text}`);
+  return body.code;
+}
+
+function residentMiB(): number {
+  const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${fn.process.pid}/status`, 'utf8'))?.[1];
+  return Number(kib) / 1024;
+}
+
+it(`answers ${count} mutated GeoTIFFs as in the contract, never with 5xx (seed ${seed})`, async () => {
+  const files = makeSourceFiles();
+  const faults: string[] = [];
+  const codes: Record<string, number> = {};
+  const sizesMiB: number[] = [];
+  let turn = 0;
+
+  async function send(number: number, { query, accept, body, steps }: MutatedPatch): Promise<void> {
+    try {
+      const code = await judge(await infer(fn, body, { query, headers: { accept } }));
+      codes[code] = (codes[code] ?? 0) + 1;
+    } catch (fault) {
+      faults.push(`FUZZ_SEED=${seed} FUZZ_FIRST=${number} FUZZ_COUNT=1: ${fault} after ${steps.join('; ')}`);
+    }
+  }
+  async function work(): Promise<void> {
+    while (turn < count) {
+      const number = first + turn;
+      turn += 1;
+      await send(number, mutatePatch(files, createRandom(seed, number)));
+      if (number % 250 === 249) sizesMiB.push(residentMiB());
+    }
+  }
+  await Promise.all(Array.from({ length: concurrency }, work));
+
+  if (process.env.FUZZ_REPORT) process.stderr.write(`${JSON.stringify({ codes, sizesMiB })}\n`);
+  expect(faults).toEqual([]);
+  expect(fn.process.exitCode ?? fn.process.signalCode).toBeNull();
+  expect(fn.lines.filter(({ severity }) => severity === 'error')).toEqual([]);
+  if (count < 3000) return;
+  const expected = ['IMAGE_TOO_MANY_PIXELS', 'IMAGE_UNREADABLE', 'IMAGE_UNSUPPORTED', 'OK', 'PARAMETER_INVALID'];
+  expect(Object.keys(codes).sort()).toEqual(expect.arrayContaining(expected));
+  const settled = Math.max(...sizesMiB.slice(0, warmUp / 250));
+  expect(Math.min(...sizesMiB.slice(-4)) - settled).toBeLessThan(maxGrowthMiB);
+}, 300_000);
