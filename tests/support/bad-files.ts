@@ -117,6 +117,7 @@ export const badFiles: readonly [what: string, make: () => Uint8Array, code: str
   ['bands of two types', () => drawGeoTiff({ tags: { 339: short(1, 1, 2, 1) } }), 'IMAGE_UNSUPPORTED'],
   ['predictor 3 of uint16', () => drawGeoTiff({ tags: { 317: short(3) } }), 'IMAGE_UNSUPPORTED'],
   ['planes in a third way', () => drawGeoTiff({ tags: { 284: short(3) } }), 'IMAGE_UNREADABLE'],
+  ['keys of coordinates below 0', () => drawGeoTiff({ tags: { 34735: long(1, 1, 0, 2 ** 31) } }), 'IMAGE_UNREADABLE'],
   ['another image', () => readFileSync('tests/images/test_image_1.jpg'), 'IMAGE_UNSUPPORTED'],
   ['a text', () => Buffer.from('B02,B03,B04,B08\n'.repeat(40)), 'IMAGE_UNSUPPORTED'],
   ['ten bands that nobody names', () => drawGeoTiff({ bands: none(10) }), 'PARAMETER_INVALID'],

@@ -21,6 +21,8 @@ export interface GeoTiff {
   readBlock(x: number, y: number, band: number): Promise<ArrayBuffer>;
 }
 
+type FileTags = Tags & { text(tag: string): string | undefined };
+
 /** Tags that say where pixels lie: scale, tie points, matrix, and GeoTIFF's own three. */
 const geoTags = {
   ModelPixelScale: 33550,
@@ -47,15 +49,24 @@ export async function openGeoTiff(file: ArrayBuffer): Promise<GeoTiff> {
     layout,
     metadata: tags.text('GDAL_METADATA') ?? '',
     noData: Number.parseFloat(tags.text('GDAL_NODATA') ?? ''),
-    georeference: Object.entries(geoTags).flatMap(([name, tag]) => {
-      const values = name === 'GeoAsciiParams' ? tags.text(name) : tags.numbers(name);
-      return values === undefined ? [] : [{ tag, values }];
-    }),
+    georeference: readGeoreference(tags),
     async readBlock(x, y, band) {
       const { data } = await orUnreadable(image.getTileOrStrip(x, y, band, decoder as never));
       return data as ArrayBuffer;
     },
   };
+}
+
+/** @throws Problem IMAGE_UNREADABLE for numbers that a GeoTIFF cannot have there */
+function readGeoreference(tags: FileTags): Georeference {
+  const found = Object.entries(geoTags).flatMap(([name, tag]) => {
+    const values = name === 'GeoAsciiParams' ? tags.text(name) : tags.numbers(name);
+    return values === undefined ? [] : [{ tag, values }];
+  });
+  const keys = tags.numbers('GeoKeyDirectory') ?? [];
+  const isShort = (value: number) => Number.isInteger(value) && value >= 0 && value <= 65_535;
+  if (!keys.every(isShort)) throw unreadable('keys of coordinates that are no shorts');
+  return found;
 }
 
 async function openImage(file: ArrayBuffer): Promise<GeoTIFFImage> {
@@ -65,7 +76,7 @@ async function openImage(file: ArrayBuffer): Promise<GeoTIFFImage> {
   return tiff.getImage(0);
 }
 
-function tagsOf({ fileDirectory }: GeoTIFFImage): Tags & { text(tag: string): string | undefined } {
+function tagsOf({ fileDirectory }: GeoTIFFImage): FileTags {
   const read = (tag: string): unknown => fileDirectory.getValue(tag as never);
   return {
     number(tag) {

@@ -71,7 +71,7 @@ function assemble(strip: Uint8Array, entries: readonly Entry[]): Uint8Array {
 }
 
 function toBytes(type: Entry['type'], values: Entry['values']): Buffer {
-  if (typeof values === 'string') return Buffer.from(`${values}\0`, 'latin1');
+  if (typeof values === 'string') return Buffer.from(`${values}\0`);
   const bytes = Buffer.alloc(values.length * types[type][1]);
   for (const [index, value] of values.entries()) {
     if (type === 'double') bytes.writeDoubleLE(value, 8 * index);
