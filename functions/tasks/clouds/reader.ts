@@ -20,8 +20,8 @@ const defaultTimeoutMs = 8000;
 /** MiB of JavaScript objects. A file's tags take 1 MiB at most; its numbers lie outside. */
 const resourceLimits = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 };
 
-/** Copied in one turn of the event loop: about 1 ms. */
-const pieceBytes = 4_194_304;
+/** Copied in one turn of the event loop: less than 1 ms, new pages included. */
+const pieceBytes = 1_048_576;
 
 /**
  * @param script the module that the threads run: reading.ts, but for tests
