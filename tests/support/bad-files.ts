@@ -98,8 +98,10 @@ export const badFiles: readonly [what: string, make: () => Uint8Array, code: str
       }),
     'IMAGE_UNREADABLE',
   ],
+  ['tiles of 2 pixels', () => drawGeoTiff({ tile: [2, 2] }), 'IMAGE_UNREADABLE'],
+  ['tiles of 40 pixels', () => drawGeoTiff({ tile: [48, 40] }), 'IMAGE_UNREADABLE'],
   ['tiles without a size', () => drawGeoTiff({ tile: [16, 16], tags: { 322: null } }), 'IMAGE_UNREADABLE'],
-  ['tiles of 65,000 pixels', () => drawGeoTiff({ tile: [64, 80], tags: { 322: short(65_000) } }), 'IMAGE_UNSUPPORTED'],
+  ['tiles of 65,520 pixels', () => drawGeoTiff({ tile: [64, 80], tags: { 322: short(65_520) } }), 'IMAGE_UNSUPPORTED'],
   ['strips that are fewer than the rows need', () => drawGeoTiff({ tags: { 278: long(31) } }), 'IMAGE_UNREADABLE'],
   [
     'tags of 2 MB that lie upon each other',

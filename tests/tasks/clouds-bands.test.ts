@@ -62,6 +62,12 @@ describe('the bands of a file', () => {
       {},
       'received 10 bands described as a, b, c, d, e, f, g, h, i, j',
     ],
+    [
+      'are in another script',
+      { bands: ['синий\n', 'x'.repeat(60), '', ''] },
+      {},
+      `as ?????, ${'x'.repeat(40)}, none, none`,
+    ],
     ['are never guessed from their number', { bands: Array(13).fill(null) }, {}, 'received 13 bands'],
     ['lack near infrared', { bands: ['B02', 'B03', 'B04'] }, {}, '3 bands described as B02, B03, B04'],
     ['are there twice', { bands: ['B02', 'B03', 'B04', 'B08', 'B2'] }, {}, 'each once for bands'],

@@ -4,7 +4,7 @@ import { decodeBlock } from './decoders.ts';
 import { judgeDirectory } from './directory.ts';
 import { type Layout, readLayout, type Tags } from './layout.ts';
 import type { Georeference } from './patch.ts';
-import { unreadable } from './refusal.ts';
+import { unreadable, unsupported } from './refusal.ts';
 
 /** A GeoTIFF whose header has been read and judged, its pixels not yet. */
 export interface GeoTiff {
@@ -57,12 +57,17 @@ export async function openGeoTiff(file: ArrayBuffer): Promise<GeoTiff> {
   };
 }
 
-/** @throws Problem IMAGE_UNREADABLE for numbers that a GeoTIFF cannot have there */
+/** More than 600 ground control points have; they travel from thread to thread. */
+const maxGeoValues = 4096;
+
+/** @throws Problem IMAGE_UNSUPPORTED | IMAGE_UNREADABLE for numbers that a GeoTIFF cannot have there */
 function readGeoreference(tags: FileTags): Georeference {
   const found = Object.entries(geoTags).flatMap(([name, tag]) => {
     const values = name === 'GeoAsciiParams' ? tags.text(name) : tags.numbers(name);
     return values === undefined ? [] : [{ tag, values }];
   });
+  const count = found.reduce((sum, { values }) => sum + values.length, 0);
+  if (count > maxGeoValues) throw unsupported(`at most ${maxGeoValues} numbers of coordinates`, String(count));
   const keys = tags.numbers('GeoKeyDirectory') ?? [];
   const isShort = (value: number) => Number.isInteger(value) && value >= 0 && value <= 65_535;
   if (!keys.every(isShort)) throw unreadable('keys of coordinates that are no shorts');

@@ -152,8 +152,9 @@ function readBlockSize(tags: Tags, width: number, height: number) {
   const blockWidth = isTiled ? (tags.number('TileWidth') ?? 0) : width;
   const rows = isTiled ? tags.number('TileLength') : Math.min(tags.number('RowsPerStrip') || height, height);
   const blockHeight = rows ?? 0;
-  const isSize = (value: number) => Number.isInteger(value) && value >= 1;
-  if (!isSize(blockWidth) || !isSize(blockHeight)) throw unreadable();
+  // TIFF 6.0 wants it of tiles; smaller ones would be a quarter of a million.
+  const isSize = (value: number) => Number.isInteger(value) && value >= 1 && (!isTiled || value % 16 === 0);
+  if (!isSize(blockWidth) || !isSize(blockHeight)) throw unreadable('tiles whose sides are no multiples of 16');
   return { isTiled, blockWidth, blockHeight };
 }
 

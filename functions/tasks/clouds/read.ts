@@ -34,7 +34,9 @@ export async function readPatch(file: ArrayBuffer, ask: CloudsAsk): Promise<File
 
 /** The place of each band, of which client and file may tell a part each. */
 function findBands({ bands, descriptions }: Metadata, ask: CloudsAsk, count: number): ReadonlyMap<string, number> {
-  const found = descriptions.map((text, index) => bands[index] ?? (text.slice(0, 40) || 'none'));
+  const found = descriptions.map(
+    (text, index) => bands[index] ?? (text.slice(0, 40).replace(/[^ -~]/g, '?') || 'none'),
+  );
   const told = `${count} bands described as ${found.join(', ')}`;
   if (ask.bands && ask.bands.length !== count) {
     throw unknown('bands', `${count} names`, `${ask.bands.length}: the file has ${told}`);
