@@ -125,11 +125,12 @@ function unpackBits(bytes: Uint8Array, limit: number): Uint8Array {
     const length = 1 + Math.abs(count);
     if (count === -128) continue;
     if (position + length > limit) throw new Error('more than a block');
+    if (at + (count >= 0 ? length : 1) > bytes.length) throw new Error('a run that is cut short');
     if (count >= 0) {
       out.set(bytes.subarray(at, at + length), position);
       at += length;
     } else {
-      out.fill(bytes[at] ?? 0, position, position + length);
+      out.fill(bytes[at] as number, position, position + length);
       at += 1;
     }
     position += length;

@@ -7,7 +7,7 @@ export interface Layout {
   readonly width: number;
   readonly height: number;
   readonly bandCount: number;
-  /** Bits and format (1 unsigned, 2 signed, 3 float) of a number, the same for all bands. */
+  /** Of the numbers of all bands. */
   readonly elementType: 'uint16' | 'int16' | 'float32';
   readonly compression: Compression;
   /** 1 none, 2 differences along a row, 3 the same of bytes of floats. */
@@ -53,13 +53,13 @@ const refused: Readonly<Record<number, string>> = {
   50002: 'JPEG XL',
 };
 
-/** Sentinel-2 comes as uint16, MAJA's reflectance as int16, Sentinel Hub's as float32; [format, bits]. */
+/** Sentinel-2 comes as uint16, MAJA's reflectance as int16, Sentinel Hub's as float32: SampleFormat and bits of each. */
 const elementTypes = { uint16: [1, 16], int16: [2, 16], float32: [3, 32] } as const;
 
 const formats = ['other', 'uint', 'int', 'float', 'other', 'complex int', 'complex float'];
 
 /** Pixels of a side. */
-export const sides = { min: 64, max: 1024 };
+const sides = { min: 64, max: 1024 };
 
 /** The largest image of the most bands that Sentinel-2 fills, all of them uint16 ... */
 const maxDecodedBytes = sides.max * sides.max * maxBands * 2;
