@@ -41,7 +41,7 @@ describe('a bad file', () => {
         code,
         detail: expect.stringMatching(/^Expected .+ received/),
       });
-      expect(fault.message).not.toMatch(/\n|geotiff@|zlib|zstddec|node:|\.js\b|\/tmp/);
+      expect(fault.message).not.toMatch(/\n|geotiff@|zlib|zstddec|node:|\.js\b/);
       expect(ms).toBeLessThan(patienceMs);
       expect(delay.max / 1e6).toBeLessThan(loopMs);
       expect(mebibytes() - before).toBeLessThan(64);
