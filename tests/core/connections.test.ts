@@ -45,8 +45,8 @@ describe('a function', () => {
   it.each([
     ['an absolute target', 'http://x/classify?top=3', 200],
     ['an absolute target of another name, port and case', 'HTTPS://Example.org:8443/classify', 200],
-    ['an absolute target without a path', 'http://x', 404],
-    ['an absolute target with another path', 'http://x/', 404],
+    ['an absolute target without a path', 'http://x', 405],
+    ['an absolute target with another path', 'http://x/other', 404],
     ['a target of two slashes', '//x/classify', 404],
     ['a target that is no URL', 'http://[/classify', 404],
     ['a target of another scheme', 'ftp://x/classify', 404],

@@ -51,13 +51,10 @@ function findProbe(path: string): Route | undefined {
   return model === undefined ? undefined : { name: ready ? 'modelReady' : 'model', model };
 }
 
-/** A target is a path or, to a proxy, a whole URL, of which the path counts (RFC 9112 3.2). */
+/** A target is a path or, to a proxy, a whole URL, of which the path counts (RFC 9112 3.2); `*` is neither. */
 export function readUrl({ url = '' }: { readonly url?: string | undefined }): URL {
-  try {
-    return new URL(/^https?:/i.test(url) ? url : `http://localhost${url}`);
-  } catch {
-    return new URL('http://localhost/unreadable');
-  }
+  const whole = url.startsWith('/') ? `http://localhost${url}` : url;
+  return new URL(/^https?:/i.test(whole) && URL.canParse(whole) ? whole : 'http://localhost/unreadable');
 }
 
 /**
