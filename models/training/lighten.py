@@ -10,7 +10,6 @@ train.py's, and a run resumes from its own.
 
 import argparse
 import copy
-import os
 import time
 from pathlib import Path
 
@@ -24,10 +23,10 @@ from pipeline.architectures import build
 from pipeline.crops import crop, distillation, random_crops
 from pipeline.light import MobileNetLight, round_weights, simulate_bytes
 from pipeline.restore import restore
+from running import Run, accuracy
 from surgery import fit_ranges, lightened
 from train import Muon
 
-BATCH = 128
 SIZES = ((0.0, 56), (0.55, 64))  # share of the time at which a training size begins, and pixels a side
 SERVED = 72  # pixels a side of an image that is classified
 WARM_UP = 6000  # images
@@ -81,45 +80,24 @@ def optimizers(model: nn.Module, rate: float) -> list[torch.optim.Optimizer]:
     return [muon, torch.optim.AdamW(groups, betas=(0.9, 0.99))]
 
 
-@torch.no_grad()
-def accuracy(model: nn.Module, images: np.ndarray, classes: np.ndarray) -> tuple[float, float]:
-    """Top-1 and top-5 on whole images of the size served, each a share of 1."""
-    top1 = top5 = 0
-    for start in range(0, len(images), 250):
-        some = np.array(images[start : start + 250])
-        logits = model(crop(some, torch.eye(2, 3).expand(len(some), 2, 3), SERVED))
-        best = logits.topk(5).indices == torch.from_numpy(classes[start : start + 250]).view(-1, 1)
-        top1 += best[:, 0].sum().item()
-        top5 += best.any(1).sum().item()
-    return top1 / len(images), top5 / len(images)
+def as_served(model: nn.Module):
+    """What the model answers for whole images of the size served."""
+    return lambda images: model(crop(images, torch.eye(2, 3).expand(len(images), 2, 3), SERVED))
 
 
-class Run:
-    """The state of a training: the model, the moving average of its weights, the optimizers and what is done."""
+class LightRun(Run):
+    """A run that computes as int8 does from some moment on."""
 
     def __init__(self, model: MobileNetLight, rate: float):
-        self.model, self.average = model, copy.deepcopy(model).eval()
-        self.optimizers = optimizers(model, rate)
-        self.minutes, self.images, self.in_bytes = 0.0, 0, False
+        super().__init__(model, optimizers(model, rate))
+        self.in_bytes = False
 
     def step(self, x: torch.Tensor, classes: torch.Tensor, taught: torch.Tensor, share: float) -> float:
         """One step at `share` of the time; the loss."""
-        rate = min(1, self.images / WARM_UP) * (1 - share) + LEAST_RATE
-        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
-            group["lr"] = rate * group["peak"]
+        self.set_rate(min(1, self.images / WARM_UP) * (1 - share) + LEAST_RATE)
         logits = self.model(x)
         labels = functional.cross_entropy(logits, classes, label_smoothing=SMOOTHING)
-        loss = (labels + distillation(logits, taught)) / 2
-        loss.backward()
-        for optimizer in self.optimizers:
-            optimizer.step()
-        self.model.zero_grad(set_to_none=True)
-        self.images += len(x)
-        steps = self.images / BATCH
-        with torch.no_grad():
-            for mine, theirs in zip(self.average.parameters(), self.model.parameters(), strict=True):
-                mine.lerp_(theirs, 1 - min(0.998, (1 + steps) / (20 + steps)))
-        return loss.item()
+        return self.learn((labels + distillation(logits, taught)) / 2, len(x))
 
     def begin_bytes(self, images: np.ndarray) -> None:
         """From here on with the averaged weights, new ranges and rounding to bytes."""
@@ -133,25 +111,17 @@ class Run:
         simulate_bytes(self.model, True)
         simulate_bytes(self.average, True)
 
-    def save(self, file: Path, wnids: list[str]) -> None:
+    def save(self, file: Path, wnids: list[str], **more: object) -> None:
         rounded = copy.deepcopy(self.average)
         if self.in_bytes:
             round_weights(rounded)
-        part = file.with_suffix(".part")
-        saved = {"model": self.model.state_dict(), "average": rounded.state_dict(), "wnids": wnids}
-        states = {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers], "in_bytes": self.in_bytes}
-        torch.save({**saved, **states, "minutes": self.minutes, "images": self.images}, part)
-        os.replace(part, file)
+        super().save(file, wnids, **{"average": rounded.state_dict(), "in_bytes": self.in_bytes, **more})
 
-    def resume(self, file: Path) -> None:
-        saved = torch.load(file)
-        self.model.load_state_dict(saved["model"])
-        self.average.load_state_dict(saved["average"])
-        for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
-        self.minutes, self.images = saved["minutes"], saved["images"]
+    def resume(self, file: Path) -> dict:
+        saved = super().resume(file)
         if saved["in_bytes"]:
             self.simulate()
+        return saved
 
 
 def arguments() -> argparse.Namespace:
@@ -179,21 +149,17 @@ def main() -> None:
     teacher = load(args.teacher, "wide-resnet", len(wnids)).to(memory_format=torch.channels_last)
     model = lightened(load(args.model, "mobilenet", len(wnids)), len(wnids)).to(memory_format=torch.channels_last)
     fit_ranges(model, sample, SERVED)
-    run = Run(model, args.learning_rate)
+    run = LightRun(model, args.learning_rate)
     if args.out.exists():
         run.resume(args.out)
-    torch.manual_seed(run.images)
-    shuffle = np.random.RandomState(run.images)
-    order, position, since = shuffle.permutation(len(images)), 0, run.minutes
-    while run.minutes < args.minutes:
+    since = run.minutes
+    for _, rows in run.batches(len(images)):
+        if run.minutes >= args.minutes:
+            break
         started = time.monotonic()
         share = run.minutes / args.minutes
         if not run.in_bytes and share >= args.bytes_from:
             run.begin_bytes(sample)
-        if position + BATCH > len(order):
-            order, position = shuffle.permutation(len(images)), 0
-        rows = np.sort(order[position : position + BATCH])
-        position += BATCH
         size = [size for begin, size in SIZES if share >= begin][-1]
         x = crop(images[rows], random_crops(len(rows)), size)
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):  # depthwise kernels are slower in it, wide ones faster
@@ -202,11 +168,11 @@ def main() -> None:
         run.minutes += (time.monotonic() - started) / 60
         if run.minutes - since >= EVERY:
             since = run.minutes
-            top1, top5 = accuracy(run.average, val_images[probe], val_classes[probe])
+            top1, top5 = accuracy(as_served(run.average), val_images[probe], val_classes[probe])
             print(f"{share:5.1%}  {run.images} images  loss {loss:.3f}  top-1 {top1:.2%}  top-5 {top5:.2%}", flush=True)
             run.save(args.out, wnids)
     run.save(args.out, wnids)
-    top1, top5 = accuracy(run.average, val_images, val_classes)
+    top1, top5 = accuracy(as_served(run.average), val_images, val_classes)
     print(f"done: {run.images} images, top-1 {top1:.2%}, top-5 {top5:.2%} (10,000 images)", flush=True)
 
 

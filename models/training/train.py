@@ -7,9 +7,7 @@ The checkpoint holds `model` (raw weights), `average` (their moving average: wha
 """
 
 import argparse
-import copy
 import math
-import os
 import time
 from pathlib import Path
 
@@ -20,8 +18,8 @@ from torch.nn import functional
 import data
 from pipeline.architectures import MEAN, STD, build
 from pipeline.crops import crop, distillation, random_crops
+from running import Run, accuracy
 
-BATCH = 128
 # Share of the time at which a training size begins. Crops of random area show things about 1.2 times larger than the
 # whole image does, so the last size stays below the 64 pixels served (arXiv 1906.06423).
 SIZES = {"wide-resnet": [(0.0, 40), (0.5, 48), (0.78, 56)], "mobilenet": [(0.0, 40), (0.5, 48), (0.78, 56)]}
@@ -75,27 +73,25 @@ def optimizers(model: torch.nn.Module, rate: float) -> list[torch.optim.Optimize
             kernels.append(param)
         else:
             vectors.append(param)
-    adam = torch.optim.AdamW(
-        [{"params": kernels, "weight_decay": 0.02}, {"params": vectors, "weight_decay": 0.0}], lr=rate * ADAM_SHARE, betas=(0.9, 0.98)
-    )
-    return [Muon(matrices, rate, weight_decay=0.05), adam]
+    groups = [{"params": kernels, "weight_decay": 0.02}, {"params": vectors, "weight_decay": 0.0}]
+    both = [Muon(matrices, rate, weight_decay=0.05), torch.optim.AdamW(groups, lr=rate * ADAM_SHARE, betas=(0.9, 0.98))]
+    for group in (group for optimizer in both for group in optimizer.param_groups):
+        group["peak"] = group["lr"]
+    return both
 
 
-@torch.no_grad()
-def accuracy(model: torch.nn.Module, images: np.ndarray, classes: np.ndarray, bfloat16: bool) -> tuple[float, float]:
-    """Top-1 and top-5 on whole images, each a share of 1."""
-    top1 = top5 = 0
-    for start in range(0, len(images), 250):
-        x = torch.from_numpy(np.array(images[start : start + 250])).permute(0, 3, 1, 2).float()
+def whole_images(model: torch.nn.Module, bfloat16: bool):
+    """What the model answers for whole images."""
+
+    def answer(images: np.ndarray) -> torch.Tensor:
+        x = torch.from_numpy(images).permute(0, 3, 1, 2).float()
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            logits = model(((x - mean) / std).to(memory_format=torch.channels_last)).float()
-        best = logits.topk(5).indices == torch.from_numpy(classes[start : start + 250]).view(-1, 1)
-        top1 += best[:, 0].sum().item()
-        top5 += best.any(1).sum().item()
-    return top1 / len(images), top5 / len(images)
+            return model(((x - mean) / std).to(memory_format=torch.channels_last)).float()
+
+    return answer
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", choices=SIZES)
     parser.add_argument("--data", type=Path, required=True, help="Tiny ImageNet: tiny-imagenet-200/ or a folder of parquet")
@@ -107,108 +103,74 @@ def main() -> None:
     parser.add_argument("--soft-labels", type=Path, help="folder of soften.py, to learn from its crops and logits as well")
     parser.add_argument("--cache", type=Path, help="where decoded pixels are kept; default: beside --out")
     parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
+    return parser.parse_args()
 
+
+def sizes_of(args: argparse.Namespace) -> list[tuple[float, int]]:
+    if not args.sizes:
+        return SIZES[args.model]
+    return [(float(begin), int(size)) for begin, size in (part.split(":") for part in args.sizes.split(","))]
+
+
+class SoftLabels:
+    """The crops and logits that soften.py wrote."""
+
+    def __init__(self, folder: Path):
+        self.crops = np.load(folder / "crops.npy", mmap_mode="r")
+        self.logits = np.load(folder / "logits.npy", mmap_mode="r")
+
+    def of(self, epoch: int, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        turn = epoch % len(self.crops)
+        return torch.from_numpy(self.crops[turn, rows]), torch.from_numpy(self.logits[turn, rows]).float()
+
+
+def begin(args: argparse.Namespace, classes: int) -> Run:
+    """A run from the start, from other weights or from its checkpoint."""
+    model = build(args.model, classes).to(memory_format=torch.channels_last)
+    if args.start_from and not args.out.exists():
+        model.load_state_dict(torch.load(args.start_from)["average"])
+    run = Run(model, optimizers(model, args.learning_rate))
+    if args.out.exists():
+        run.resume(args.out)
+    return run
+
+
+def main() -> None:
+    args = arguments()
     torch.set_num_threads(args.threads)
     cache = args.cache or args.out.parent / "cache"
     images, classes, wnids = data.load(args.data, "train", cache)
     val_images, val_classes, _ = data.load(args.data, "val", cache)
-    probe = np.random.RandomState(0).permutation(len(val_images))[:2000]
-    probe.sort()
-
-    sizes = SIZES[args.model]
-    if args.sizes:
-        sizes = [(float(begin), int(size)) for begin, size in (part.split(":") for part in args.sizes.split(","))]
-    if args.soft_labels:
-        soft_crops = np.load(args.soft_labels / "crops.npy", mmap_mode="r")
-        soft_logits = np.load(args.soft_labels / "logits.npy", mmap_mode="r")
-    repeat = 0
-
+    probe = np.sort(np.random.RandomState(0).permutation(len(val_images))[:2000])
+    sizes = sizes_of(args)
+    soft = SoftLabels(args.soft_labels) if args.soft_labels else None
     bfloat16 = args.model == "wide-resnet"  # depthwise kernels are slower in bfloat16 on CPUs
-    model = build(args.model, len(wnids)).to(memory_format=torch.channels_last)
-    minutes, seen, history = 0.0, 0, []
-    opts = optimizers(model, args.learning_rate)
-    saved = torch.load(args.out) if args.out.exists() else None
-    if saved:
-        model.load_state_dict(saved["model"])
-        for opt, state in zip(opts, saved["optimizers"]):
-            opt.load_state_dict(state)
-        minutes, seen, history = saved["minutes"], saved["images"], saved["history"]
-    elif args.start_from:
-        model.load_state_dict(torch.load(args.start_from)["average"])
-    average = copy.deepcopy(model).eval()
-    if saved:
-        average.load_state_dict(saved["average"])
-    for opt in opts:
-        for group in opt.param_groups:
-            group["peak"] = args.learning_rate * (1 if isinstance(opt, Muon) else ADAM_SHARE)
-
-    def save() -> None:
-        part = args.out.with_suffix(".part")
-        torch.save(
-            {
-                "model": model.state_dict(),
-                "average": average.state_dict(),
-                "optimizers": [opt.state_dict() for opt in opts],
-                "minutes": minutes,
-                "images": seen,
-                "wnids": wnids,
-                "history": history,
-            },
-            part,
-        )
-        os.replace(part, args.out)
-
-    torch.manual_seed(seen)
-    shuffle = np.random.RandomState(seen)
-    order, position, since = shuffle.permutation(len(images)), 0, minutes
-    while minutes < args.minutes:
+    run = begin(args, len(wnids))
+    answer = whole_images(run.average, bfloat16)
+    since = run.minutes
+    for epoch, rows in run.batches(len(images)):
+        if run.minutes >= args.minutes:
+            break
         started = time.monotonic()
-        share = minutes / args.minutes
+        share = run.minutes / args.minutes
         size = [size for begin, size in sizes if share >= begin][-1]
-        rate = min(1, share / WARM_UP) * (1 - max(0.0, share - WARM_UP) / (1 - WARM_UP))
-        for opt in opts:
-            for group in opt.param_groups:
-                group["lr"] = max(1e-3, rate) * group["peak"]
-        if position + BATCH > len(order):
-            order, position, repeat = shuffle.permutation(len(images)), 0, repeat + 1
-        rows = np.sort(order[position : position + BATCH])
-        position += BATCH
-        theta = random_crops(len(rows))
-        if args.soft_labels:
-            theta = torch.from_numpy(soft_crops[repeat % len(soft_crops), rows])
+        run.set_rate(max(1e-3, min(1, share / WARM_UP) * (1 - max(0.0, share - WARM_UP) / (1 - WARM_UP))))
+        theta, taught = soft.of(epoch, rows) if soft else (random_crops(len(rows)), None)
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            logits = model(crop(images[rows], theta, size)).float()
+            logits = run.model(crop(images[rows], theta, size)).float()
         loss = functional.cross_entropy(logits, torch.from_numpy(classes[rows]), label_smoothing=0.1)
-        if args.soft_labels:
-            taught = torch.from_numpy(soft_logits[repeat % len(soft_logits), rows]).float()
-            loss = (loss + distillation(logits, taught)) / 2
-        loss.backward()
-        for opt in opts:
-            opt.step()
-            opt.zero_grad(set_to_none=True)
-        seen += BATCH
-        decay = min(0.998, (1 + seen / BATCH) / (20 + seen / BATCH))
-        with torch.no_grad():
-            for mine, theirs in zip(average.state_dict().values(), model.state_dict().values()):
-                if mine.is_floating_point():
-                    mine.lerp_(theirs, 1 - decay)
-                else:
-                    mine.copy_(theirs)
-        minutes += (time.monotonic() - started) / 60
-        if minutes - since >= min(5, args.minutes / 4):
-            since = minutes
-            top1, top5 = accuracy(average, val_images[probe], val_classes[probe], bfloat16)
-            history.append({"images": seen, "size": size, "loss": loss.item(), "top1": top1, "top5": top5})
-            print(
-                f"{share:5.1%}  {minutes:6.1f} min  {seen:8d} images  {size} px  loss {loss.item():.3f}"
-                f"  top-1 {top1:.2%}  top-5 {top5:.2%} (2,000 images)",
-                flush=True,
-            )
-            save()
-    top1, top5 = accuracy(average, val_images, val_classes, bfloat16)
-    print(f"done: {seen} images, top-1 {top1:.2%}, top-5 {top5:.2%}", flush=True)
-    save()
+        loss = run.learn(loss if taught is None else (loss + distillation(logits, taught)) / 2, len(rows))
+        run.minutes += (time.monotonic() - started) / 60
+        if run.minutes - since >= min(5, args.minutes / 4):
+            since = run.minutes
+            top1, top5 = accuracy(answer, val_images[probe], val_classes[probe])
+            run.history.append({"images": run.images, "size": size, "loss": loss, "top1": top1, "top5": top5})
+            done = f"{share:5.1%}  {run.minutes:6.1f} min  {run.images:8d} images  {size} px  loss {loss:.3f}"
+            print(f"{done}  top-1 {top1:.2%}  top-5 {top5:.2%} (2,000 images)", flush=True)
+            run.save(args.out, wnids)
+    top1, top5 = accuracy(answer, val_images, val_classes)
+    print(f"done: {run.images} images, top-1 {top1:.2%}, top-5 {top5:.2%}", flush=True)
+    run.save(args.out, wnids)
     assert not math.isnan(top1)
 
 
