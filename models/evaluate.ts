@@ -7,10 +7,11 @@ import { answerBy, loadModel, type Model, prove } from '../functions/core/pool/s
 import type { Tensor } from '../functions/core/task.ts';
 import { classify } from '../functions/tasks/classify/task.ts';
 import { toTensor } from '../functions/tasks/classify/tensor.ts';
-import { readLogits, thread } from '../functions/tasks/classify/thread.ts';
+import { thread } from '../functions/tasks/classify/thread.ts';
 import { topPredictions } from '../functions/tasks/classify/top.ts';
 import type { ImageModel } from '../functions/tasks/image/card.ts';
 import { decodeImage, type Pixels } from '../functions/tasks/image/image.ts';
+import { readLogits } from '../functions/tasks/image/logits.ts';
 import { geometryOf } from '../functions/tasks/image/resize.ts';
 import { readCommand } from '../ingress/command.ts';
 import { prepareAhead } from './ahead.ts';

@@ -3,6 +3,7 @@ import type { Task } from '../../core/task.ts';
 import { type ImageModel, imageCard } from '../image/card.ts';
 import { decodeImage, type Pixels } from '../image/image.ts';
 import { geometryOf } from '../image/resize.ts';
+import { type ImageSettings, imageTypes, maxImageBytes, readImageSettings } from '../image/settings.ts';
 import { topPredictions } from './top.ts';
 
 /** What a client may choose. */
@@ -11,24 +12,19 @@ export interface ClassifyAsk {
   readonly top: number;
 }
 
-export interface ImageSettings {
-  /** Largest image, judged before it is decoded. */
-  readonly maxPixels: number;
-}
-
 /** POST /classify: what a photo shows, by falling score. */
 export const classify: Task<ClassifyAsk, ImageModel, Float32Array, ImageSettings, Pixels> = {
   name: 'classify',
   path: '/classify',
-  mediaTypes: ['image/*', 'application/octet-stream'],
+  mediaTypes: imageTypes,
   models: [
     { embedded: 'wide-resnet', variable: 'PRIMARY_MODEL' },
     { embedded: 'mobilenet', variable: 'FALLBACK_MODEL' },
   ],
-  defaults: { maxUploadBytes: 10_485_760, deadlineMs: 5000, primaryBudgetMs: 1000 },
+  defaults: { maxUploadBytes: maxImageBytes, deadlineMs: 5000, primaryBudgetMs: 1000 },
   thread: new URL('./thread.js', import.meta.url),
   card: imageCard,
-  settings: (read) => ({ maxPixels: read('MAX_PIXELS', { fallback: 40_000_000, min: 1, max: 268_402_689 }) }),
+  settings: readImageSettings,
   parse: (query) => ({ top: readInteger('top', readOne(query, 'top'), { fallback: 5, max: 20 }) }),
   keyOf: ({ input }) => geometryOf(input),
   async decode(bytes, { details, settings, precision }) {

@@ -26,8 +26,18 @@ export interface Header {
   readonly isOfLimitedRange?: boolean;
 }
 
-/** Reads what a file says of itself. @throws Problem IMAGE_UNSUPPORTED | IMAGE_UNREADABLE */
-export async function readHeader(bytes: Uint8Array): Promise<Header> {
+/** Reads what a file says of itself. @throws Problem IMAGE_UNSUPPORTED | IMAGE_UNREADABLE | IMAGE_TOO_MANY_PIXELS */
+export async function readHeader(bytes: Uint8Array, maxPixels: number): Promise<Header> {
+  const header = await readAnyHeader(bytes);
+  const { width, height } = header;
+  if (width * height > maxPixels) {
+    const detail = `Expected at most ${maxPixels} pixels for the image but received ${width} x ${height}`;
+    throw imageProblem('IMAGE_TOO_MANY_PIXELS', detail);
+  }
+  return header;
+}
+
+async function readAnyHeader(bytes: Uint8Array): Promise<Header> {
   const content = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const format = recognize(content);
   if (format === undefined) throw unsupported();

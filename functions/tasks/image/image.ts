@@ -2,7 +2,6 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expandRange, inkToRgb, paintAround } from './color.ts';
 import { type Header, readHeader } from './header.ts';
 import { decodeTimeoutSeconds, failOn, openSharp, refuse, type Sharp, unsupported } from './libvips.ts';
-import { imageProblem } from './problems.ts';
 import { type Axis, type ImageRecipe, planAxes, planFilter, planSpan, resizeRegion } from './resize.ts';
 import { reductions, shrinkJpeg } from './shrink.ts';
 
@@ -45,13 +44,8 @@ export async function decodeImage(
   maxPixels: number,
   precision: Precision = 'exact',
 ): Promise<Image> {
-  const header = await readHeader(bytes);
+  const header = await readHeader(bytes, maxPixels);
   const { width, height } = header;
-  if (width * height > maxPixels) {
-    const detail = `Expected at most ${maxPixels} pixels for the image but received ${width} x ${height}`;
-    throw imageProblem('IMAGE_TOO_MANY_PIXELS', detail);
-  }
-
   const shrunk = precision === 'reduced' && header.isPlainJpeg ? await shrink(bytes, header, recipe) : undefined;
   const data = shrunk ?? (await decodeWhole(header, recipe, maxPixels, precision));
   return { pixels: { data, width: recipe.crop, height: recipe.crop }, sourceWidth: width, sourceHeight: height };
@@ -127,7 +121,7 @@ function reductionFor(regionPixels: number, crop: number, precision: Precision):
 }
 
 /** The pipeline's pixels as RGB. */
-async function readRegion(pipeline: Sharp, { isInk }: Header): Promise<Uint8Array> {
+export async function readRegion(pipeline: Sharp, { isInk }: Header): Promise<Uint8Array> {
   // Ink is converted here, as Pillow does it: libvips would go through a press profile, which takes longer and shifts colors.
   if (isInk) pipeline.pipelineColourspace('cmyk');
   pipeline.removeAlpha().toColourspace(isInk ? 'cmyk' : 'srgb');
