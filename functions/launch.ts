@@ -10,10 +10,16 @@ const flags = {
   // A quarter less memory than with the primary's, for a start that is 70 ms longer, which the primary's 500 ms have no room for.
   // One thread of V8's own in place of four: they would share collections too small to share, which costs 10 to 17 % of a photo's CPU.
   fallback: ['--optimize-for-size', '--v8-pool-size=1'],
+  // As the fallback: scaled to zero, both wait for their requests in memory that others could use.
+  clouds: ['--optimize-for-size', '--v8-pool-size=1'],
+  digits: ['--optimize-for-size', '--v8-pool-size=1'],
 } as const;
 
+/** The functions, as FUNCTION_TARGET names them. */
+export type FunctionName = keyof typeof flags;
+
 /** Starts a function in a process of its own; the images' ENTRYPOINTs say the same. */
-export function functionCommand(target: 'primary' | 'fallback'): readonly [program: string, ...args: string[]] {
+export function functionCommand(target: FunctionName): readonly [program: string, ...args: string[]] {
   return [process.execPath, ...flags[target], '--require', threads, script];
 }
 
@@ -23,17 +29,21 @@ const arenas = { MALLOC_ARENA_MAX: '2' };
 // A run of Wide ResNet-50-2 takes 0.3 to 0.7 % less; resident memory stays as it is. glibc 2.35.
 const hugePages = { GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1' };
 
+// Bytes. glibc would raise this by itself, and weights and pixels that are freed would stay with the process, as gaps: 15 MiB, for
+// which the fallback has no room. Tensors and activations of the embedded model lie below, so that their pages stay.
+const small = { ...arenas, ...hugePages, MALLOC_MMAP_THRESHOLD_: '524288' };
+
 const memory = {
   // Bytes. Above the 3 MB of the largest region that is resized for a crop of 500 pixels or less, and so much free is kept: decoding
   // a photo of 1024x768 into pages that are mapped anew each time takes 5.3 ms in place of 4.1. It is 12 MiB more for a primary that
   // nobody asks.
   primary: { ...arenas, ...hugePages, MALLOC_MMAP_THRESHOLD_: '4194304', MALLOC_TRIM_THRESHOLD_: '16777216' },
-  // Bytes. glibc would raise this by itself, and weights and pixels that are freed would stay with the process, as gaps: 15 MiB, for
-  // which the fallback has no room. Tensors and activations of the embedded model lie below, so that their pages stay.
-  fallback: { ...arenas, ...hugePages, MALLOC_MMAP_THRESHOLD_: '524288' },
+  fallback: small,
+  clouds: small,
+  digits: small,
 } as const;
 
 /** What glibc reads when a function's process starts; the images' ENV has the same. Elsewhere nothing comes of it. */
-export function memoryVariables(target: 'primary' | 'fallback'): Readonly<Record<string, string>> {
+export function memoryVariables(target: FunctionName): Readonly<Record<string, string>> {
   return memory[target];
 }

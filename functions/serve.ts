@@ -7,6 +7,7 @@ const functions: Readonly<Record<string, () => Promise<ServedFunction>>> = {
   primary: async () => (await import('./primary.ts')).primary,
   fallback: async () => (await import('./fallback.ts')).fallback,
   clouds: async () => (await import('./clouds.ts')).clouds,
+  digits: async () => (await import('./digits.ts')).digits,
 };
 
 let served: ServedFunction | undefined;

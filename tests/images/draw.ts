@@ -4,7 +4,7 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import sharp from 'sharp';
+import sharp, { type Sharp } from 'sharp';
 
 const folder = join('tests', 'images');
 const [width, height] = [480, 360];
@@ -143,8 +143,23 @@ function drawMonarch(): Drawing {
   };
 }
 
+function drawSeven(): Drawing {
+  const line = (i: number) => `<path d="M0 ${40 + i * 62} L480 ${30 + i * 62}" stroke="#9db4d6" stroke-width="2"/>`;
+  return {
+    paints: `
+      <linearGradient id="paper" x1="0" y1="0" x2="1" y2=".4">
+        <stop offset="0" stop-color="#f3efe2"/><stop offset="1" stop-color="#a9a396"/>
+      </linearGradient>`,
+    shapes: `
+      <rect width="480" height="360" fill="url(#paper)"/>
+      <path d="M0 250 L190 360 H0Z" fill="#000" opacity=".25" filter="url(#gloss)"/>
+      ${repeat(6, line)}
+      <path d="M165 92 Q 180 78 210 84 T 306 78 Q 262 180 236 286 M196 180 L 300 170" stroke="#1f2f8f" stroke-width="13" fill="none" stroke-linecap="round" stroke-linejoin="round"/>`,
+  };
+}
+
 /** The drawing as a camera might have taken it: slightly out of focus, with the noise of a sensor. */
-async function photograph({ paints, shapes }: Drawing): Promise<Buffer> {
+function photograph({ paints, shapes }: Drawing): Sharp {
   const svg = `
     <svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}">
       <defs>
@@ -159,9 +174,7 @@ async function photograph({ paints, shapes }: Drawing): Promise<Buffer> {
   return sharp(Buffer.from(svg))
     .flatten()
     .composite([{ input: noise, raw: { width, height, channels: 3 }, blend: 'soft-light' }])
-    .blur(0.7)
-    .jpeg({ quality: 85 })
-    .toBuffer();
+    .blur(0.7);
 }
 
 const page = `Notes on a page that is no picture
@@ -170,7 +183,11 @@ This file carries the name of a photo and holds plain text. Some programs go by 
 that came with it; both would try to show a picture here. The bytes themselves say what they are, and they are letters.
 `;
 
-await writeFile(join(folder, 'test_image_1.jpg'), await photograph(drawGoldfish()));
-await writeFile(join(folder, 'test_image_2.jpg'), await photograph(drawSchoolBus()));
-await writeFile(join(folder, 'test_image_3.jpg'), await photograph(drawMonarch()));
+await photograph(drawGoldfish()).jpeg({ quality: 85 }).toFile(join(folder, 'test_image_1.jpg'));
+await photograph(drawSchoolBus()).jpeg({ quality: 85 }).toFile(join(folder, 'test_image_2.jpg'));
+await photograph(drawMonarch()).jpeg({ quality: 85 }).toFile(join(folder, 'test_image_3.jpg'));
 await writeFile(join(folder, 'test_image_4.jpg'), page);
+await sharp(await photograph(drawSeven()).png().toBuffer())
+  .resize(240)
+  .png({ palette: true })
+  .toFile(join(folder, 'digit.png'));

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { functionCommand, memoryVariables } from '../../functions/launch.ts';
+import { type FunctionName, functionCommand, memoryVariables } from '../../functions/launch.ts';
 import { freePort } from '../../ingress/port.ts';
 
 const compiled = fileURLToPath(new URL('../../', import.meta.url));
@@ -25,7 +25,7 @@ export interface RunningFunction {
  * @throws its stderr when it exits instead
  */
 export async function startFunction(
-  target: 'primary' | 'fallback',
+  target: FunctionName,
   env: NodeJS.ProcessEnv = {},
   through: readonly string[] = [],
 ): Promise<RunningFunction> {
@@ -35,7 +35,7 @@ export async function startFunction(
 }
 
 /** The same by the server of Google's framework, as `npx functions-framework` starts it. */
-export async function startUnderFramework(target: 'primary' | 'fallback'): Promise<RunningFunction> {
+export async function startUnderFramework(target: FunctionName): Promise<RunningFunction> {
   const bin = 'node_modules/@google-cloud/functions-framework/build/src/main.js';
   const port = await freePort();
   const args = [bin, `--target=${target}`, `--port=${port}`, `--source=${compiled}functions/${target}.js`];
@@ -44,7 +44,7 @@ export async function startUnderFramework(target: 'primary' | 'fallback'): Promi
   return watch(child, (line) => (line.message === 'worker ready' ? port : undefined));
 }
 
-function environmentOf(target: 'primary' | 'fallback', port: string, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+function environmentOf(target: FunctionName, port: string, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const own = { PATH: process.env.PATH, FUNCTION_TARGET: target, PORT: port, LOG_LEVEL: 'debug' };
   return { ...memoryVariables(target), ...own, ...env };
 }

@@ -1,5 +1,3 @@
-import sharp from 'sharp';
-
 /** The same numbers in the same order for the same seed. */
 export interface Random {
   /** A whole number from 0 to below `limit`. */
@@ -34,35 +32,11 @@ export function createRandom(seed: number, turn: number): Random {
   return { below, chance: (share) => next() < share, pick: (list) => list[below(list.length)] as never };
 }
 
-/** Small valid images of every accepted format, 32x32 to 400x300, so that thousands of them are decoded in a minute. */
-export async function makeSourceImages(): Promise<readonly Buffer[]> {
-  const sizes = [
-    [32, 32],
-    [90, 60],
-    [400, 300],
-  ] as const;
-  const images = sizes.map(([width, height]) => {
-    const pixels = Buffer.alloc(width * height * 3);
-    for (let i = 0; i < pixels.length; i += 1) pixels[i] = (i % (width * 3)) ^ Math.floor(i / width);
-    return sharp(pixels, { raw: { width, height, channels: 3 } });
-  });
-  const encoded = images.flatMap((image) => [
-    image.clone().jpeg({ quality: 80 }).toBuffer(),
-    image.clone().jpeg({ progressive: true }).withMetadata({ orientation: 6 }).toBuffer(),
-    image.clone().png().toBuffer(),
-    image.clone().png({ palette: true }).toBuffer(),
-    image.clone().webp({ quality: 80 }).toBuffer(),
-    image.clone().gif().toBuffer(),
-    image.clone().avif({ quality: 40, effort: 0 }).toBuffer(),
-  ]);
-  return Promise.all(encoded);
-}
-
-/** One upload of the endless list that `seed` stands for; `allowsStrict` where the primary model will be asked. */
+/** One upload to `path` of the endless list that `seed` stands for; `allowsStrict` where the primary model will be asked. */
 export function mutateUpload(
   images: readonly Buffer[],
   random: Random,
-  { allowsStrict }: { readonly allowsStrict: boolean },
+  { path, allowsStrict }: { readonly path: string; readonly allowsStrict: boolean },
 ): MutatedUpload {
   const steps: string[] = [];
   let image = random.pick(images);
@@ -85,7 +59,7 @@ export function mutateUpload(
     headers['content-type'] = mutateText(random.pick([...contentTypes, headers['content-type'] as string]), random);
     steps.push(`content-type ${headers['content-type']}`);
   }
-  return { path: makePath(random, steps), headers, body, chunked: random.chance(0.1), steps };
+  return { path: makePath(path, random, steps), headers, body, chunked: random.chance(0.1), steps };
 }
 
 const contentTypes = [
@@ -210,8 +184,8 @@ function mutateHeaders(random: Random, steps: string[], allowsStrict: boolean): 
   return headers;
 }
 
-function makePath(random: Random, steps: string[]): string {
-  if (random.chance(0.85)) return '/classify';
+function makePath(right: string, random: Random, steps: string[]): string {
+  if (random.chance(0.85)) return right;
   const query = random.pick([
     'top=1',
     'top=20',
@@ -224,8 +198,14 @@ function makePath(random: Random, steps: string[]): string {
     'a=%zz&top=3',
   ]);
   const path = random.chance(0.9)
-    ? '/classify'
-    : random.pick(['//classify', '/classify/', '/%63lassify', '/classify;x', '/%']);
+    ? right
+    : random.pick([
+        `/${right}`,
+        `${right}/`,
+        `/%${right.charCodeAt(1).toString(16)}${right.slice(2)}`,
+        `${right};x`,
+        '/%',
+      ]);
   const whole = `${path}?${random.chance(0.5) ? query : mutateText(query, random).replace(/[^!-"$-~]/g, '~')}`;
   steps.push(whole);
   return whole;

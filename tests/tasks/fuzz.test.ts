@@ -3,11 +3,14 @@ import { readFileSync } from 'node:fs';
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { problems as common } from '../../functions/core/problem.ts';
+import { digitProblems } from '../../functions/tasks/digits/problems.ts';
 import { imageProblems } from '../../functions/tasks/image/problems.ts';
+import { drawDigit } from '../support/drawn.ts';
+import { encodeAll, makeSourceImages } from '../support/encoded.ts';
 import { type RunningFunction, startFunction } from '../support/function.ts';
-import { createRandom, type MutatedUpload, makeSourceImages, mutateUpload } from '../support/mutate.ts';
+import { createRandom, type MutatedUpload, mutateUpload } from '../support/mutate.ts';
 
-const problems = { ...common, ...imageProblems };
+const problems = { ...common, ...imageProblems, ...digitProblems };
 
 /** FUZZ_SEED makes other uploads, FUZZ_FIRST and FUZZ_COUNT repeat some of them: a failure names its number. */
 const seed = Number(process.env.FUZZ_SEED ?? 1);
@@ -46,16 +49,33 @@ async function send(fn: RunningFunction, agent: Agent, upload: MutatedUpload): P
   return { status: response.statusCode ?? 0, type, requestId: String(requestId), text };
 }
 
+/** Whether the answer of a 200 is whole, beside the fields that all have. */
+type IsWhole = (body: Body) => boolean;
+
+interface Body {
+  readonly predictions: readonly { readonly score: number }[];
+  readonly digit: number;
+  readonly probabilities: readonly number[];
+}
+
+const hasPredictions: IsWhole = ({ predictions }) => {
+  const scores = predictions.map(({ score }) => score);
+  const isSorted = scores.every((score, i) => score >= (scores[i + 1] ?? 0) && score <= 1);
+  return isSorted && scores.length >= 1 && scores.length <= 20;
+};
+
+const hasDigit: IsWhole = ({ digit, probabilities }) => {
+  const sum = probabilities.reduce((total, share) => total + share, 0);
+  return probabilities.length === 10 && Math.abs(sum - 1) < 1e-9 && probabilities[digit] === Math.max(...probabilities);
+};
+
 /** The code of a contract answer, `OK` for a 200. @throws Error saying what the contract does not allow */
-function judge({ status, type, requestId, text }: Answer): string {
+function judge({ status, type, requestId, text }: Answer, isWhole: IsWhole): string {
   if (status >= 500) throw new Error(`${status} ${text}`);
   const body = JSON.parse(text);
   if (status === 200) {
-    const scores = body.predictions.map(({ score }: { score: number }) => score);
-    const isSorted = scores.every((score: number, i: number) => score >= (scores[i + 1] ?? 0) && score <= 1);
-    const isWhole = ['model', 'version', 'tier'].every((field) => typeof body[field] === 'string');
-    if (type !== 'application/json' || !isSorted || !isWhole || scores.length < 1 || scores.length > 20)
-      throw new Error(text);
+    const isNamed = ['model', 'version', 'tier'].every((field) => typeof body[field] === 'string');
+    if (type !== 'application/json' || !isNamed || !isWhole(body)) throw new Error(text);
     return 'OK';
   }
   const known = problems[body.code as keyof typeof problems];
@@ -77,17 +97,20 @@ function residentMiB(pid: number): number {
   return Number(kib) / 1024;
 }
 
+const makeDigits = () => encodeAll([0, 4, 7].map((digit) => drawDigit(digit)));
+
 describe.each([
-  ['fallback', 9000, 4000], // by then the heap has the size it keeps, on Node 24 as on Node 20
-  ['primary', 1000, 0], // strict requests, and both models on one tensor
-] as const)('the %s function', (tier, uploads, warmUp) => {
+  ['fallback', '/classify', 9000, 4000, makeSourceImages, hasPredictions], // by then the heap has the size it keeps, on Node 24 as on Node 20
+  ['primary', '/classify', 1000, 0, makeSourceImages, hasPredictions], // strict requests, and both models on one tensor
+  ['digits', '/predict', 3000, 1500, makeDigits, hasDigit],
+] as const)('the %s function', (target, path, uploads, warmUp, makeImages, isWhole) => {
   const count = Number(process.env.FUZZ_COUNT ?? uploads);
   const agent = new Agent({ keepAlive: true, maxSockets: concurrency });
   let fn: RunningFunction;
 
   beforeAll(async () => {
     // The content is tried, not the speed: no deadline may pass and no queue be too long on a slow machine.
-    fn = await startFunction(tier, { DEADLINE_MS: '30000', PRIMARY_BUDGET_MS: '29999', LOG_LEVEL: 'info' });
+    fn = await startFunction(target, { DEADLINE_MS: '30000', PRIMARY_BUDGET_MS: '29999', LOG_LEVEL: 'info' });
     await fn.ready();
   }, 60_000);
   afterAll(async () => {
@@ -98,7 +121,7 @@ describe.each([
   });
 
   it(`answers ${count} mutated uploads as in the contract, never with 5xx (seed ${seed})`, async () => {
-    const images = await makeSourceImages();
+    const images = await makeImages();
     const faults: string[] = [];
     const codes: Record<string, number> = {};
     const sizesMiB: number[] = [];
@@ -108,9 +131,9 @@ describe.each([
       while (turn < count) {
         const number = first + turn;
         turn += 1;
-        const upload = mutateUpload(images, createRandom(seed, number), { allowsStrict: tier === 'primary' });
+        const upload = mutateUpload(images, createRandom(seed, number), { path, allowsStrict: target === 'primary' });
         try {
-          const code = judge(await send(fn, agent, upload));
+          const code = judge(await send(fn, agent, upload), isWhole);
           codes[code] = (codes[code] ?? 0) + 1;
         } catch (fault) {
           faults.push(`FUZZ_SEED=${seed} FUZZ_FIRST=${number} FUZZ_COUNT=1: ${fault} after ${upload.steps.join('; ')}`);
@@ -120,7 +143,7 @@ describe.each([
     }
     await Promise.all(Array.from({ length: concurrency }, work));
 
-    if (process.env.FUZZ_REPORT) process.stderr.write(`${tier} ${JSON.stringify({ codes, sizesMiB })}\n`);
+    if (process.env.FUZZ_REPORT) process.stderr.write(`${target} ${JSON.stringify({ codes, sizesMiB })}\n`);
     expect(faults).toEqual([]);
     expect(fn.process.exitCode ?? fn.process.signalCode).toBeNull();
     expect(fn.lines.filter(({ severity }) => severity === 'error')).toEqual([]);
