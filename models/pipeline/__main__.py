@@ -4,7 +4,8 @@
     models/.venv/bin/models optimize --folder models/wide-resnet-50-2@imagenet-1k-v2      on another processor
 
 Reading recipes and printing help needs the standard library alone. `pipeline/compare.py` and `pipeline/retrain.py`
-bring `arguments(parser)` and `main(args) -> int`, whose result is the exit status.
+bring `arguments(parser)` and `main(args) -> int`, whose result is the exit status; so does each module of `training/`
+that `models train` names.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from pipeline.faults import Fault
 from pipeline.processor import classes_here
 from pipeline.recipe import NAME, list_recipes, read_recipe
 from pipeline.steps import STEPS, Options, run_steps
+from training import digits
 
 SEEDS = 2**32  # what numpy takes
 HELP = {
@@ -31,6 +33,8 @@ HELP = {
     "build": "all of these; what was done before is skipped",
 }
 
+TRAIN_HELP = "train one of the embedded models and write its folder"
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -42,6 +46,12 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(run=_build, refuse=command.error)
     for name, module in (("compare", compare), ("retrain", retrain)):
         command = commands.add_parser(name, help=module.HELP, description=_sentence(module.HELP))
+        module.arguments(command)
+        command.set_defaults(run=module.main)
+    command = commands.add_parser("train", help=TRAIN_HELP, description=_sentence(TRAIN_HELP))
+    models = command.add_subparsers(dest="model", required=True, metavar="MODEL")
+    for name, module in (("digits", digits),):
+        command = models.add_parser(name, help=module.HELP, description=_sentence(module.HELP))
         module.arguments(command)
         command.set_defaults(run=module.main)
     return top

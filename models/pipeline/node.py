@@ -52,6 +52,11 @@ def formatted(text: str) -> str:
     return _run(FORMATTER, ["format", "--stdin-file-path=card.json"], text)
 
 
+def run_tool(name: str, words: Sequence[object]) -> str:
+    """What one of the tools in `models/` prints; raises Fault."""
+    return _run(_tool(name), words)
+
+
 def _tool(name: str) -> Path:
     return Path(os.environ.get("MODELS_DIST", ROOT / "dist")).resolve() / "models" / f"{name}.js"
 

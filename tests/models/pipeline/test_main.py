@@ -24,7 +24,7 @@ class CommandTest(FolderTest):
         done = models("--help")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertLess(len(done.stdout.splitlines()), 30)
-        for command in ("fetch", "export", "quantize", "optimize", "check", "pack", "build", "compare", "retrain"):
+        for command in ("fetch", "export", "quantize", "optimize", "check", "pack", "build", "compare", "retrain", "train"):
             self.assertIn(f"\n    {command} ", done.stdout)
 
     def test_wrong_usage_ends_with_status_2(self) -> None:
@@ -39,6 +39,9 @@ class CommandTest(FolderTest):
             ("optimize",),
             ("optimize", "mobilenet", "--folder", "models/mobilenet"),
             ("optimize", "--folder", "models/mobilenet", "--out", "elsewhere"),
+            ("train",),
+            ("train", "letters"),
+            ("train", "digits"),
         ):
             with self.subTest(words=words):
                 done = models(*words)
@@ -52,6 +55,7 @@ class CommandTest(FolderTest):
             (("build", "nothing"), '^Expected one of efficientnet-lite0, .* for RECIPE but received "nothing"'),
             (("build", "mobilenet", "--data", "/nowhere"), no_data),
             (("optimize", "--folder", "/nowhere"), no_folder),
+            (("train", "digits", "--data", "/nowhere"), "^Expected MNIST's file train-images-idx3-ubyte, .* but received none"),
         ):
             with self.subTest(words=words):
                 done = models(*words)
