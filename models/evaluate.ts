@@ -20,6 +20,7 @@ import { type Result, type Row, toScore, toTable, toText, writeCard } from './sc
 import { runTool } from './tool.ts';
 
 const usage = `Usage: npm run evaluate -- --data PATH [options]
+       npm run evaluate -- digits --help
 
 Accuracy of the models in models/ by the steps that a request takes: sharp decodes and resizes, onnxruntime-node runs.
 
@@ -185,5 +186,16 @@ async function judge(image: LabeledImage, tensors: readonly Tensor[], loaded: re
   return { image, top5, runMs };
 }
 
+/** By the first word of the command line; without one, the classifiers. */
+const others: Readonly<Record<string, () => Promise<() => Promise<void>>>> = {
+  digits: async () => (await import('./evaluate-digits.ts')).evaluateDigits,
+};
+
 disableTelemetry();
-await runTool(usage, readOptions, evaluate);
+const other = others[process.argv[2] ?? ''];
+if (other) {
+  process.argv.splice(2, 1);
+  await (await other())();
+} else {
+  await runTool(usage, readOptions, evaluate);
+}

@@ -110,7 +110,15 @@ export function writeCard(modelsDir: string, dataName: string, score: Score): vo
   };
   const isOther = ({ data, variant = portable }: (typeof former)[number]) =>
     data !== dataName || variant !== score.variant;
-  const entries = [...former.filter(isOther), entry];
+  replaceAccuracy(path, text, [...former.filter(isOther), entry]);
+}
+
+/** Replaces the card's list `accuracy`. @throws DataError about a card without that list */
+export function writeAccuracy(path: string, entries: readonly object[]): void {
+  replaceAccuracy(path, readFileSync(path, 'utf8'), entries);
+}
+
+function replaceAccuracy(path: string, text: string, entries: readonly object[]): void {
   const block = JSON.stringify(entries, undefined, 2).replaceAll('\n', '\n  ');
   const written = text.replace(/"accuracy":\s*\[[^\]]*\]/, () => `"accuracy": ${block}`);
   if (written === text && !text.includes(block)) {

@@ -1,0 +1,209 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ModelError } from '../functions/core/card/card.ts';
+import { listCandidates, verifyFiles } from '../functions/core/card/catalog.ts';
+import { allowedInstructions } from '../functions/core/card/instructions.ts';
+import { loadConfig } from '../functions/core/config.ts';
+import { answerBy, loadModel, prove } from '../functions/core/pool/session.ts';
+import { Problem } from '../functions/core/problem.ts';
+import { likeliest } from '../functions/tasks/digits/probabilities.ts';
+import { digits } from '../functions/tasks/digits/task.ts';
+import { thread } from '../functions/tasks/digits/thread.ts';
+import { readCommand } from '../ingress/command.ts';
+import type { Confusion } from './confusion.ts';
+import { type Case, listBlank, listCells, listMnist } from './digit-cases.ts';
+import { DataError } from './labeled.ts';
+import { writeAccuracy } from './score.ts';
+import { runTool } from './tool.ts';
+
+const usage = `Usage: npm run evaluate -- digits [options]
+
+Accuracy of a model that reads digits, by the steps that a request takes: sharp decodes, a figure is looked for,
+onnxruntime-node runs. A digit that is refused counts as wrong.
+
+  --mnist DIR          MNIST's four files: its 10,000 test images
+  --cells DIR          pictures of digits, with labels.csv (file, label, kind)
+  --blank N            generated sheets without a digit of each kind (default 500): plain, shaded, noisy, ruled
+  --model NAME         folder, NAME or NAME@VERSION (default digits)
+  --models-dir PATH    folder of model folders (default models)
+  --json               print JSON
+  --misread            list the cells that are not read rightly
+  --chart FILE.svg     draw which digits are taken for which
+  --write-card         write the accuracy into model.json`;
+
+interface Outcome {
+  readonly name: string;
+  readonly group: string;
+  readonly digit: number | undefined;
+  /** The digit answered, or the code and detail of the problem. */
+  readonly said: number | string;
+  readonly prepareMs: number;
+  readonly runMs: number;
+}
+
+interface Score {
+  readonly data: string;
+  readonly images: number;
+  /** Share of the images that get the right digit, or of those without one that are refused as having none. */
+  readonly right: number;
+  readonly refused: number;
+}
+
+type Options = ReturnType<typeof readOptions>;
+
+async function evaluate(options: Options): Promise<void> {
+  const cases = [...listMnist(options.mnist), ...listCells(options.cells), ...listBlank(options.blank)];
+  if (cases.length === 0) throw new DataError('Expected --mnist, --cells or --blank but received none of them');
+  const answer = await load(options.modelsDir, options.model);
+  const outcomes: Outcome[] = [];
+  for (const one of cases) {
+    outcomes.push(await answer(one));
+    if (process.stderr.isTTY && outcomes.length % 100 === 0) {
+      process.stderr.write(`\r${outcomes.length} of ${cases.length} `);
+    }
+  }
+  if (process.stderr.isTTY) process.stderr.write('\r');
+  const groups = [...new Set(outcomes.map(({ group }) => group))];
+  const scores = groups.map((group) =>
+    toScore(
+      group,
+      outcomes.filter((outcome) => outcome.group === group),
+    ),
+  );
+  const times = { prepareMs: median(outcomes, 'prepareMs'), runMs: median(outcomes, 'runMs') };
+  process.stdout.write(
+    `${options.json ? JSON.stringify({ scores, ...times }, undefined, 2) : toText(scores, times)}\n`,
+  );
+  if (options.misread) process.stdout.write(listMisread(outcomes));
+  if (options.chart !== undefined) {
+    const { drawConfusions } = await import('./confusion.ts'); // its package takes longer to load than a model
+    writeFileSync(options.chart, await drawConfusions(confusionsOf(outcomes)));
+  }
+  if (options.writeCard) writeAccuracy(join(options.modelsDir, options.model, 'model.json'), scores.map(toEntry));
+}
+
+/** What the service would answer. @throws ModelError */
+async function load(modelsDir: string, folder: string): Promise<(one: Case) => Promise<Outcome>> {
+  const [spec] = listCandidates(modelsDir, folder, digits.card, allowedInstructions());
+  if (spec === undefined) throw new ModelError(`Expected a model folder for --model but received "${folder}"`);
+  verifyFiles(spec);
+  const { details } = spec;
+  const model = await loadModel(spec);
+  await prove(answerBy(model, thread, details), thread, details);
+  const how = { details, ask: null, settings: loadConfig(digits, 1, {}).settings, precision: 'exact' } as const;
+  return async ({ read, ...known }) => {
+    const times = { prepareMs: Number.NaN, runMs: Number.NaN };
+    try {
+      const { input } = await digits.decode(await read(), how);
+      const startedMs = performance.now();
+      const [tensor] = thread.prepare(input, details);
+      const preparedMs = performance.now();
+      const values = await model.run(tensor as NonNullable<typeof tensor>);
+      times.prepareMs = preparedMs - startedMs;
+      times.runMs = performance.now() - preparedMs;
+      return { ...known, ...times, said: likeliest(thread.read([values], details, input)) };
+    } catch (fault) {
+      if (!(fault instanceof Problem)) throw fault;
+      return { ...known, ...times, said: `${fault.code}: ${fault.message}` };
+    }
+  };
+}
+
+function toScore(data: string, outcomes: readonly Outcome[]): Score {
+  const isRight = ({ digit, said }: Outcome) =>
+    digit === undefined ? String(said).startsWith('IMAGE_NO_DIGIT') : said === digit;
+  const refused = outcomes.filter(({ said }) => typeof said === 'string').length;
+  return { data, images: outcomes.length, right: outcomes.filter(isRight).length / outcomes.length, refused };
+}
+
+function toEntry({ data, images, right, refused }: Score) {
+  return {
+    data: `${data} (${images})`,
+    path: 'sharp and onnxruntime-node',
+    images,
+    right: Math.round(right * 10_000) / 10_000,
+    refused,
+  };
+}
+
+function median(outcomes: readonly Outcome[], field: 'prepareMs' | 'runMs'): number {
+  const sorted = outcomes
+    .map((outcome) => outcome[field])
+    .filter((ms) => !Number.isNaN(ms))
+    .sort((one, other) => one - other);
+  return sorted[sorted.length >> 1] ?? Number.NaN;
+}
+
+function toText(
+  scores: readonly Score[],
+  { prepareMs, runMs }: { readonly prepareMs: number; readonly runMs: number },
+): string {
+  const rows = [
+    ['data', 'images', 'right', 'refused'],
+    ...scores.map(({ data, images, right, refused }) => [
+      data,
+      String(images),
+      `${(right * 100).toFixed(2)} %`,
+      String(refused),
+    ]),
+  ];
+  const lines = rows.map(([data = '', ...cells]) =>
+    [data.padEnd(24), ...cells.map((cell) => cell.padStart(9))].join(' '),
+  );
+  return [...lines, `Median: ${prepareMs.toFixed(2)} ms to find the digit, ${runMs.toFixed(2)} ms for a run`].join(
+    '\n',
+  );
+}
+
+function listMisread(outcomes: readonly Outcome[]): string {
+  const wrong = outcomes.filter(({ group, digit, said }) => group.startsWith('photos') && said !== digit);
+  return wrong.map(({ name, digit, said }) => `${name}\t${digit}\t${said}\n`).join('');
+}
+
+function confusionsOf(outcomes: readonly Outcome[]): Confusion[] {
+  const table = (title: string, kind: string): Confusion => {
+    const counts = Array.from({ length: 10 }, () => new Array<number>(11).fill(0));
+    for (const { group, digit, said } of outcomes) {
+      const row = digit !== undefined && group.startsWith(kind) ? counts[digit] : undefined;
+      if (row) row[typeof said === 'number' ? said : 10] = (row[typeof said === 'number' ? said : 10] as number) + 1;
+    }
+    return { title, counts };
+  };
+  const tables = [table('MNIST, test images', 'MNIST'), table('Cells of photos', 'photos')];
+  return tables.filter(({ counts }) => counts.flat().some((count) => count > 0));
+}
+
+/** @throws TypeError about the command line */
+function readOptions() {
+  const { values } = readCommand(usage, {
+    options: {
+      mnist: { type: 'string' },
+      cells: { type: 'string' },
+      blank: { type: 'string', default: '500' },
+      model: { type: 'string', default: 'digits' },
+      'models-dir': { type: 'string', default: 'models' },
+      json: { type: 'boolean', default: false },
+      misread: { type: 'boolean', default: false },
+      chart: { type: 'string' },
+      'write-card': { type: 'boolean', default: false },
+    },
+  });
+  const { mnist, cells, blank, model, json, misread, chart } = values;
+  if (!/^\d{1,6}$/.test(blank)) throw new TypeError(`Expected a whole number for --blank but received "${blank}"`);
+  if (chart !== undefined && !chart.endsWith('.svg')) {
+    throw new TypeError(`Expected a path that ends with .svg for --chart but received "${chart}"`);
+  }
+  return {
+    mnist,
+    cells,
+    blank: Number(blank),
+    model,
+    modelsDir: values['models-dir'],
+    json,
+    misread,
+    chart,
+    writeCard: values['write-card'],
+  };
+}
+
+export const evaluateDigits = () => runTool(usage, readOptions, evaluate);
