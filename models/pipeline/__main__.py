@@ -14,13 +14,13 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from pipeline import compare, retrain
+from pipeline import compare, retrain, ukis
 from pipeline.card import read_card
 from pipeline.faults import Fault
 from pipeline.processor import classes_here
 from pipeline.recipe import NAME, list_recipes, read_recipe
 from pipeline.steps import STEPS, Options, run_steps
-from training import digits
+from training import clouds, digits
 
 SEEDS = 2**32  # what numpy takes
 HELP = {
@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for step in (*STEPS, "build"):
         command = commands.add_parser(step, help=HELP[step], description=_sentence(HELP[step]))
-        _step_arguments(command, is_optimize=step == "optimize")
+        _step_arguments(command, is_optimize=step == "optimize", is_build=step == "build")
         command.set_defaults(run=_build, refuse=command.error)
     for name, module in (("compare", compare), ("retrain", retrain)):
         command = commands.add_parser(name, help=module.HELP, description=_sentence(module.HELP))
@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(run=module.main)
     command = commands.add_parser("train", help=TRAIN_HELP, description=_sentence(TRAIN_HELP))
     models = command.add_subparsers(dest="model", required=True, metavar="MODEL")
-    for name, module in (("digits", digits),):
+    for name, module in (("clouds", clouds), ("digits", digits)):
         command = models.add_parser(name, help=module.HELP, description=_sentence(module.HELP))
         module.arguments(command)
         command.set_defaults(run=module.main)
@@ -61,9 +61,10 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _step_arguments(command: argparse.ArgumentParser, is_optimize: bool) -> None:
+def _step_arguments(command: argparse.ArgumentParser, is_optimize: bool, is_build: bool) -> None:
     what = command.add_mutually_exclusive_group(required=True) if is_optimize else command
-    choice = f"one of {', '.join(list_recipes())}, or a file NAME.toml"
+    published = (ukis.NAME,) if is_build else ()
+    choice = f"one of {', '.join((*list_recipes(), *published))}, or a file NAME.toml"
     what.add_argument("recipe", nargs="?" if is_optimize else None, metavar="RECIPE", help=choice)
     if is_optimize:
         what.add_argument("--folder", type=Path, help="a folder made on another processor, to add this one's files to")
@@ -97,6 +98,8 @@ def _build(args: argparse.Namespace) -> int:
         if options != Options():
             args.refuse("argument --folder: not allowed with any other option")
         return _add_variants(args.folder)
+    if args.command == "build" and args.recipe == ukis.NAME:
+        return ukis.build(args.out.resolve(), args.work.resolve() / ukis.NAME)
     recipe = read_recipe(args.recipe)
     for option, place in (("--calibrate-on", args.calibrate_on), ("--data", args.data)):
         if place is not None and not place.exists():  # now, not after minutes
