@@ -20,6 +20,7 @@ import { type Result, type Row, toScore, toTable, toText, writeCard } from './sc
 import { runTool } from './tool.ts';
 
 const usage = `Usage: npm run evaluate -- --data PATH [options]
+       npm run evaluate -- clouds --help
        npm run evaluate -- digits --help
 
 Accuracy of the models in models/ by the steps that a request takes: sharp decodes and resizes, onnxruntime-node runs.
@@ -188,6 +189,7 @@ async function judge(image: LabeledImage, tensors: readonly Tensor[], loaded: re
 
 /** By the first word of the command line; without one, the classifiers. */
 const others: Readonly<Record<string, () => Promise<() => Promise<void>>>> = {
+  clouds: async () => (await import('./evaluate-clouds.ts')).evaluateClouds,
   digits: async () => (await import('./evaluate-digits.ts')).evaluateDigits,
 };
 

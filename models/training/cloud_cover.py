@@ -32,6 +32,12 @@ class Clouds:
     shade: np.ndarray
 
 
+def no_clouds(side: int) -> Clouds:
+    """A clear sky."""
+    nothing = np.zeros((side, side), np.float32)
+    return Clouds(nothing, np.zeros((6, side, side), np.float32), nothing)
+
+
 def make_clouds(rng: Generator, side: int) -> Clouds:
     """None, a few puffs, streets, a closed deck, a thin veil, or two layers of these."""
     kind = rng.choice(["none", "puffs", "field", "deck", "veil", "both"], p=[0.24, 0.26, 0.2, 0.08, 0.1, 0.12])

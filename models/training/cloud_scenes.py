@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from training.cloud_cover import PASSES, Generator, air, column, cover, make_clouds, noise, step, to_level
+from training.cloud_cover import PASSES, Generator, air, column, cover, make_clouds, no_clouds, noise, step, to_level
 
 # Reflectance at the surface in B02, B03, B04, B08, B11, B12.
 GROUNDS = {
@@ -48,13 +48,15 @@ class Scene:
     level: str
 
 
-def make_scene(rng: Generator, side: int, ground: str | None = None, level: str | None = None) -> Scene:
-    """A scene; `ground` names one of KINDS, or any."""
+def make_scene(
+    rng: Generator, side: int, ground: str | None = None, level: str | None = None, *, is_clear: bool = False
+) -> Scene:
+    """A scene; `ground` names one of KINDS, or any. A clear one has the ground that the same seed has under clouds."""
     kind = ground or str(rng.choice(list(KINDS), p=np.array(SHARES) / sum(SHARES)))
     level = level or str(rng.choice(["L1C", "L2A"]))
     surface = np.clip(KINDS[kind](rng, side), 0.001, 1.1)
     top = air(rng) + column(PASSES) * surface
-    bands, truth = cover(rng, top, make_clouds(rng, side))
+    bands, truth = cover(rng, top, no_clouds(side) if is_clear else make_clouds(rng, side))
     return Scene(to_level(rng, bands, level), truth, level)
 
 
