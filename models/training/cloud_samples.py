@@ -153,7 +153,7 @@ def _correct_air(rng: np.random.Generator, bands: np.ndarray) -> np.ndarray:
 def _disturb(rng: np.random.Generator, bands: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """Another sun, another sensor, a little haze, noise."""
     count = len(bands)
-    gain = rng.uniform(0.82, 1.2) * rng.uniform(0.95, 1.05, count)
+    gain = rng.uniform(0.82, 1.2) * rng.uniform(0.97, 1.03, count)
     offset = rng.normal(0, 0.004, count)
     haze = float(rng.choice([0, rng.uniform(0, 0.1)]))
     white = rng.uniform(0.3, 0.6) * column((1.05, 1, 0.95, 0.9, 0.6, 0.4))[:count]

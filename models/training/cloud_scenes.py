@@ -65,10 +65,10 @@ def _spectrum(rng: Generator, name: str) -> np.ndarray:
     return column(GROUNDS[name]) * rng.uniform(0.75, 1.25) * column(rng.uniform(0.92, 1.08, 6))
 
 
-def _blend(rng: Generator, side: int, names: list[str], texture: tuple[float, float] = (0.02, 0.2)) -> np.ndarray:
+def _blend(rng: Generator, side: int, names: list[str], texture: tuple[float, float] = (0.0, 0.2)) -> np.ndarray:
     """Grounds whose borders are drawn by noise, sharp or soft, each with a texture of its own."""
     surface = np.zeros((6, side, side), np.float32)
-    fields = np.stack([noise(rng, side, rng.uniform(1.8, 3.2)) + rng.normal(0, 0.7) for _ in names])
+    fields = np.stack([noise(rng, side, rng.uniform(1.8, 4.5)) + rng.normal(0, 0.7) for _ in names])
     shares = np.exp((fields - fields.max(0)) * rng.uniform(1.5, 25))
     shares /= shares.sum(0)
     for name, share in zip(names, shares, strict=True):

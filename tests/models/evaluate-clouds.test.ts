@@ -89,7 +89,7 @@ describe('evaluate clouds', () => {
     const { status } = evaluate('--data', data, '--only', 'chip', '--write-card', 'halves', '--picture', picture);
 
     const { accuracy } = JSON.parse(readFileSync(join(modelsDir, 'clouds-index', 'model.json'), 'utf8'));
-    const { data: pixels, info } = await sharp(picture).raw().toBuffer({ resolveWithObject: true });
+    const { data: pixels, info } = await sharp(readFileSync(picture)).raw().toBuffer({ resolveWithObject: true });
     const color = (x: number, y: number) => [
       ...pixels.subarray(3 * (y * info.width + x), 3 * (y * info.width + x) + 3),
     ];
