@@ -2,7 +2,6 @@ import sharp from 'sharp';
 import { ModelError, type ModelSpec } from '../functions/core/card/card.ts';
 import { listCandidates, verifyFiles } from '../functions/core/card/catalog.ts';
 import { allowedInstructions } from '../functions/core/card/instructions.ts';
-import { disableTelemetry } from '../functions/core/config.ts';
 import { type Answer, answerBy, loadModel, type Model, prove } from '../functions/core/pool/session.ts';
 import type { CloudsModel } from '../functions/tasks/clouds/card.ts';
 import { palette } from '../functions/tasks/clouds/palette.ts';
@@ -161,5 +160,5 @@ function readOptions() {
   };
 }
 
-disableTelemetry();
-await runTool(usage, readOptions, evaluate);
+/** The tool `npm run evaluate -- clouds`, from the command line to the exit status. */
+export const evaluateClouds = (): Promise<void> => runTool(usage, readOptions, evaluate);

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 
 from folder import FolderTest, sha256
 from pipeline import ukis
+from pipeline.__main__ import main
 from pipeline.wheel import Wheel, fetch_wheel
 
 ABOUT = "Metadata-Version: 2.1\nName: ukis-csmask\nVersion: 1.0.0\n"
@@ -73,7 +74,7 @@ class FetchWheelTest(WheelTest):
 
 class BuildTest(WheelTest):
     def test_four_folders_are_written_that_the_service_proves(self) -> None:
-        self.assertEqual(ukis.build(self.folder, self.work), 0)
+        self.assertEqual(main(["build", "clouds-ukis", "--out", str(self.folder), "--work", str(self.work)]), 0)
         names = sorted(file.parent.name for file in self.folder.glob("clouds-ukis-*/model.json"))
         ends = ("4b-l1c@1.0.0", "4b-l2a@1.0.0", "6b-l1c@1.0.0", "6b-l2a@1.0.0")
         self.assertEqual(names, [f"clouds-ukis-{end}" for end in ends])
