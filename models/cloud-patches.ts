@@ -50,8 +50,8 @@ export function listPatches(data: string): readonly LabeledPatch[] {
 }
 
 /** The patch as the service decodes it, to be answered by runs of equal values. @throws Problem */
-export async function readInput({ path, query }: LabeledPatch) {
-  const ask = { ...parseAsk(new URLSearchParams(query), {}), form: 'rle' as const };
+export async function readInput({ path, query }: LabeledPatch, dilate: string) {
+  const ask = { ...parseAsk(new URLSearchParams(`${query}&dilate=${dilate}`), {}), form: 'rle' as const };
   const { input } = await clouds.decode(readFileSync(path), {
     ask,
     details: undefined as never, // the patch is the same for every model

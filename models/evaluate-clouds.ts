@@ -22,6 +22,7 @@ What models find of clouds and shadows, by the steps that a request takes: geoti
                      and X_clear.tif, which show no cloud. Of those in on_cloud_n and sen12mscr the level and the bands are known
   --models NAMES     folders, NAME or NAME@VERSION, separated by commas (default clouds,clouds-index)
   --models-dir PATH  folder of model folders (default models)
+  --dilate N         grow the clouds by so many pixels, as ?dilate= does (default 0)
   --only TEXT        only patches whose folder and name contain it
   --json             print JSON, with each patch
   --picture FILE     draw the first labeled patch: as it looks, its reference, and the first model's mask (PNG)
@@ -41,7 +42,7 @@ async function evaluate(options: Options): Promise<void> {
   const refused: Record<string, string> = {};
   let isDrawn = options.picture === undefined;
   for (const patch of patches) {
-    const input = await readInput(patch).catch((fault: { readonly code?: string }) => {
+    const input = await readInput(patch, options.dilate).catch((fault: { readonly code?: string }) => {
       if (fault.code === undefined) throw fault;
       refused[patch.name] = fault.code;
     });
@@ -138,6 +139,7 @@ function readOptions() {
       data: { type: 'string' },
       models: { type: 'string', default: 'clouds,clouds-index' },
       'models-dir': { type: 'string', default: 'models' },
+      dilate: { type: 'string', default: '0' },
       only: { type: 'string', default: '' },
       json: { type: 'boolean', default: false },
       picture: { type: 'string' },
@@ -153,6 +155,7 @@ function readOptions() {
     data: values.data,
     models,
     modelsDir: values['models-dir'],
+    dilate: values.dilate,
     only: values.only,
     json: values.json,
     picture: values.picture,

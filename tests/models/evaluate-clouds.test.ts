@@ -71,6 +71,12 @@ describe('evaluate clouds', () => {
     expect(falseCloud).toBe(0.5);
   });
 
+  it('grows the clouds before it counts', () => {
+    const { stdout } = evaluate('--data', data, '--only', 'a_clear', '--dilate', '2', '--json');
+
+    expect(JSON.parse(stdout).scores[0].falseCloud).toBe(34 / 64);
+  });
+
   it('counts shadows where the reference has them', async () => {
     const folder = join(root, 'shadows', 'on_cloud_n');
     mkdirSync(folder, { recursive: true });
