@@ -25,6 +25,7 @@ LARGE = 256  # of a scene and of a patch, so that crops of it differ
 POOL = 400  # scenes kept, of which each is drawn many times, and as many clouds
 FRESH = 4  # batches for which one of each is made anew
 WIDEN = 2  # pixels: references draw clouds a little larger than the teachers do
+LEAST, MOST = 0.6, 2.4  # how many pixels become one: most real clouds are in patches of 10 m, other sensors' are coarser
 NOISE = 2**22
 KINDS = (0.45, 0.3, 0.25)  # shares of real patches, invented scenes, invented clouds over real ground
 FLAT = 0.012  # deviation of near infrared below which a patch shows open sea
@@ -101,6 +102,8 @@ class Samples:
         bands, truth = _crop(rng, bands, truth)
         if level == "L1C" and kind != 1 and rng.random() < 0.5:
             bands = _correct_air(rng, bands)
+        elif level == "L2A" and kind == 0 and rng.random() < 0.5:
+            bands = bands * 0.92 + air(rng)[: len(bands)]  # and the other way round
         has_swir = len(bands) == 6 and rng.random() < 0.5
         bands = _disturb(rng, bands, self.noise)
         values, weight = normalize(bands, has_swir), np.ones(truth.shape[1:], np.float32)
@@ -133,7 +136,7 @@ def _share(patch: Patch) -> float:
 def _crop(rng: np.random.Generator, bands: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A square of random place and size, turned at random, at SIDE pixels."""
     least = min(bands.shape[1:])
-    whole = int(min(least, round(SIDE * np.exp(rng.uniform(np.log(0.6), np.log(1.6))))))
+    whole = int(min(least, round(SIDE * np.exp(rng.uniform(np.log(LEAST), np.log(MOST))))))
     top, left = (int(rng.integers(0, size - whole + 1)) for size in bands.shape[1:])
     both = np.concatenate([bands, truth])[:, top : top + whole, left : left + whole]
     both = np.rot90(both[:, :, :: rng.choice([1, -1])], rng.integers(4), (1, 2))
