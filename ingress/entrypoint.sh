@@ -2,6 +2,8 @@
 # The renderer of nginx.conf: replaces the template's variables by the environment's values. Without an argument it writes
 # RUN_DIR/nginx.conf and becomes nginx, as in a container; `entrypoint.sh render` prints the configuration, for `npm start`
 # and the tests. Needs sh, sed, mkdir, rm and nginx in PATH. Reports all faults at once, with exit code 1.
+# Where PRIMARY_ADDRESS, CLOUDS_ADDRESS or DIGITS_ADDRESS is empty, its system is not deployed: its parts of the template are left out,
+# and its other variables are not read (classify has WAKE_LISTEN and those of the fallback).
 # Besides the variables of the template, which are required, it reads
 #   RESOLVER         address of a name server, or "auto" for the first one of RESOLV_CONF; may be empty
 #   TRUSTED_PROXIES  networks, separated by commas or blanks, for REAL_IP; may be empty
@@ -82,6 +84,21 @@ directives() {
   unset IFS
 }
 
+# Whether a system is deployed, by its name, its path and its variables, the address first. Without, its variables are not read.
+deployed() {
+  system=$1 path=$2
+  shift 2
+  eval "value=\${$1-}"
+  if [ -n "$value" ]; then
+    address "$1" "$value"
+    routes="$routes$path, "
+    return
+  fi
+  absent="$absent $system"
+  for name in "$@"; do eval "$name="; done
+  return 1
+}
+
 # Checks the template: every variable in it has a value, and every value has a place. Each line is broken before each name.
 check_template() {
   if [ ! -r "$template" ]; then
@@ -101,6 +118,10 @@ check_template() {
 
 render() {
   script=
+  for part in $absent; do
+    script="$script/^ *# \[$part\$/,/^ *# $part\]\$/d
+"
+  done
   for name in $names; do
     eval "value=\$$name"
     script="${script}s|[\$]{$name}|$value|g
@@ -109,28 +130,46 @@ render() {
   sed -e "$script" "$template"
 }
 
-names='RUN_DIR LISTEN WAKE_LISTEN WORKERS WORKER_CONNECTIONS ACCESS_LOG RESOLVER REAL_IP PRIMARY_ADDRESS PRIMARY_HOST PRIMARY_MAX_CONNS FALLBACK_ADDRESS FALLBACK_HOST FALLBACK_MAX_CONNS UNLIMITED RATE BURST CONNECTIONS'
+classify='PRIMARY_ADDRESS PRIMARY_HOST PRIMARY_MAX_CONNS FALLBACK_ADDRESS FALLBACK_HOST FALLBACK_MAX_CONNS WAKE_LISTEN'
+clouds='CLOUDS_ADDRESS CLOUDS_HOST CLOUDS_MAX_CONNS'
+digits='DIGITS_ADDRESS DIGITS_HOST DIGITS_MAX_CONNS'
+names="RUN_DIR LISTEN WORKERS WORKER_CONNECTIONS ACCESS_LOG RESOLVER REAL_IP ROUTES $classify $clouds $digits UNLIMITED RATE BURST CONNECTIONS"
+routes=
+absent=
 
 word RUN_DIR "${RUN_DIR-}"
 word LISTEN "${LISTEN-}"
-word WAKE_LISTEN "${WAKE_LISTEN-}"
 word WORKERS "${WORKERS-}"
 count WORKER_CONNECTIONS "${WORKER_CONNECTIONS-}"
 access_log "${ACCESS_LOG-}"
 resolver_line "${RESOLVER-}"
 directives TRUSTED_PROXIES "${TRUSTED_PROXIES-}" 'set_real_ip_from ' ''
 REAL_IP=${lines:+$lines real_ip_header X-Forwarded-For; real_ip_recursive on;}
-address PRIMARY_ADDRESS "${PRIMARY_ADDRESS-}"
-word PRIMARY_HOST "${PRIMARY_HOST-}"
-count PRIMARY_MAX_CONNS "${PRIMARY_MAX_CONNS-}"
-address FALLBACK_ADDRESS "${FALLBACK_ADDRESS-}"
-word FALLBACK_HOST "${FALLBACK_HOST-}"
-count FALLBACK_MAX_CONNS "${FALLBACK_MAX_CONNS-}"
 directives UNLIMITED "${UNLIMITED-}" '' ' 0'
 UNLIMITED=$lines
 count RATE "${RATE-}"
 count BURST "${BURST-}"
 count CONNECTIONS "${CONNECTIONS-}"
+if deployed classify /classify $classify; then
+  word PRIMARY_HOST "${PRIMARY_HOST-}"
+  count PRIMARY_MAX_CONNS "${PRIMARY_MAX_CONNS-}"
+  address FALLBACK_ADDRESS "${FALLBACK_ADDRESS-}"
+  word FALLBACK_HOST "${FALLBACK_HOST-}"
+  count FALLBACK_MAX_CONNS "${FALLBACK_MAX_CONNS-}"
+  word WAKE_LISTEN "${WAKE_LISTEN-}"
+fi
+if deployed clouds /infer $clouds; then
+  word CLOUDS_HOST "${CLOUDS_HOST-}"
+  count CLOUDS_MAX_CONNS "${CLOUDS_MAX_CONNS-}"
+fi
+if deployed digits /predict $digits; then
+  word DIGITS_HOST "${DIGITS_HOST-}"
+  count DIGITS_MAX_CONNS "${DIGITS_MAX_CONNS-}"
+fi
+if [ -z "$routes$faults" ]; then
+  fault 'Expected an address for PRIMARY_ADDRESS, CLOUDS_ADDRESS or DIGITS_ADDRESS but received none'
+fi
+ROUTES="${routes%, } or /healthz"
 check_template
 if [ -n "$faults" ]; then
   printf '%s' "$faults" >&2

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import type { FunctionName } from '../functions/launch.ts';
 
 /** The variables that entrypoint.sh reads, by name; ingress/README.md lists them. */
 export type IngressVariables = Readonly<Record<string, string>>;
@@ -9,13 +10,16 @@ const script = fileURLToPath(new URL('../../ingress/entrypoint.sh', import.meta.
 /** Path of the template. */
 export const templatePath = fileURLToPath(new URL('../../ingress/nginx.conf', import.meta.url));
 
-/** The variables of the stack on this machine, given its folder and ports. */
+/** The variables of the stack on this machine, given its folder, its port and those of the functions that run. */
 export function localVariables(place: {
   readonly runDir: string;
   readonly port: number;
-  readonly primaryPort: number;
-  readonly fallbackPort: number;
+  readonly functions: Readonly<Partial<Record<FunctionName, number>>>;
 }): IngressVariables {
+  const addressOf = (name: FunctionName) => {
+    const port = place.functions[name];
+    return port === undefined ? '' : `127.0.0.1:${port}`;
+  };
   return {
     RUN_DIR: place.runDir,
     LISTEN: `127.0.0.1:${place.port}`,
@@ -25,12 +29,18 @@ export function localVariables(place: {
     ACCESS_LOG: '/dev/stdout',
     RESOLVER: '',
     TRUSTED_PROXIES: '',
-    PRIMARY_ADDRESS: `127.0.0.1:${place.primaryPort}`,
+    PRIMARY_ADDRESS: addressOf('primary'),
     PRIMARY_HOST: 'classify-primary.local',
     PRIMARY_MAX_CONNS: '48', // what MobileNet answers in half a second on half of the cores: beyond it requests are refused, not late
-    FALLBACK_ADDRESS: `127.0.0.1:${place.fallbackPort}`,
+    FALLBACK_ADDRESS: addressOf('fallback'),
     FALLBACK_HOST: 'classify-fallback.local',
     FALLBACK_MAX_CONNS: '24', // half as many: it shares the cores with the primary
+    CLOUDS_ADDRESS: addressOf('clouds'),
+    CLOUDS_HOST: 'clouds.local',
+    CLOUDS_MAX_CONNS: '8', // each may hold 16 MB of upload and three times as many bytes of pixels: memory bounds them
+    DIGITS_ADDRESS: addressOf('digits'),
+    DIGITS_HOST: 'digits.local',
+    DIGITS_MAX_CONNS: '24', // as the fallback, which decodes the same photos and runs a larger model
     UNLIMITED: '127.0.0.0/8,::1', // users point a load tool at it first
     RATE: '50', // this and the next two: what one page of photos may send at once
     BURST: '100',

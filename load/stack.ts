@@ -35,7 +35,7 @@ const shownLines = 30;
 export async function startStack(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<Stack> {
   const port = await freePort();
   const child = spawn(process.execPath, [script], {
-    env: { ...env, PORT: String(port) },
+    env: { ...env, FUNCTIONS: 'classify', PORT: String(port) },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true, // a Ctrl-C reaches only this process, which ends k6 before the stack
   });

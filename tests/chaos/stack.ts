@@ -14,7 +14,7 @@ import type { AccessLine } from './row.ts';
 export type FunctionName = 'primary' | 'fallback';
 export type ProgramName = FunctionName | 'nginx';
 
-/** All programs of `npm start`, on a free port, with a folder of their own for models and temporary files. */
+/** All programs of `FUNCTIONS=classify npm start`, on a free port, with a folder of their own for models and temporary files. */
 export interface Stack {
   readonly origin: string;
   readonly port: number;
@@ -88,7 +88,14 @@ export async function startStack(): Promise<Stack> {
   serveModels();
   const env = {
     ...process.env,
-    ...{ TMPDIR: folder, PORT: String(port), MODELS_DIR: models, DRAIN_MS: '10000', LOG_LEVEL: 'warn' },
+    ...{
+      FUNCTIONS: 'classify',
+      TMPDIR: folder,
+      PORT: String(port),
+      MODELS_DIR: models,
+      DRAIN_MS: '10000',
+      LOG_LEVEL: 'warn',
+    },
     NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${nodeOptions}`,
   };
   // A group of its own: a Ctrl-C is for this process to handle.

@@ -38,7 +38,7 @@ describe('the service behind nginx', () => {
       startTier('primary', { WORKERS: '1' }),
       startTier('fallback', { WORKERS: '1' }),
     ]);
-    edge = await startEdge({ primaryPort: primary.port, fallbackPort: fallback.port });
+    edge = await startEdge({ primary: primary.port, fallback: fallback.port });
     await Promise.all([primary.ready(), fallback.ready()]);
   });
 
@@ -84,7 +84,7 @@ describe('the service behind nginx', () => {
 
   it('answers RATE_LIMITED to a client that asks too often', async () => {
     const variables = { RATE: '1', BURST: '1', CONNECTIONS: '10', UNLIMITED: '' };
-    const strictEdge = await startEdge({ primaryPort: primary.port, fallbackPort: fallback.port }, { variables });
+    const strictEdge = await startEdge({ primary: primary.port, fallback: fallback.port }, { variables });
 
     const answers = await Promise.all(Array.from({ length: 5 }, () => send(strictEdge.origin, { body: photo })));
 
@@ -120,15 +120,15 @@ describe('the service behind nginx', () => {
   });
 
   it('answers UNAVAILABLE when nobody is there', async () => {
-    const nowhere = await startEdge({ primaryPort: await freePort(), fallbackPort: await freePort() });
+    const nowhere = await startEdge({ primary: await freePort(), fallback: await freePort() });
 
     expectProblem(await send(nowhere.origin, { body: photo }), 'UNAVAILABLE');
   });
 
   it('answers PRIMARY_REQUIRED to a strict request that only MobileNet could answer', async () => {
     const strict = { headers: { prefer: 'handling=strict' }, body: photo };
-    const edgeOfFallback = await startEdge({ primaryPort: fallback.port, fallbackPort: fallback.port });
-    const nowhere = await startEdge({ primaryPort: await freePort(), fallbackPort: fallback.port });
+    const edgeOfFallback = await startEdge({ primary: fallback.port, fallback: fallback.port });
+    const nowhere = await startEdge({ primary: await freePort(), fallback: fallback.port });
 
     expectProblem(await send(edgeOfFallback.origin, strict), 'PRIMARY_REQUIRED');
     expectProblem(await send(nowhere.origin, strict), 'PRIMARY_REQUIRED');
@@ -140,7 +140,7 @@ describe('the service behind nginx', () => {
     // So much green that its golden case takes minutes.
     changeCard(join(dir, 'mobilenet'), (card) => ({ ...card, input: { ...card.input, mean: [0, -30, 0] } }));
     const modelless = await startTier('fallback', { MODELS_DIR: dir });
-    const edgeOfNone = await startEdge({ primaryPort: modelless.port, fallbackPort: modelless.port });
+    const edgeOfNone = await startEdge({ primary: modelless.port, fallback: modelless.port });
 
     const answer = await send(edgeOfNone.origin, { body: photo });
     modelless.process.kill('SIGKILL'); // or it would keep a core busy
@@ -150,7 +150,7 @@ describe('the service behind nginx', () => {
 
   it('answers INTERNAL when every model raises, and keeps the cause for the log', async () => {
     const raising = await startTier('fallback', { MODELS_DIR: modelsDir({ mobilenet: 'moody' }) });
-    const edgeOfRaising = await startEdge({ primaryPort: raising.port, fallbackPort: raising.port });
+    const edgeOfRaising = await startEdge({ primary: raising.port, fallback: raising.port });
     await raising.ready();
 
     const answer = await send(edgeOfRaising.origin, { body: await plain('red') });

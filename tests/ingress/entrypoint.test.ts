@@ -25,7 +25,14 @@ function run(env: IngressVariables, ...args: readonly string[]) {
   });
 }
 
-const place = (folder: string) => localVariables({ runDir: folder, port: 8080, primaryPort: 8081, fallbackPort: 8082 });
+const functions = { primary: 8081, fallback: 8082, clouds: 8083, digits: 8084 };
+const place = (folder: string) => localVariables({ runDir: folder, port: 8080, functions });
+/** Names of the variables that the faults are about. */
+const namesIn = (faults: string) =>
+  faults
+    .trim()
+    .split('\n')
+    .map((line) => / for (\S+) but /.exec(line)?.[1]);
 const refused = (name: string, received: string) =>
   `Expected letters, digits and _./:@[]+,- for ${name} but received ${received}`;
 const refusedCount = (name: string, received: string) =>
@@ -135,15 +142,38 @@ describe('entrypoint.sh', () => {
   });
 
   it('names every variable that is not set', async () => {
-    const { code, errors } = await run({});
+    const addresses = { PRIMARY_ADDRESS: 'a', CLOUDS_ADDRESS: 'b', DIGITS_ADDRESS: 'c' };
 
-    const names = errors
-      .trim()
-      .split('\n')
-      .map((line) => / for (\S+) but /.exec(line)?.[1]);
-    const optional = ['RESOLVER', 'TRUSTED_PROXIES', 'UNLIMITED'];
-    expect(names).toEqual(Object.keys(variables).filter((name) => !optional.includes(name)));
+    const { code, errors } = await run(addresses);
+
+    const optional = ['RESOLVER', 'TRUSTED_PROXIES', 'UNLIMITED', ...Object.keys(addresses)];
+    expect(namesIn(errors).sort()).toEqual(
+      Object.keys(variables)
+        .filter((name) => !optional.includes(name))
+        .sort(),
+    );
     expect(code).toBe(1);
+  });
+
+  it('leaves out what is not deployed, and reads no variable of it', async () => {
+    const { PRIMARY_MAX_CONNS, FALLBACK_ADDRESS, WAKE_LISTEN, CLOUDS_HOST, ...others } = variables;
+
+    const { code, text, errors } = await run({ ...others, PRIMARY_ADDRESS: '', CLOUDS_ADDRESS: '' }, 'render');
+
+    expect([code, errors]).toEqual([0, '']);
+    expect(text).not.toMatch(
+      /upstream (primary|fallback|tiers|clouds)|= \/(classify|infer)|wake\.sock|\[(classify|clouds)/,
+    );
+    expect(text).toContain('location = /predict {');
+  });
+
+  it('refuses that nothing is deployed', async () => {
+    const { PRIMARY_ADDRESS, ...others } = variables;
+
+    const { code, errors } = await run({ ...others, CLOUDS_ADDRESS: '', DIGITS_ADDRESS: '' });
+
+    const fault = 'Expected an address for PRIMARY_ADDRESS, CLOUDS_ADDRESS or DIGITS_ADDRESS but received none\n';
+    expect([code, errors]).toEqual([1, fault]);
   });
 
   it('names variables without a value and values without a place', async () => {
@@ -168,7 +198,7 @@ describe('nginx, started by entrypoint.sh', () => {
     'replaces the shell, starts over old sockets, ends with %s',
     async (signal) => {
       const port = await freePort();
-      for (const name of ['primary', 'wake']) await leaveSocket(join(runDir, `${name}.sock`));
+      for (const name of ['primary', 'wake', 'alone']) await leaveSocket(join(runDir, `${name}.sock`));
       const path = [dirname(await ensureNginx()), tools].join(delimiter);
       const env = { ...variables, LISTEN: `127.0.0.1:${port}`, ACCESS_LOG: 'off', PATH: path };
       const child = spawn('/bin/sh', ['ingress/entrypoint.sh'], { env, stdio: ['ignore', 'ignore', 'pipe'] });

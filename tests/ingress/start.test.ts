@@ -63,6 +63,12 @@ describe('npm start refuses with one sentence', () => {
     expect(await refused({ PORT: value })).toEqual(sentence(fault));
   });
 
+  it.each(['primary', 'classify,,clouds', 'digits;clouds', ','])('FUNCTIONS=%j', async (value) => {
+    const fault = `classify, digits or clouds, or some with commas, for FUNCTIONS but received ${JSON.stringify(value)}`;
+
+    expect(await refused({ FUNCTIONS: value })).toEqual(sentence(fault));
+  });
+
   it('a port that is taken', async () => {
     const other = createServer().listen(0, '127.0.0.1');
     await once(other, 'listening');

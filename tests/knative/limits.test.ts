@@ -142,7 +142,7 @@ describe.each(overlays)('the load of the %s overlay', (overlay) => {
   });
 
   it.each(['RATE', 'BURST', 'CONNECTIONS', 'WORKERS'])('has the %s of one machine', (name) => {
-    const local = localVariables({ runDir: '/run', port: 1, primaryPort: 1, fallbackPort: 1 });
+    const local = localVariables({ runDir: '/run', port: 1, functions: {} });
 
     expect(variables[name]).toBe(local[name]);
   });

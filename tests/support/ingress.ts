@@ -11,10 +11,11 @@ export const largestBody = 10 * megabyte + 64 * 1024;
 export const photo = randomBytes(20_000);
 export const problemJson = 'application/problem+json';
 
-/** The time-outs, shortened: 8 s and 30 s of a silent tier, 15 s of a silent client, 5 s of an open breaker. */
+/** The time-outs, shortened: 8 s, 30 s and 32 s of a silent function, 15 s of a silent client, 5 s of an open breaker. */
 export const hasty = {
   'proxy_read_timeout 8s': 'proxy_read_timeout 500ms',
   'proxy_read_timeout 30s': 'proxy_read_timeout 900ms',
+  'proxy_read_timeout 32s': 'proxy_read_timeout 900ms',
   'client_body_timeout 15s': 'client_body_timeout 1s',
   'fail_timeout=5s': 'fail_timeout=1s',
 };
@@ -101,10 +102,12 @@ export function expectProblem(answered: Pick<Answer, 'status' | 'headers' | 'tex
   expect(id).toMatch(/^[A-Za-z0-9._-]{1,128}$/);
 }
 
-/** Two upstreams and an nginx in front of them, for a test file's top level. Each test begins with upstreams that answer 200. */
+/** An upstream for each function and an nginx in front of them, for a test file's top level. Each test begins with upstreams that answer 200. */
 export interface Ingress {
   readonly primary: Upstream;
   readonly fallback: Upstream;
+  readonly clouds: Upstream;
+  readonly digits: Upstream;
   readonly nginx: RunningNginx;
   /** Starts nginx, in place of one that runs. */
   start(options?: NginxOptions): Promise<void>;
@@ -119,20 +122,22 @@ export interface Ingress {
 export function useIngress(): Ingress {
   let primary: Upstream;
   let fallback: Upstream;
+  let clouds: Upstream;
+  let digits: Upstream;
   let nginx: RunningNginx | undefined;
 
   beforeAll(async () => {
     primary = await startUpstream('primary');
     fallback = await startUpstream('fallback');
+    clouds = await startUpstream('clouds');
+    digits = await startUpstream('digits');
   });
   beforeEach(() => {
-    primary.behave(answer(200));
-    fallback.behave(answer(200));
+    for (const upstream of [primary, fallback, clouds, digits]) upstream.behave(answer(200));
   });
   afterAll(async () => {
     await nginx?.stop();
-    await primary.close();
-    await fallback.close();
+    for (const upstream of [primary, fallback, clouds, digits]) await upstream.close();
   });
 
   const running = (): RunningNginx => {
@@ -147,6 +152,12 @@ export function useIngress(): Ingress {
     get fallback() {
       return fallback;
     },
+    get clouds() {
+      return clouds;
+    },
+    get digits() {
+      return digits;
+    },
     get nginx() {
       return running();
     },
@@ -154,7 +165,8 @@ export function useIngress(): Ingress {
       const old = nginx;
       nginx = undefined;
       await old?.stop();
-      nginx = await startNginx({ primaryPort: primary.port, fallbackPort: fallback.port }, options);
+      const ports = { primary: primary.port, fallback: fallback.port, clouds: clouds.port, digits: digits.port };
+      nginx = await startNginx(ports, options);
     },
     post,
     burst: (count, sent) => Promise.all(Array.from({ length: count }, () => post(sent))),

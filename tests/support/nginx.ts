@@ -4,6 +4,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { FunctionName } from '../../functions/launch.ts';
 import { ensureNginx } from '../../ingress/install.ts';
 import { freePort } from '../../ingress/port.ts';
 import { type IngressVariables, localVariables, renderIngress } from '../../ingress/render.ts';
@@ -25,9 +26,9 @@ export interface NginxOptions {
   readonly shorten?: Readonly<Record<string, string>>;
 }
 
-/** A real nginx with the shipped configuration in front of two ports. @throws Error where a text to shorten does not occur */
+/** A real nginx with the shipped configuration in front of the ports of these functions. @throws Error where a text to shorten does not occur */
 export async function startNginx(
-  tiers: { readonly primaryPort: number; readonly fallbackPort: number },
+  functions: Readonly<Partial<Record<FunctionName, number>>>,
   options: NginxOptions = {},
 ): Promise<RunningNginx> {
   const nginx = await ensureNginx();
@@ -36,7 +37,7 @@ export async function startNginx(
   const port = await freePort();
   const accessLog = join(runDir, 'access.log');
   const generous = { ACCESS_LOG: accessLog, RATE: '10000', BURST: '10000', CONNECTIONS: '1000' };
-  let text = renderIngress({ ...localVariables({ runDir, port, ...tiers }), ...generous, ...options.variables });
+  let text = renderIngress({ ...localVariables({ runDir, port, functions }), ...generous, ...options.variables });
   for (const [from, to] of Object.entries(options.shorten ?? {})) {
     if (!text.includes(from)) throw new Error(`Expected ${from} in nginx.conf but received none`);
     text = text.replaceAll(from, to);
@@ -76,10 +77,11 @@ export async function startNginx(
   };
 }
 
-/** Every answer of /classify must be JSON, never a page of nginx, whatever the test is about. */
+/** Every answer to a client must be JSON or a mask, never a page of nginx, whatever the test is about. */
 function refuseOtherTypes(lines: readonly string[]): void {
+  const isRoute = /^\/(classify|infer|predict)/;
   const isOurs = ({ type, uri, bytesOut }: { type: string; uri: string; bytesOut: number }) =>
-    /^application\/(problem\+)?json(;|$)/.test(type) || bytesOut === 0 || !uri.startsWith('/classify');
+    /^(application\/(problem\+)?json|image\/\w+)(;|$)/.test(type) || bytesOut === 0 || !isRoute.test(uri);
   const others = lines.filter((line) => !isOurs(JSON.parse(line)));
   if (others.length > 0) throw new Error(`Expected JSON for every answer of nginx but received ${others.join('\n')}`);
 }

@@ -48,12 +48,12 @@ export function removeFolder(folder: string): void {
   rmSync(folder, { recursive: true, force: true });
 }
 
-/** Starts the stack on a free port with one worker per function; settles once the process is spawned. */
+/** Starts classify on a free port with one worker per function; settles once the process is spawned. */
 export async function startStack(folder: string, options: StackOptions = {}): Promise<Stack> {
   const port = await freePort();
   const { env, command = [process.execPath, script], ...others } = options;
   const [file, ...args] = command;
-  const variables = { TMPDIR: folder, PORT: String(port), DRAIN_MS: '5000', WORKERS: '1' };
+  const variables = { FUNCTIONS: 'classify', TMPDIR: folder, PORT: String(port), DRAIN_MS: '5000', WORKERS: '1' };
   const child = spawn(file, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...variables, ...env },
