@@ -2,8 +2,9 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
+import { renderIngress } from '../../ingress/render.ts';
 import { buildOverlay, findKustomize, readOverlay } from '../support/kustomize.ts';
-import { containerOf, folderOf, knob, type Manifest, overlays, render } from '../support/manifests.ts';
+import { containerOf, environment, folderOf, knob, type Manifest, overlays, render } from '../support/manifests.ts';
 
 const page = readFileSync('knative/README.md', 'utf8');
 
@@ -87,6 +88,29 @@ if (kustomize === undefined) {
         expect(containerOf(ingress).env).toContainEqual({ name: 'TRUSTED_PROXIES', value: '10.0.0.0/8' });
         expect(containerOf(fallback).env).toContainEqual({ name: 'LOG_LEVEL', value: 'warn' });
         expect(knob(fallback, 'min-scale')).toBe('1');
+      } finally {
+        rmSync(folder, { recursive: true });
+      }
+    });
+
+    it.each([
+      [['classify'], ['classify-fallback', 'classify-primary'], '/classify'],
+      [['digits'], ['digits'], '/predict'],
+      [['clouds', 'digits'], ['clouds', 'digits'], '/infer, /predict'],
+    ])('deploys %j alone where the other components are removed', async (kept, services, paths) => {
+      const folder = mkdtempSync('dist/overlay-');
+      try {
+        const text = readFileSync(join(folderOf('development'), 'kustomization.yaml'), 'utf8')
+          .replace(/^ {2}- .*\/base\/(classify|clouds|digits)\n/gm, (line, name) => (kept.includes(name) ? line : ''))
+          .replaceAll('../../base', relative(folder, 'knative/base'));
+        writeFileSync(join(folder, 'kustomization.yaml'), text);
+        const built = await buildOverlay(kustomize, folder);
+
+        const isKnative = ({ apiVersion }: Manifest) => apiVersion.startsWith('serving.knative.dev/');
+        expect(built.filter(isKnative).map(({ metadata }) => metadata.name)).toEqual(services);
+        const variables = environment(built.find(({ kind }) => kind === 'Deployment') as Manifest);
+        const configuration = renderIngress({ ...variables, RESOLVER: '10.96.0.10' });
+        expect(configuration).toContain(`Expected ${paths} or /healthz for path`);
       } finally {
         rmSync(folder, { recursive: true });
       }

@@ -4,7 +4,17 @@ import { loadConfig } from '../../functions/core/config.ts';
 import { classify } from '../../functions/tasks/classify/task.ts';
 import { localVariables, templatePath } from '../../ingress/render.ts';
 import { type RunningFunction, startFunction } from '../support/function.ts';
-import { bytesOf, containerOf, count, environment, knob, overlays, podOf, render } from '../support/manifests.ts';
+import {
+  bytesOf,
+  containerOf,
+  count,
+  environment,
+  knob,
+  type Manifest,
+  overlays,
+  podOf,
+  render,
+} from '../support/manifests.ts';
 
 jest.setTimeout(30_000);
 
@@ -33,8 +43,20 @@ function expectAscending(steps: Readonly<Record<string, number | undefined>>): v
   expect(new Set(values).size).toBe(values.length);
 }
 
+/** The steps of a function without a second tier. */
+function alone(deadlineMs: number, service: Manifest): Record<string, number | undefined> {
+  return {
+    DEADLINE_MS: deadlineMs / 1000,
+    'X-Deadline-Ms': 30, // the contract's longest
+    proxy_read_timeout: tierSeconds('alone'),
+    responseStartTimeoutSeconds: podOf(service).responseStartTimeoutSeconds,
+    timeoutSeconds: podOf(service).timeoutSeconds,
+  };
+}
+
 describe.each(overlays)('the times of the %s overlay', (overlay) => {
-  const { primary, fallback, ingress } = render(overlay);
+  const { primary, fallback, clouds, digits, ingress } = render(overlay);
+  const functions = [primary, fallback, clouds, digits];
 
   it.each([
     [
@@ -57,13 +79,19 @@ describe.each(overlays)('the times of the %s overlay', (overlay) => {
       },
       [30, 35, 60],
     ],
+    [
+      'from the deadline of clouds, and the longest that a client may name, to the time-outs of Knative',
+      alone(10_000, clouds),
+      [10, 30, 32, 35, 60],
+    ],
+    ['from the deadline of digits to the time-outs of Knative', alone(5_000, digits), [5, 30, 32, 35, 60]],
   ])('rise strictly %s, as the contract says', (_what, steps, expected) => {
     expectAscending(steps);
     expect(Object.values(steps)).toEqual(expected);
     expect(tierSeconds('strict')).toBe(tierSeconds('primary'));
   });
 
-  it.each([primary, fallback])('let queue-proxy and then the function drain: $metadata.name', (service) => {
+  it.each(functions)('let queue-proxy and then the function drain: $metadata.name', (service) => {
     const { drainMs } = loadConfig(classify, 1, environment(service));
 
     expect(Number(podOf(service).timeoutSeconds)).toBeGreaterThan(queueProxyDrainSeconds + drainMs / 1000);
@@ -105,7 +133,8 @@ describe('kept connections', () => {
 });
 
 describe.each(overlays)('the load of the %s overlay', (overlay) => {
-  const { primary, fallback, ingress } = render(overlay);
+  const { primary, fallback, clouds, digits, ingress } = render(overlay);
+  const functions = [primary, fallback, clouds, digits];
   const variables = environment(ingress);
   const workers = Number(environment(primary).WORKERS);
   const passed = (tier: string) => Number(variables[`${tier}_MAX_CONNS`]) * Number(ingress.spec.replicas);
@@ -114,8 +143,12 @@ describe.each(overlays)('the load of the %s overlay', (overlay) => {
     expect(passed('PRIMARY')).toBe(16 * workers * count(primary, 'max-scale'));
   });
 
-  it('passes to the fallback what all its pods take', () => {
-    expect(passed('FALLBACK')).toBe(Number(podOf(fallback).containerConcurrency) * count(fallback, 'max-scale'));
+  it.each([
+    ['FALLBACK', fallback],
+    ['CLOUDS', clouds],
+    ['DIGITS', digits],
+  ])('passes as %s what all its pods take', (tier, service) => {
+    expect(passed(tier)).toBe(Number(podOf(service).containerConcurrency) * count(service, 'max-scale'));
   });
 
   it('waits in the primary, which judges it: the fewest pods take all that the ingress passes', () => {
@@ -127,13 +160,15 @@ describe.each(overlays)('the load of the %s overlay', (overlay) => {
     expect(passed('PRIMARY')).toBeGreaterThanOrEqual(count(primary, 'target') * count(primary, 'max-scale'));
   });
 
-  it('keeps a primary awake and lets the fallback scale to zero', () => {
+  it('keeps a primary awake and lets the others scale to zero', () => {
     expect(count(primary, 'min-scale')).toBeGreaterThanOrEqual(1);
-    expect(count(fallback, 'min-scale')).toBe(0);
-    expect(knob(fallback, 'scale-to-zero-pod-retention-period')).toMatch(/^\d+[sm]$/);
+    for (const service of [fallback, clouds, digits]) {
+      expect(count(service, 'min-scale')).toBe(0);
+      expect(knob(service, 'scale-to-zero-pod-retention-period')).toMatch(/^\d+[sm]$/);
+    }
   });
 
-  it.each([primary, fallback])('stays between its bounds, behind the activator: $metadata.name', (service) => {
+  it.each(functions)('stays between its bounds, behind the activator: $metadata.name', (service) => {
     expect(count(service, 'min-scale')).toBeLessThanOrEqual(count(service, 'max-scale'));
     expect(Number(knob(service, 'activation-scale') ?? 2)).toBeGreaterThanOrEqual(2); // Knative refuses less
     expect(Number(knob(service, 'activation-scale') ?? 1)).toBeLessThanOrEqual(count(service, 'max-scale'));
@@ -156,12 +191,13 @@ describe.each(overlays)('the load of the %s overlay', (overlay) => {
 });
 
 it('development fits a node with two cores beside the system, at the largest', () => {
-  const { primary, fallback, ingress } = render('development');
+  const { pods, ingress } = render('development');
   const milli = (cpu: string | undefined) => Number(/^(\d+)m$/.exec(String(cpu))?.[1]);
-  const cpu = (object: typeof primary) => milli(containerOf(object).resources.requests.cpu);
+  const cpu = (object: typeof ingress) => milli(containerOf(object).resources.requests.cpu);
   const queueProxy = 25; // what Knative requests for it
 
-  const functions = [primary, fallback].map((service) => count(service, 'max-scale') * (cpu(service) + queueProxy));
+  const services = pods.filter((object) => object !== ingress);
+  const functions = services.map((service) => count(service, 'max-scale') * (cpu(service) + queueProxy));
 
   expect(functions.reduce((sum, one) => sum + one, 0) + cpu(ingress)).toBeLessThan(1000);
 });

@@ -32,20 +32,25 @@ function selectedBy(peers: TrafficRule['from']): object {
 }
 
 describe.each(overlays)('the %s overlay', (overlay) => {
-  const { all, find, pods, primary, fallback, ingress } = render(overlay);
+  const { all, find, pods, primary, fallback, clouds, digits, ingress } = render(overlay);
+  const functions = [primary, fallback, clouds, digits];
   const namespace = String(ingress.metadata.namespace);
   const variables = environment(ingress);
   const portOf = (name: string) => containerOf(ingress).ports.find((port) => port.name === name)?.containerPort;
   const labelsOf = ({ spec }: Manifest) => spec.template.metadata.labels;
 
-  it('gives nginx the hosts of the two Services', () => {
+  it('gives nginx the hosts of the Services', () => {
     const gateway = 'kourier-internal.kourier-system.svc.cluster.local:80 resolve';
 
     expect(variables).toMatchObject({
       PRIMARY_HOST: `${primary.metadata.name}.${namespace}.svc.cluster.local`,
       FALLBACK_HOST: `${fallback.metadata.name}.${namespace}.svc.cluster.local`,
+      CLOUDS_HOST: `${clouds.metadata.name}.${namespace}.svc.cluster.local`,
+      DIGITS_HOST: `${digits.metadata.name}.${namespace}.svc.cluster.local`,
       PRIMARY_ADDRESS: gateway,
       FALLBACK_ADDRESS: gateway,
+      CLOUDS_ADDRESS: gateway,
+      DIGITS_ADDRESS: gateway,
     });
   });
 
@@ -68,12 +73,12 @@ describe.each(overlays)('the %s overlay', (overlay) => {
     expect(clients).toEqual({ ports: [{ port: portOf('http') }] });
     for (const rule of [caller, called]) expect(rule?.ports).toEqual([{ port: portOf('wake') }]);
     expect(labelsOf(primary)).toMatchObject(selectedBy(caller?.from));
-    expect(labelsOf(fallback)).not.toMatchObject(selectedBy(caller?.from));
+    for (const other of [fallback, clouds, digits]) expect(labelsOf(other)).not.toMatchObject(selectedBy(caller?.from));
     expect(labelsOf(ingress)).toMatchObject(selectedBy(called?.to));
     expect(others).toEqual([]);
   });
 
-  it.each([primary, fallback])('probes routes that the function has: $metadata.name', (service) => {
+  it.each(functions)('probes routes that the function has: $metadata.name', (service) => {
     const { readinessProbe, livenessProbe } = containerOf(service);
     const routes = [readinessProbe, livenessProbe].map(
       ({ httpGet }) => readRoute('GET', httpGet.path, classify.path).name,
@@ -99,7 +104,7 @@ describe.each(overlays)('the %s overlay', (overlay) => {
     ]) {
       expect(labelsOf(ingress)).toMatchObject(selector);
     }
-    for (const service of [primary, fallback]) {
+    for (const service of functions) {
       expect(labelsOf(service)).toMatchObject(find('NetworkPolicy', 'functions').spec.podSelector.matchLabels);
       expect(service.metadata.labels).toMatchObject({ 'networking.knative.dev/visibility': 'cluster-local' });
     }
@@ -117,7 +122,7 @@ describe.each(overlays)('the %s overlay', (overlay) => {
     }
   });
 
-  it.each([primary, fallback])('sets only variables that the function reads: $metadata.name', (service) => {
+  it.each(functions)('sets only variables that the function reads: $metadata.name', (service) => {
     const own = environment(service);
     const read = new Set<string | symbol>();
     const get = (target: NodeJS.ProcessEnv, name: string) => {
@@ -133,8 +138,7 @@ describe.each(overlays)('the %s overlay', (overlay) => {
   });
 
   it('sets the variables of the ingress, and nothing else', () => {
-    const all = Object.keys(localVariables({ runDir: '/run', port: 1, functions: {} }));
-    const wanted = all.filter((name) => !/^(CLOUDS|DIGITS)_/.test(name)); // not deployed
+    const wanted = Object.keys(localVariables({ runDir: '/run', port: 1, functions: {} }));
 
     expect(Object.keys(variables).sort()).toEqual([...wanted, 'GATEWAY', 'NAMESPACE'].sort());
     expect(Object.values(variables).join()).not.toContain('$('); // all were known where they are used
@@ -182,7 +186,7 @@ describe.each(overlays)('the %s overlay', (overlay) => {
 
   it('runs images whose names never change their content', () => {
     const version = overlay === 'production' ? '@sha256:[0-9a-f]{64}' : ':(?!latest)[\\w.-]+';
-    const parts = ['primary', 'fallback', 'ingress'];
+    const parts = ['primary', 'fallback', 'clouds', 'digits', 'ingress'];
 
     expect(pods.map((object) => containerOf(object))).toMatchObject(
       parts.map((part) => ({

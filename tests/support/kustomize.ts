@@ -26,10 +26,13 @@ interface Kustomization {
     readonly newTag?: string;
     readonly digest?: string;
   }[];
-  readonly patches?: readonly {
-    readonly target: { readonly kind: string; readonly name: string };
-    readonly patch: string;
-  }[];
+  readonly patches?: readonly { readonly target: Target; readonly patch: string }[];
+}
+
+interface Target {
+  readonly kind: string;
+  /** An expression for whole names. */
+  readonly name: string;
 }
 
 interface Operation {
@@ -43,17 +46,20 @@ interface Operation {
  * what our kustomizations use; where kubectl is installed, a test compares the two.
  */
 export function readOverlay(folder: string): readonly Manifest[] {
+  return build(folder, []);
+}
+
+/** What a kustomization makes, of the objects before it where it is a component. */
+function build(folder: string, before: readonly Manifest[]): readonly Manifest[] {
   const {
     namespace,
     resources = [],
     components = [],
     configMapGenerator = [],
+    images = [],
     patches = [],
   } = readKustomization(folder);
-  const images = [folder, ...components.map((component) => join(folder, component))].flatMap(
-    (folder) => readKustomization(folder).images ?? [],
-  );
-  const objects = [
+  const own = [
     ...resources.flatMap((resource) => {
       const path = join(folder, resource);
       return resource.endsWith('.yaml') ? (loadAll(readFileSync(path, 'utf8')) as Manifest[]) : readOverlay(path);
@@ -65,13 +71,9 @@ export function readOverlay(folder: string): readonly Manifest[] {
       data: Object.fromEntries(files.map((file) => [file, readFileSync(join(folder, file), 'utf8')])),
     })),
   ] as Manifest[];
-  for (const { target, patch } of patches) {
-    const object = objects.find(({ kind, metadata }) => kind === target.kind && metadata.name === target.name);
-    if (object === undefined) throw new Error(`Expected ${target.kind} ${target.name} for a patch but received none`);
-    const changes = load(patch) as object | readonly Operation[];
-    if (Array.isArray(changes)) for (const operation of changes) operate(object, operation);
-    else merge(object as unknown as Tree, changes as Tree);
-  }
+  let objects: readonly Manifest[] = [...before, ...own];
+  for (const component of components) objects = build(join(folder, component), objects);
+  for (const { target, patch } of patches) applyPatch(objects, target, patch);
   for (const { kind, metadata, spec } of objects) {
     if (namespace !== undefined) Object.assign(metadata, kind === 'Namespace' ? { name: namespace } : { namespace });
     for (const container of spec?.template?.spec.containers ?? []) {
@@ -81,6 +83,18 @@ export function readOverlay(folder: string): readonly Manifest[] {
     }
   }
   return objects;
+}
+
+/** @throws Error where nothing is patched, which kustomize passes over */
+function applyPatch(objects: readonly Manifest[], target: Target, patch: string): void {
+  const name = new RegExp(`^(?:${target.name})$`);
+  const patched = objects.filter(({ kind, metadata }) => kind === target.kind && name.test(metadata.name));
+  if (patched.length === 0) throw new Error(`Expected ${target.kind} ${target.name} for a patch but received none`);
+  for (const object of patched) {
+    const changes = load(patch) as object | readonly Operation[];
+    if (Array.isArray(changes)) for (const operation of changes) operate(object, operation);
+    else merge(object as unknown as Tree, changes as Tree);
+  }
 }
 
 function readKustomization(folder: string): Kustomization {
@@ -96,7 +110,8 @@ function operate(object: object, { op, path, value }: Operation): void {
   if (!(parent instanceof Object) || !['add', 'replace'].includes(op) || (op === 'replace' && !isThere)) {
     throw new Error(`Expected "add", or "replace" of what is there, for ${path} but received "${op}"`);
   }
-  Object.assign(parent, { [last]: value });
+  if (Array.isArray(parent) && last === '-') parent.push(value);
+  else Object.assign(parent, { [last]: value });
 }
 
 type Tree = Record<string, unknown>;

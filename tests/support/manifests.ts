@@ -80,6 +80,8 @@ export interface Rendered {
   readonly pods: readonly Manifest[];
   readonly primary: Manifest;
   readonly fallback: Manifest;
+  readonly clouds: Manifest;
+  readonly digits: Manifest;
   readonly ingress: Manifest;
 }
 
@@ -92,8 +94,10 @@ export function render(overlay: string): Rendered {
   };
   const primary = find('Service', 'classify-primary');
   const fallback = find('Service', 'classify-fallback');
+  const [clouds, digits] = [find('Service', 'clouds'), find('Service', 'digits')];
   const ingress = find('Deployment', 'ingress');
-  return { all, find, primary, fallback, ingress, pods: [primary, fallback, ingress] };
+  const pods = [primary, fallback, clouds, digits, ingress];
+  return { all, find, primary, fallback, clouds, digits, ingress, pods };
 }
 
 export const podOf = ({ spec }: Manifest) => spec.template.spec;
