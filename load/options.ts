@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readCommand, refuse } from '../ingress/command.ts';
 import { type Asked, shapeNames } from './k6/shapes.ts';
+import { type TaskName, taskNames, tasks } from './k6/tasks.ts';
 
 const shapes: readonly string[] = [...shapeNames, 'capacity', 'failover', 'canary'];
 
@@ -18,8 +19,9 @@ const help = `Usage: npm run load -- SHAPE [options]
   --target URL      loads that address and starts nothing
   --foreign         the target is another model server: sends forms only, and checks the predictions only
   --baseline URL, --candidate URL   of canary; without one of them the started stack takes its place
+  --task NAME       ${taskNames.join(', ')}; classify otherwise, and alone for failover and canary
   --deadline MS     clients send X-Deadline-Ms
-  --models-dir DIR  MODELS_DIR of both functions
+  --models-dir DIR  MODELS_DIR of the functions
   --out DIR         folder of the results, load/results/SHAPE otherwise
 
 The functions inherit the environment: WORKERS=1 npm run load -- average
@@ -30,6 +32,7 @@ used too much memory, 2 when the command line is not understood.
 /** What the command line asks for. */
 export interface Job {
   readonly shape: string;
+  readonly task: TaskName;
   readonly asked: Asked;
   readonly fault: 'kill' | 'stop';
   readonly target: string | undefined;
@@ -51,6 +54,7 @@ const texts = [
   'target',
   'baseline',
   'candidate',
+  'task',
   'deadline',
 ] as const;
 const names = [...texts, 'models-dir', 'out'] as const;
@@ -75,11 +79,17 @@ export function readJob(args: readonly string[]): Job {
   if (shape === 'failover' && values.target !== undefined) {
     refuse('Expected no --target for failover but received one: the shape kills a primary that it started');
   }
+  const task = taskNames.find((name) => name === (values.task ?? 'classify'));
+  if (task === undefined || (task !== 'classify' && ['failover', 'canary'].includes(shape))) {
+    const known = task === undefined ? taskNames.join(', ') : 'classify';
+    return refuse(`Expected ${known} for --task but received ${JSON.stringify(values.task)}`);
+  }
   if (foreign && values.target === undefined) refuse('Expected --target with --foreign but received none');
   const number = (name: 'duration' | 'rate' | 'capacity' | 'deadline') =>
     values[name] === undefined ? undefined : toNumber(name, values[name]);
   const [seconds, rate, capacity] = [number('duration'), number('rate'), number('capacity')];
   const asked: Asked = {
+    inTimeMs: tasks[task].inTimeMs,
     ...(seconds !== undefined && { seconds }),
     ...(rate !== undefined && { rate }),
     ...(capacity !== undefined && { capacity }),
@@ -88,7 +98,7 @@ export function readJob(args: readonly string[]): Job {
   const address = (name: 'target' | 'baseline' | 'candidate') =>
     values[name] === undefined ? undefined : toAddress(name, values[name]);
   return {
-    ...{ shape, asked, fault, isForeign: foreign, deadlineMs: number('deadline') },
+    ...{ shape, task, asked, fault, isForeign: foreign, deadlineMs: number('deadline') },
     ...{ target: address('target'), baseline: address('baseline'), candidate: address('candidate') },
     modelsDir: values['models-dir'] === undefined ? undefined : resolve(values['models-dir']),
     out: out === undefined ? join(results, shape) : resolve(out),

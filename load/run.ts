@@ -5,6 +5,7 @@ import { onInterrupt } from '../ingress/command.ts';
 import { collapse, readOptions } from './collapse/command.ts';
 import { takePrimary } from './fault.ts';
 import { needsCapacity, planPhases, secondsOf, shapeNames } from './k6/shapes.ts';
+import { type TaskName, tasks } from './k6/tasks.ts';
 import { type Job, readJob } from './options.ts';
 import { machine, print } from './report.ts';
 import { type Run, runK6, type Script, type Setting } from './runner.ts';
@@ -32,14 +33,14 @@ async function main(job: Job): Promise<number> {
   mkdirSync(job.out, { recursive: true });
   const isStarted = job.shape === 'canary' ? !(job.baseline && job.candidate) : job.target === undefined;
   if (isStarted) {
-    say('starts nginx and both functions');
+    say(`starts nginx and what answers ${job.task}`);
     const env = { ...process.env, ...(job.modelsDir !== undefined && { MODELS_DIR: job.modelsDir }) };
-    stack = await startStack(env, stopping.signal);
+    stack = await startStack(env, stopping.signal, job.task);
   }
   const origin = job.target ?? stack?.origin ?? '';
   const setting = { k6, out: job.out, signal: stopping.signal, groups: () => stack?.groups() ?? {} };
   const isRelative = shapeNames.some((name) => name === job.shape) && needsCapacity(job.shape);
-  const capacity = job.asked.capacity ?? (isRelative ? await measureCapacity(setting, origin) : undefined);
+  const capacity = job.asked.capacity ?? (isRelative ? await measureCapacity(setting, job.task, origin) : undefined);
   const asked = { ...job.asked, ...(capacity !== undefined && { capacity }) };
   const script = scriptOf({ ...job, asked }, origin);
   say(`${job.shape}, ${Math.round(script.seconds)} s of traffic`);
@@ -60,8 +61,11 @@ async function main(job: Job): Promise<number> {
   return run.code === 0 && memory?.isOver ? 1 : run.code;
 }
 
-function scriptOf({ shape, asked, baseline, candidate, fault, isForeign, deadlineMs }: Job, origin: string): Script {
-  const variables: Record<string, string> = { TARGET: origin };
+function scriptOf(
+  { shape, task, asked, baseline, candidate, fault, isForeign, deadlineMs }: Job,
+  origin: string,
+): Script {
+  const variables: Record<string, string> = { TARGET: origin, TASK: task };
   if (asked.seconds !== undefined) variables.SECONDS = String(asked.seconds);
   if (asked.rate !== undefined) variables.RATE = String(asked.rate);
   if (isForeign) variables.FOREIGN = '1';
@@ -89,21 +93,25 @@ function capacityVariables(origin: string): Readonly<Record<string, string>> {
   return { TARGET: origin, CLIENTS: String(clients), SECONDS: String(capacitySeconds) };
 }
 
-async function measureCapacity(setting: Setting, origin: string): Promise<number> {
+async function measureCapacity(setting: Setting, task: TaskName, origin: string): Promise<number> {
   say('measures how many requests a second the lead model answers');
-  const script = { name: 'capacity', variables: capacityVariables(origin), seconds: capacitySeconds };
+  const script = {
+    name: 'capacity',
+    variables: { ...capacityVariables(origin), TASK: task },
+    seconds: capacitySeconds,
+  };
   const { code, samples } = await runK6(script, setting);
   if (code !== 0) throw new Error(`Expected answers of the lead model but received these:\n${answerTable(samples)}`);
   return throughput(samples, capacityWarmUpMs);
 }
 
-function reportOf({ shape, asked: { capacity } }: Job, { samples, usage }: Run, machineLine: string): string[] {
+function reportOf({ shape, task, asked: { capacity } }: Job, { samples, usage }: Run, machineLine: string): string[] {
   const now = new Date().toISOString().slice(0, 16).replace('T', ' ');
   const offered = capacity === undefined ? '' : ` at a capacity of ${capacity.toFixed(1)} requests a second`;
   const measured = throughput(samples, capacityWarmUpMs).toFixed(1);
   return [
-    `${shape}${offered}, ${samples.length} requests, ${now} UTC. ${machineLine}`,
-    `${headline(samples)}\n`,
+    `${task === 'classify' ? '' : `${task}, `}${shape}${offered}, ${samples.length} requests, ${now} UTC. ${machineLine}`,
+    `${headline(samples, tasks[task].inTimeMs)}\n`,
     'Answers, times in ms:\n',
     answerTable(samples),
     statusTable(samples),

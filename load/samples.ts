@@ -1,4 +1,3 @@
-import { inTimeMs } from './k6/shapes.ts';
 import { quantile, table } from './report.ts';
 
 /** One request of k6. */
@@ -85,7 +84,7 @@ export function throughput(samples: readonly Sample[], fromMs: number): number {
 }
 
 /** Shares of requests that were answered, answered in time, and answered by the lead model. */
-export function headline(samples: readonly Sample[]): string {
+export function headline(samples: readonly Sample[], inTimeMs: number): string {
   const answers = samples.filter(({ fault }) => fault === '');
   const share = (part: readonly Sample[]) => {
     const percent = (part.length / samples.length) * 100;
@@ -93,7 +92,7 @@ export function headline(samples: readonly Sample[]): string {
   };
   const inTime = answers.filter(({ ms }) => ms <= inTimeMs);
   const leading = answers.filter(({ reason }) => reason === '');
-  return `${share(answers)} answered, ${share(inTime)} within 1 s, ${share(leading)} undegraded`;
+  return `${share(answers)} answered, ${share(inTime)} within ${inTimeMs / 1000} s, ${share(leading)} undegraded`;
 }
 
 /** When the lead model answered a request for the first time that was sent after a moment. */

@@ -1,16 +1,19 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../ingress/port.ts';
+import { systems } from '../ingress/settings.ts';
 import { requestIdPrefix } from './k6/shapes.ts';
+import { type TaskName, tasks } from './k6/tasks.ts';
 
-/** nginx and both functions, started by ingress/start.ts. */
+/** nginx and the functions of a task, started by ingress/start.ts. */
 export interface Stack {
   readonly origin: string;
-  /** Address of the primary function, without nginx. */
+  /** Address of the function that leads, without nginx. */
   readonly primaryOrigin: string;
   /** Process group of each program; that of the new process after a restart. */
   groups(): Readonly<Record<string, number>>;
@@ -23,7 +26,7 @@ export interface Stack {
 }
 
 const script = fileURLToPath(new URL('../ingress/start.js', import.meta.url));
-const photo = fileURLToPath(new URL('../../tests/images/test_image_1.jpg', import.meta.url));
+const images = fileURLToPath(new URL('../../tests/images/', import.meta.url));
 
 /** The lead model loads in seconds. */
 const leadWithinMs = 60_000;
@@ -32,10 +35,14 @@ const warmUpRequests = 20;
 const shownLines = 30;
 
 /** Starts the stack on a free port and waits until the lead model answers. @throws Error with its last lines */
-export async function startStack(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<Stack> {
+export async function startStack(
+  env: NodeJS.ProcessEnv,
+  signal: AbortSignal,
+  task: TaskName = 'classify',
+): Promise<Stack> {
   const port = await freePort();
   const child = spawn(process.execPath, [script], {
-    env: { ...env, FUNCTIONS: 'classify', PORT: String(port) },
+    env: { ...env, FUNCTIONS: task, PORT: String(port) },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true, // a Ctrl-C reaches only this process, which ends k6 before the stack
   });
@@ -48,14 +55,15 @@ export async function startStack(env: NodeJS.ProcessEnv, signal: AbortSignal): P
   signal.addEventListener('abort', () => isReady || child.kill('SIGINT'));
   for (const stream of [child.stdout, child.stderr]) {
     createInterface({ input: stream }).on('line', (line) => {
-      if (line.includes('"uri":"/classify')) {
+      if (line.includes(`"uri":"${tasks[task].path}`)) {
         if (line.includes(`"requestId":"${requestIdPrefix}`)) onRequest();
         return;
       }
       if (lines.push(line) > shownLines) lines.shift();
       const [, name, pid] = /^understudy: (\w+) is process (\d+)$/.exec(line) ?? [];
       if (name !== undefined) groups[name] = Number(pid);
-      primaryPort = /"listening","function":"primary","port":(\d+)/.exec(line)?.[1] ?? primaryPort;
+      const [, listening, listensAt = ''] = /"listening","function":"(\w+)","port":(\d+)/.exec(line) ?? [];
+      if (listening === systems[task].functions[0]) primaryPort = listensAt;
       if (line.includes('ready, ends with Ctrl-C')) isReady = true;
     });
   }
@@ -69,7 +77,7 @@ export async function startStack(env: NodeJS.ProcessEnv, signal: AbortSignal): P
   try {
     while (!(isReady && primaryPort !== '') && isRunning()) await sleep(50);
     if (!isRunning()) throw new Error('the stack could not start');
-    await warmUp(origin);
+    await warmUp(origin, task);
   } catch (fault) {
     await stop();
     throw new Error(`${(fault as Error).message}; its last lines:\n${lines.join('\n')}`);
@@ -82,12 +90,13 @@ export async function startStack(env: NodeJS.ProcessEnv, signal: AbortSignal): P
   return { origin, primaryOrigin, groups: () => ({ ...groups }), nextRequest, stop, interrupt };
 }
 
-async function warmUp(origin: string): Promise<void> {
-  const body = readFileSync(photo);
-  const headers = { 'content-type': 'image/jpeg' };
+async function warmUp(origin: string, task: TaskName): Promise<void> {
+  const { path, files, contentType } = tasks[task];
+  const body = readFileSync(join(images, files[0]));
+  const headers = { 'content-type': contentType };
   let leading = 0;
   for (const endMs = Date.now() + leadWithinMs; leading < warmUpRequests; ) {
-    const response = await fetch(`${origin}/classify`, { method: 'POST', headers, body });
+    const response = await fetch(`${origin}${path}`, { method: 'POST', headers, body });
     const { degraded } = (await response.json()) as { degraded?: boolean };
     if (degraded === false) leading += 1;
     else if (Date.now() > endMs) throw new Error('Expected an answer of the lead model but received none');

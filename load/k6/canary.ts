@@ -2,7 +2,7 @@
 import { Counter, Gauge, Rate, Trend } from 'k6/metrics';
 import type { Options } from 'k6/options';
 import { type SummaryData, summarize } from './summary.ts';
-import { asHost, classify, common, turn } from './traffic.ts';
+import { asHost, ask, common, turn } from './traffic.ts';
 
 const { BASELINE, BASELINE_HOST, BASELINE_REVISION } = __ENV;
 const { CANDIDATE, CANDIDATE_HOST, CANDIDATE_REVISION, SECONDS = '30', SUMMARY } = __ENV;
@@ -47,7 +47,7 @@ export default function compare(): void {
   const answers = Object.fromEntries(
     inTurn.map(([side, origin, headers, revision]) => [
       side,
-      classify(origin, number, { headers, tags: { side }, revision }),
+      ask(origin, number, { headers, tags: { side }, revision }),
     ]),
   );
   const { baseline, candidate } = answers;

@@ -3,7 +3,7 @@ import { Counter } from 'k6/metrics';
 import type { Options } from 'k6/options';
 import { planPhases } from './shapes.ts';
 import { type SummaryData, summarize } from './summary.ts';
-import { classify, common, scenariosOf, thresholdsOf, turn } from './traffic.ts';
+import { ask, common, scenariosOf, thresholdsOf, turn } from './traffic.ts';
 
 const { TARGET = 'http://127.0.0.1:8080', RATE, SECONDS, LONGEST_MS = '2000', SUMMARY } = __ENV;
 
@@ -25,7 +25,7 @@ export const options: Options = {
 };
 
 export default function request(): void {
-  const { verdict } = classify(TARGET, turn());
+  const { verdict } = ask(TARGET, turn());
   if (verdict.fault === undefined && verdict.tier === 'fallback') failedOver.add(1);
 }
 

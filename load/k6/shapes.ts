@@ -15,7 +15,7 @@ export interface Phase {
 export interface Limits {
   /** Largest share of answers that the lead model did not give; absent where there is no limit. */
   readonly degraded?: number;
-  /** Smallest share of requests answered within `inTimeMs`. */
+  /** Smallest share of requests that are answered in time. */
   readonly inTime?: number;
   readonly p95Ms?: number;
   readonly p99Ms?: number;
@@ -31,18 +31,23 @@ export interface Asked {
   readonly seconds?: number;
   /** Multiples of the capacity; overload only. */
   readonly factors?: readonly number[];
+  /** What counts as in time. @default 1000 */
+  readonly inTimeMs?: number;
 }
 
-/** The default of PRIMARY_BUDGET_MS; a later answer counts as late. */
+/** The default of PRIMARY_BUDGET_MS for photos; a later answer counts as late. */
 export const inTimeMs = 1000;
 
 /** Start of the request ids of k6 in the logs of the service. */
 export const requestIdPrefix = 'k6-';
 
+/** The same with times in multiples of what is in time. */
+type Bounds = Omit<Limits, 'p95Ms' | 'p99Ms'> & { readonly p95?: number; readonly p99?: number };
+
 /** Below capacity: a queue that takes half the budget is growing. */
-const calm = { degraded: 0.01, inTime: 0.999, p95Ms: inTimeMs / 2, p99Ms: inTimeMs };
+const calm: Bounds = { degraded: 0.01, inTime: 0.999, p95: 0.5, p99: 1 };
 /** Beyond capacity: answers may lose accuracy, but not time. */
-const crowded = { inTime: 0.999, p99Ms: inTimeMs };
+const crowded: Bounds = { inTime: 0.999, p99: 1 };
 
 /** Requests a second: far below what one core can classify. */
 const smokeRate = 2;
@@ -55,7 +60,7 @@ interface Part {
   readonly to?: number;
   readonly seconds: number;
   readonly openSeconds?: number;
-  readonly limits: Limits;
+  readonly limits: Bounds;
 }
 
 interface Shape {
@@ -66,7 +71,7 @@ interface Shape {
 
 const shapes: Readonly<Record<string, Shape>> = {
   // For busy machines: within the client's deadline, and half of the answers undegraded.
-  smoke: { rate: smokeRate, parts: [{ name: 'smoke', from: 1, seconds: 15, limits: { degraded: 0.5, p99Ms: 5000 } }] },
+  smoke: { rate: smokeRate, parts: [{ name: 'smoke', from: 1, seconds: 15, limits: { degraded: 0.5, p99: 5 } }] },
   average: { parts: [{ name: 'average', from: 0.5, seconds: 60, limits: calm }] },
   stress: {
     parts: [
@@ -120,8 +125,16 @@ export function planPhases(name: string, asked: Asked = {}): readonly Phase[] {
     toRate: to * base,
     seconds: seconds * stretch,
     openSeconds,
-    limits,
+    limits: limitsOf(limits, asked.inTimeMs ?? inTimeMs),
   }));
+}
+
+function limitsOf({ p95, p99, ...shares }: Bounds, inTimeMs: number): Limits {
+  return {
+    ...shares,
+    ...(p95 !== undefined && { p95Ms: p95 * inTimeMs }),
+    ...(p99 !== undefined && { p99Ms: p99 * inTimeMs }),
+  };
 }
 
 /** Seconds that the phases last together. */
@@ -145,6 +158,6 @@ function shapeOf(name: string, { factors = overloadFactors }: Asked): Shape {
 
 /** At half capacity no answer is degraded; at capacity and beyond only time is limited. */
 function overloadPart(factor: number): Part {
-  const limits = factor <= 0.5 ? { ...calm, degraded: 0 } : crowded;
+  const limits: Bounds = factor <= 0.5 ? { ...calm, degraded: 0 } : crowded;
   return { name: `x${String(factor).replace('.', '_')}`, from: factor, seconds: overloadSeconds, limits };
 }

@@ -3,9 +3,12 @@ import http from 'k6/http';
 import { Counter, Rate, Trend } from 'k6/metrics';
 import type { Options, Scenario } from 'k6/options';
 import { judge, judgeForeign, type Verdict } from './answer.ts';
-import { inTimeMs, type Phase, requestIdPrefix, requestsOf } from './shapes.ts';
+import { type Phase, requestIdPrefix, requestsOf } from './shapes.ts';
+import { taskOf } from './tasks.ts';
 
-const { FOREIGN, DEADLINE_MS } = __ENV;
+const { FOREIGN, DEADLINE_MS, TASK = 'classify' } = __ENV;
+
+export const task = taskOf(TASK);
 
 /** Above what the ingress grants both tiers together (38 s). */
 const timeout = '45s';
@@ -13,10 +16,10 @@ const timeout = '45s';
 const gracefulStop = '50s';
 /** Share of the requests that k6 may fail to send in time; with more it was no open loop. */
 const droppedShare = 0.01;
-/** Seconds of traffic that may be unanswered at once; the service's default deadline is 5 s. */
+/** Seconds of traffic that may be unanswered at once; the default deadlines are 5 times what is in time. */
 const mostOpenSeconds = 6;
 
-const photos = [1, 2, 3].map((number) => open(`../../tests/images/test_image_${number}.jpg`, 'b'));
+const uploads = task.files.map((file) => open(`../../tests/images/${file}`, 'b'));
 
 const latency = new Trend('latency', true);
 const answered = new Rate('answered');
@@ -39,25 +42,26 @@ export interface Asking {
   readonly revision?: string | undefined;
 }
 
-/** Posts one photo, counts the result, and returns it with its time in ms. */
-export function classify(
+/** Posts one upload, counts the result, and returns it with its time in ms. */
+export function ask(
   origin: string,
   turn: number,
   { headers = {}, tags = {}, revision }: Asking = {},
 ): { readonly verdict: Verdict; readonly ms: number } {
-  const photo = photos[turn % photos.length] as ArrayBuffer;
+  const upload = uploads[turn % uploads.length] as ArrayBuffer;
+  const { path, contentType, files, judgeContent } = task;
   // Every fourth is a form, as curl and browsers send it; three photos and four turns have no common divisor.
   const isForm = Boolean(FOREIGN) || turn % 4 === 0;
-  const sent = isForm ? { image: http.file(photo, 'photo.jpg', 'image/jpeg') } : photo;
-  const type = isForm ? {} : { 'content-type': 'image/jpeg' };
+  const sent = isForm ? { image: http.file(upload, files[0], contentType) } : upload;
+  const type = isForm ? {} : { 'content-type': contentType };
   const deadline = DEADLINE_MS ? { 'x-deadline-ms': DEADLINE_MS } : {};
-  const response = http.post(`${origin}/classify`, sent, {
+  const response = http.post(`${origin}${path}`, sent, {
     headers: { ...type, 'x-request-id': `${requestIdPrefix}${exec.scenario.name}-${turn}`, ...deadline, ...headers },
     timeout,
     responseType: 'text',
   });
   const received = { status: response.status, headers: response.headers, body: response.body ?? '' };
-  const verdict = FOREIGN ? judgeForeign(received) : judge(received);
+  const verdict = FOREIGN ? judgeForeign(received) : judge(received, judgeContent);
   const ms = response.timings.duration;
   count(response.status, verdict, ms, tags);
   if (revision && verdict.fault === undefined) ownRevision.add(response.headers['X-Revision'] === revision, tags);
@@ -72,7 +76,7 @@ export function asHost(host: string | undefined): Record<string, string> {
 function count(status: number, verdict: Verdict, ms: number, tags: Record<string, string>): void {
   const isAnswer = verdict.fault === undefined;
   answered.add(isAnswer, tags);
-  inTime.add(isAnswer && ms <= inTimeMs, tags);
+  inTime.add(isAnswer && ms <= task.inTimeMs, tags);
   if (isAnswer) {
     const { tier, model, version, reason } = verdict;
     degraded.add(reason !== '', tags);
@@ -83,7 +87,7 @@ function count(status: number, verdict: Verdict, ms: number, tags: Record<string
   }
 }
 
-/** Number of the iteration in its scenario; selects the photo. */
+/** Number of the iteration in its scenario; selects the upload. */
 export function turn(): number {
   return exec.scenario.iterationInTest;
 }

@@ -1,6 +1,6 @@
 import { EventEmitter, on } from 'node:events';
 import { type IncomingHttpHeaders, request } from 'node:http';
-import { judge } from '../../load/k6/answer.ts';
+import { judge, judgePredictions } from '../../load/k6/answer.ts';
 import type { Photo } from './photos.ts';
 
 /**
@@ -190,7 +190,8 @@ function createJudge(
     if (status === 200 && classes === undefined) return wrong('unknown version');
     const names = { 'X-Model': 'x-model', 'X-Tier': 'x-tier', 'X-Degraded': 'x-degraded' };
     const asGo = Object.entries(names).flatMap(([name, own]) => (headers[own] ? [[name, String(headers[own])]] : []));
-    const answer = judge({ status, headers: Object.fromEntries(asGo), body: text }, Math.min(top, classes ?? top));
+    const received = { status, headers: Object.fromEntries(asGo), body: text };
+    const answer = judge(received, ({ predictions }) => judgePredictions(predictions, Math.min(top, classes ?? top)));
     if (answer.fault !== undefined) return wrong(answer.fault);
     const { model, version, tier, reason, indexes } = answer;
     if (reason === '' ? model !== 'wide-resnet' : model !== 'mobilenet')

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { judge, judgeForeign } from '../../load/k6/answer.ts';
+import { judge, judgeDigit, judgeForeign, judgeMask } from '../../load/k6/answer.ts';
 import { answerBody as body, answerHeaders as headers } from './run.ts';
 
 describe('judge', () => {
@@ -50,6 +50,45 @@ describe('judge', () => {
     expect(judge({ status: 400, headers: {}, body: 'bad' })).toEqual({ fault: 'status 400' });
     expect(judge({ status: 200, headers, body: '<html>' })).toEqual({ fault: 'body is no JSON' });
     expect(judge({ status: 200, headers, body: 'null' })).toEqual({ fault: 'no model named' });
+  });
+});
+
+describe('judgeDigit', () => {
+  const probabilities = [0, 0, 0, 0.2, 0, 0, 0, 0.8, 0, 0];
+
+  it('takes the likeliest of ten digits', () => {
+    expect(judgeDigit({ digit: 7, probabilities })).toEqual({ top: '7', indexes: [] });
+  });
+
+  it.each([
+    ['not ten probabilities', { digit: 7, probabilities: probabilities.slice(1) }],
+    ['not ten probabilities', { digit: 7, probabilities: [...probabilities.slice(1), '0'] }],
+    ['not ten probabilities', { digit: 7 }],
+    ['probabilities do not sum to 1', { digit: 7, probabilities: probabilities.map((one) => one / 2) }],
+    ['digit is not the likeliest', { digit: 3, probabilities }],
+    ['digit is not the likeliest', { probabilities }],
+  ])('finds "%s" in %j', (fault, answer) => {
+    expect(judgeDigit(answer)).toEqual({ fault });
+  });
+});
+
+describe('judgeMask', () => {
+  const mask = { values: [0, 1, 2, 255], counts: [1, 2, 2, 1] };
+  const answer = { width: 3, height: 2, cloudFraction: 0.25, shadowFraction: 0.1, validFraction: 1, mask };
+
+  it('takes a mask with its shares', () => {
+    expect(judgeMask(answer)).toEqual({ top: '25 %', indexes: [] });
+  });
+
+  it.each([
+    ['no shares of the classes', { cloudFraction: 1.5 }],
+    ['no shares of the classes', { validFraction: undefined }],
+    ['no mask in runs', { mask: undefined }],
+    ['no mask in runs', { mask: [[0, 1, 2]] }],
+    ['unknown class in the mask', { mask: { ...mask, values: [0, 1, 2, 3] } }],
+    ['runs do not cover the mask', { height: 3 }],
+  ])('finds "%s" with %j', (fault, changes) => {
+    expect(judgeMask({ ...answer, ...changes })).toEqual({ fault });
   });
 });
 

@@ -49,6 +49,8 @@ describe('npm run load', () => {
     [['failover', '--fault', 'sleep'], /^Expected kill or stop for --fault but received "sleep"\n$/],
     [['failover', '--target', 'http://127.0.0.1:1'], /^Expected no --target for failover but received one/],
     [['smoke', '--target', 'localhost:80'], /^Expected an http address for --target but received "localhost:80"\n$/],
+    [['smoke', '--task', 'faces'], /^Expected classify, digits, clouds for --task but received "faces"\n$/],
+    [['failover', '--task', 'clouds'], /^Expected classify for --task but received "clouds"\n$/],
     [['smoke', '--foreign'], /^Expected --target with --foreign but received none\n$/],
     [['smoke', '--speed', '3'], /'--speed'/],
   ])('refuses %j', async (args, message) => {
