@@ -34,7 +34,7 @@ describe('a deployed overlay', () => {
     expect([code, stdout + stderr]).toEqual([0, '']);
   });
 
-  it.each(['classify-primary', 'classify-fallback'])(
+  it.each(['classify-primary', 'classify-fallback', 'clouds', 'digits'])(
     'is what kn describes of %s: ready, cluster-local, the image under test',
     async (name) => {
       const text = await kn(['-n', cluster.namespace, 'service', 'describe', name, '-v']);

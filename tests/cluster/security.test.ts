@@ -68,20 +68,27 @@ describe('a pod', () => {
     ]);
   });
 
-  it.each(['primary', 'fallback', 'ingress'])('of the image of %s is refused as root', async (part) => {
-    const pod = {
-      apiVersion: 'v1',
-      kind: 'Pod',
-      metadata: { name: 'as-root' },
-      spec: { containers: [{ name: part, image: imageOf(part, readImages()), securityContext: { runAsUser: 0 } }] },
-    };
+  it.each(['primary', 'fallback', 'clouds', 'digits', 'ingress'])(
+    'of the image of %s is refused as root',
+    async (part) => {
+      const pod = {
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name: 'as-root' },
+        spec: { containers: [{ name: part, image: imageOf(part, readImages()), securityContext: { runAsUser: 0 } }] },
+      };
 
-    const { code, stderr } = await run('kubectl', ['-n', cluster.namespace, 'create', '--dry-run=server', '-f', '-'], {
-      input: JSON.stringify(pod),
-    });
+      const { code, stderr } = await run(
+        'kubectl',
+        ['-n', cluster.namespace, 'create', '--dry-run=server', '-f', '-'],
+        {
+          input: JSON.stringify(pod),
+        },
+      );
 
-    expect([code, stderr]).toEqual([1, expect.stringContaining('violates PodSecurity "restricted')]);
-  });
+      expect([code, stderr]).toEqual([1, expect.stringContaining('violates PodSecurity "restricted')]);
+    },
+  );
 });
 
 /** Runs in a function's container. Files of the container runtime below /dev do not count. */

@@ -58,7 +58,7 @@ async function deployOverlay(namespace: string, changes: readonly Change[]): Pro
 async function applyOverlay(namespace: string, changes: readonly Change[]): Promise<void> {
   await deployOverlay(namespace, changes);
   const limit = { withinMs: (readySeconds + 10) * 1000 };
-  const services = ['ksvc/classify-primary', 'ksvc/classify-fallback'];
+  const services = ['classify-primary', 'classify-fallback', 'clouds', 'digits'].map((name) => `ksvc/${name}`);
   await untilObserved(namespace, services);
   await kubectl(['-n', namespace, 'wait', ...services, '--for=condition=Ready', `--timeout=${readySeconds}s`], limit);
   await kubectl(['-n', namespace, 'rollout', 'status', 'deployment/ingress', `--timeout=${readySeconds}s`], limit);

@@ -22,7 +22,7 @@ export function readImages(env: NodeJS.ProcessEnv = process.env): Images {
   return { prefix: env.IMAGE_PREFIX || 'local.test/understudy-', tag: env.IMAGE_TAG };
 }
 
-/** The image of one part: primary, fallback or ingress. */
+/** The image of one part: a function, or ingress. */
 export function imageOf(part: string, { prefix, tag }: Images): string {
   return `${prefix}${part}:${tag}`;
 }
@@ -77,7 +77,7 @@ export async function withOverlay<Result>(
   mkdirSync('dist', { recursive: true });
   const folder = mkdtempSync(join('dist', 'overlay-')); // kustomize wants a relative path to what it builds on
   try {
-    const parts = ['primary', 'fallback', 'ingress'];
+    const parts = ['primary', 'fallback', 'clouds', 'digits', 'ingress'];
     const kustomization = {
       apiVersion: 'kustomize.config.k8s.io/v1beta1',
       kind: 'Kustomization',
