@@ -1,10 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { functionCommand, memoryVariables } from '../functions/launch.ts';
+import { type FunctionName, functionCommand, memoryVariables } from '../functions/launch.ts';
 import { freePort } from '../ingress/port.ts';
-
-export type Target = 'primary' | 'fallback';
 
 /** A function alone, started as its container starts it. */
 export interface StartedFunction {
@@ -22,7 +20,7 @@ export const pollMs = 5;
 
 /** Starts a function on a free port. `server` replaces the script that serves it. */
 export async function startFunction(
-  target: Target,
+  target: FunctionName,
   { variables = {}, server = [] }: { variables?: NodeJS.ProcessEnv; server?: readonly string[] } = {},
 ): Promise<StartedFunction> {
   const port = String(await freePort());

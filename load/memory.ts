@@ -1,17 +1,18 @@
 import { readFileSync } from 'node:fs';
 import sharp from 'sharp';
+import type { FunctionName } from '../functions/launch.ts';
 import { readCommand } from '../ingress/command.ts';
-import { startFunction, type Target } from './function.ts';
+import { startFunction } from './function.ts';
 import { residentMib } from './proc.ts';
 import { machine, print, table } from './report.ts';
 
-readCommand(
-  'Usage: node dist/load/memory.js\n\nMemory of each function at rest and under traffic of photos and of the largest images.',
-  {},
+const { positionals } = readCommand(
+  'Usage: node dist/load/memory.js [FUNCTION]...\n\nMemory of each function, or of these, at rest and under traffic of usual and of the largest uploads.',
+  { allowPositionals: true },
 );
 
 /** As in knative/base. */
-const workersOf = { primary: 2, fallback: 1 };
+const workersOf = { primary: 2, fallback: 1, clouds: 1, digits: 1 };
 
 /** More than a function decodes at once. */
 const clients = 8;
@@ -53,8 +54,26 @@ async function drawLargest(): Promise<readonly Image[]> {
   return forms.map((bytes) => Uint8Array.from(bytes));
 }
 
+/** The largest patch, its bands interleaved, as it is and packed. */
+async function drawPatches(): Promise<readonly Image[]> {
+  const side = 1024;
+  const data = Uint16Array.from({ length: side * side * 4 }, (_, i) => 800 + ((i * 37 + (i >> 9) * 101) % 1200));
+  const patch = () => sharp(data, { raw: { width: side, height: side, channels: 4 } }).toColourspace('rgb16');
+  const forms = [
+    await patch().tiff({ compression: 'none' }).toBuffer(),
+    await patch().tiff({ compression: 'deflate' }).toBuffer(),
+  ];
+  return forms.map((bytes) => Uint8Array.from(bytes));
+}
+
+/** Uploads of one kind and where they are posted. */
+interface Uploads {
+  readonly path: string;
+  readonly images: readonly Image[];
+}
+
 /** Posts images in turn in a closed loop; returns the statuses, most frequent first. */
-async function post(origin: string, images: readonly Image[]): Promise<string> {
+async function post(origin: string, { path, images }: Uploads): Promise<string> {
   const counts = new Map<number, number>();
   const endMs = performance.now() + trafficMs;
   let next = 0;
@@ -62,7 +81,7 @@ async function post(origin: string, images: readonly Image[]): Promise<string> {
     while (performance.now() < endMs) {
       const body = images[next++ % images.length] as Image;
       const headers = { 'content-type': 'application/octet-stream', ...deadline };
-      const response = await fetch(`${origin}/classify`, { method: 'POST', headers, body });
+      const response = await fetch(`${origin}${path}`, { method: 'POST', headers, body });
       await response.arrayBuffer();
       counts.set(response.status, (counts.get(response.status) ?? 0) + 1);
     }
@@ -72,7 +91,7 @@ async function post(origin: string, images: readonly Image[]): Promise<string> {
   return sorted.map(([status, count]) => `${count} × ${status}`).join(', ');
 }
 
-async function measure(target: Target, largest: readonly Image[]): Promise<string[][]> {
+async function measure(target: FunctionName, kinds: Readonly<Record<string, Uploads>>): Promise<string[][]> {
   const { origin, process, untilReady, kill } = await startFunction(target, {
     variables: { WORKERS: String(workersOf[target]) },
   });
@@ -81,8 +100,8 @@ async function measure(target: Target, largest: readonly Image[]): Promise<strin
   try {
     await untilReady();
     const rows = [[target, 'nothing yet', '', ...memory()]];
-    for (const [name, images] of Object.entries({ 'photos of 30 kB': photos, 'images of 40 megapixels': largest })) {
-      const answers = await post(origin, images);
+    for (const [name, uploads] of Object.entries(kinds)) {
+      const answers = await post(origin, uploads);
       rows.push([target, name, answers, ...memory()]);
     }
     return rows;
@@ -93,6 +112,28 @@ async function measure(target: Target, largest: readonly Image[]): Promise<strin
 
 print(machine());
 const largest = await drawLargest();
-const rows = [...(await measure('primary', largest)), ...(await measure('fallback', largest))];
+const read = (file: string): Image => Uint8Array.from(readFileSync(`tests/images/${file}`));
+const classified = {
+  'photos of 30 kB': { path: '/classify', images: photos },
+  'images of 40 megapixels': { path: '/classify', images: largest },
+};
+const bands = 'bands=B02,B03,B04,B08&level=L2A&format=rle';
+const kinds: Readonly<Record<FunctionName, Readonly<Record<string, Uploads>>>> = {
+  primary: classified,
+  fallback: classified,
+  clouds: {
+    'a patch of 128x128': { path: '/infer', images: [read('patch.tif')] },
+    'patches of 1024x1024': { path: `/infer?${bands}`, images: await drawPatches() },
+  },
+  digits: {
+    'a digit': { path: '/predict', images: [read('digit.png')] },
+    'images of 40 megapixels': { path: '/predict', images: largest },
+  },
+};
+const rows = [];
+for (const [name, uploads] of Object.entries(kinds)) {
+  if (positionals.length === 0 || positionals.includes(name))
+    rows.push(...(await measure(name as FunctionName, uploads)));
+}
 print(`${clients} clients, ${trafficMs / 1000} s each; MiB of resident memory:\n`);
 print(table(['function', 'posted', 'answers', 'afterwards', 'highest so far'], rows));

@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { FunctionName } from '../functions/launch.ts';
 import { readCommand } from '../ingress/command.ts';
-import { pollMs, startFunction, type Target } from './function.ts';
+import { type SystemName, systems } from '../ingress/settings.ts';
+import { pollMs, startFunction } from './function.ts';
+import { tasks } from './k6/tasks.ts';
 import { machine, median, print, table } from './report.ts';
 
 readCommand(
@@ -11,9 +14,6 @@ readCommand(
 
 /** Odd, so that the median is a run. */
 const runs = 11;
-
-const photo = readFileSync('tests/images/test_image_1.jpg');
-const headers = { 'content-type': 'image/jpeg' };
 
 interface Start {
   /** Milliseconds from the spawn of the process. */
@@ -25,13 +25,16 @@ interface Start {
 }
 
 /** Starts a function and asks until it answers, as a waiting request does. */
-async function measure(target: Target): Promise<Start> {
+async function measure(target: FunctionName, task: SystemName): Promise<Start> {
+  const { path, files, contentType } = tasks[task];
+  const body = readFileSync(`tests/images/${files[0]}`);
+  const headers = { 'content-type': contentType };
   const { origin, process, startedMs, untilReady, kill } = await startFunction(target);
   const sinceMs = () => performance.now() - startedMs;
   let listeningMs: number | undefined;
   let answer: { model: string } | undefined;
   while (!answer) {
-    const response = await fetch(`${origin}/classify`, { method: 'POST', headers, body: photo }).catch(() => undefined);
+    const response = await fetch(`${origin}${path}`, { method: 'POST', headers, body }).catch(() => undefined);
     if (response) listeningMs ??= sinceMs();
     if (response?.status === 200) answer = (await response.json()) as { model: string };
     else await sleep(pollMs);
@@ -58,11 +61,14 @@ function rowOf(target: string, starts: readonly Start[]): string[] {
 }
 
 print(machine());
-const starts: Record<Target, Start[]> = { fallback: [], primary: [] };
+const functions = Object.entries(systems).flatMap(([task, { functions }]) =>
+  functions.map((name: FunctionName) => [name, task as SystemName] as const),
+);
+const starts = new Map<FunctionName, Start[]>(functions.map(([name]) => [name, []]));
 for (let run = -1; run < runs; run += 1) {
-  for (const target of ['fallback', 'primary'] as const) {
-    const measured = await measure(target);
-    if (run >= 0) starts[target].push(measured); // the first run brings the files into memory
+  for (const [name, task] of functions) {
+    const measured = await measure(name, task);
+    if (run >= 0) starts.get(name)?.push(measured); // the first run brings the files into memory
   }
 }
 print(`From the start of the process, ${runs} runs each, ms:\n`);
@@ -70,6 +76,6 @@ const head = ['function', 'listens', 'first 200, median', 'fastest', 'slowest', 
 print(
   table(
     head,
-    Object.entries(starts).map(([target, list]) => rowOf(target, list)),
+    [...starts].map(([target, list]) => rowOf(target, list)),
   ),
 );

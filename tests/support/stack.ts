@@ -66,8 +66,9 @@ export async function startStack(folder: string, options: StackOptions = {}): Pr
     });
   }
   const exited = once(child, 'close') as Stack['exited'];
+  // A fetch whose connection is closed at once, as by the reserved port, may never settle.
   const health = () =>
-    fetch(`http://127.0.0.1:${port}/healthz`).then(
+    fetch(`http://127.0.0.1:${port}/healthz`, { signal: AbortSignal.timeout(1000) }).then(
       ({ status }) => status,
       () => 0,
     );
