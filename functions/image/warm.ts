@@ -5,17 +5,19 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-// A step of the image's build: node [FLAGS] warm.js PHOTO CACHE
+// A step of the image's build: node [FLAGS] warm.js PATH UPLOAD CACHE
 // Starts the function of the environment with the same flags, which a cache must agree with, waits until all of its models have
-// passed their golden case, lets it classify the photo, and stops it. A chosen model whose folder is not there may be missing, one
+// passed their golden case, posts the upload to its path, and stops it. A chosen model whose folder is not there may be missing, one
 // that is refused may not. What V8 has compiled on the way lies in CACHE then, readable for all users and writable for none.
 
 // V8 leaves these two out of what a cache must agree with; with them two builds give the same bytes.
 const reproducible = ['--predictable', '--random-seed=1'];
 // Far more than the second it takes: the processor may be an emulated one.
 const readyWithinMs = 120_000;
+// Characters of the answer; a mask is long.
+const mostShown = 500;
 
-const [photo, cache] = process.argv.slice(2) as [string, string];
+const [path, upload, cache] = process.argv.slice(2) as [string, string, string];
 mkdirSync(cache);
 const served = spawn(process.execPath, [...process.execArgv, ...reproducible, 'dist/functions/serve.js'], {
   env: { ...process.env, PORT: '0', WORKERS: '1', NODE_COMPILE_CACHE: cache },
@@ -24,7 +26,7 @@ const served = spawn(process.execPath, [...process.execArgv, ...reproducible, 'd
 try {
   const url = `http://127.0.0.1:${await listeningPort(served)}`;
   await untilReady(url);
-  await classify(url);
+  await ask(url);
   const ended = once(served, 'exit');
   served.kill('SIGTERM');
   const [code] = await ended;
@@ -66,11 +68,12 @@ async function isServing(url: string): Promise<boolean> {
   return workers.every((line) => !line.endsWith(' 0'));
 }
 
-async function classify(url: string): Promise<void> {
-  const headers = { 'content-type': 'image/jpeg' };
-  const response = await fetch(`${url}/classify`, { method: 'POST', headers, body: readFileSync(photo) });
-  if (response.status !== 200) throw new Error(`Expected 200 for a photo but received ${response.status}`);
-  process.stdout.write(`${await response.text()}\n`);
+async function ask(url: string): Promise<void> {
+  const headers = { 'content-type': 'application/octet-stream' };
+  const response = await fetch(`${url}${path}`, { method: 'POST', headers, body: readFileSync(upload) });
+  const text = await response.text();
+  if (response.status !== 200) throw new Error(`Expected 200 for ${upload} but received ${response.status} ${text}`);
+  process.stdout.write(`${text.slice(0, mostShown)}\n`);
 }
 
 // Node makes them for their owner alone; in the image they belong to root.

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Builds the three images, prints their sizes, and hands them to a cluster.
+# Builds the images, prints their sizes, and hands them to a cluster.
 #   IMAGE_TAG=v1 [IMAGE_PREFIX=local.test/understudy-] [IMPORT='kind load image-archive'] tests/cluster/images.sh [NAME]...
-# NAME: primary, fallback, ingress; all three by default. The images are called IMAGE_PREFIX + NAME + : + IMAGE_TAG.
+# NAME: primary, fallback, clouds, digits, ingress; all by default. The images are called IMAGE_PREFIX + NAME + : + IMAGE_TAG.
 #   IMPORT                              a command that gets the path of each image's archive as its last argument
 #   BUILDER                             buildah, podman or docker; the first that is found by default
 #   BUILD_BASE, RUN_BASE, NGINX_BASE    base images other than the Dockerfiles' own
-#   MODELS                              folder of model folders, for other models than the embedded pair
-#   PRIMARY_MODEL, FALLBACK_MODEL       which of them, NAME or NAME@VERSION
+#   MODELS                              folder of model folders, for other models than the embedded ones
+#   PRIMARY_MODEL, FALLBACK_MODEL, CLOUDS_MODEL, DIGITS_MODEL   which of them, NAME or NAME@VERSION
 #   NPMRC                               file with npm's settings, such as a registry or a certificate; no layer keeps it
 #   SOURCE_DATE_EPOCH                   the time that everything in the images is from, in seconds; by default the last commit's
 set -euo pipefail
@@ -23,7 +23,7 @@ options=(--build-arg "VERSION=$(sed -n 's/^  "version": "\(.*\)",$/\1/p' package
 for base in BUILD_BASE RUN_BASE NGINX_BASE; do
   [[ -z ${!base:-} ]] || options+=(--build-arg "$base=${!base}")
 done
-for model in PRIMARY_MODEL FALLBACK_MODEL; do
+for model in PRIMARY_MODEL FALLBACK_MODEL CLOUDS_MODEL DIGITS_MODEL; do
   [[ -z ${!model:-} ]] || options+=(--build-arg "$model=${!model}")
 done
 [[ -z ${MODELS:-} || -d $MODELS ]] || { echo "Expected a folder for MODELS but received $MODELS" >&2; exit 1; }
@@ -55,11 +55,11 @@ build() {
   rm "$archive"
 }
 
-[[ $# -gt 0 ]] || set -- primary fallback ingress
+[[ $# -gt 0 ]] || set -- primary fallback clouds digits ingress
 for name in "$@"; do
   case $name in
-    primary | fallback) build "$name" functions/Dockerfile --target "$name" ;;
+    primary | fallback | clouds | digits) build "$name" functions/Dockerfile --target "$name" ;;
     ingress) build ingress ingress/Dockerfile ;;
-    *) echo "Expected primary, fallback or ingress for NAME but received $name" >&2 && exit 1 ;;
+    *) echo "Expected primary, fallback, clouds, digits or ingress for NAME but received $name" >&2 && exit 1 ;;
   esac
 done

@@ -4,6 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from '@jest/globals';
 import { functionCommand, memoryVariables } from '../../functions/launch.ts';
 import { classify } from '../../functions/tasks/classify/task.ts';
+import { clouds } from '../../functions/tasks/clouds/task.ts';
+import { digits } from '../../functions/tasks/digits/task.ts';
 
 const compiled = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -75,6 +77,8 @@ const ingress = readRecipe('ingress/Dockerfile');
 const images: [name: string, instructions: readonly Instruction[]][] = [
   ['primary', imageOf(functions, 'primary')],
   ['fallback', imageOf(functions, 'fallback')],
+  ['clouds', imageOf(functions, 'clouds')],
+  ['digits', imageOf(functions, 'digits')],
   ['ingress', imageOf(ingress, '')],
 ];
 
@@ -135,24 +139,37 @@ describe.each(images)('the image %s', (_name, instructions) => {
   });
 });
 
-describe.each(['primary', 'fallback'] as const)('the image %s', (target) => {
+/** What each function serves, and the uploads that its image is made warm with. */
+const served = {
+  primary: { models: classify.models, upload: ['/classify', 'warm/test_image_1.jpg'] },
+  fallback: { models: classify.models.slice(-1), upload: ['/classify', 'warm/test_image_1.jpg'] },
+  clouds: { models: clouds.models, upload: ['/infer', 'warm/patch.tif'] },
+  digits: { models: digits.models, upload: ['/predict', 'warm/digit.png'] },
+} as const;
+
+describe.each(Object.keys(served) as (keyof typeof served)[])('the image %s', (target) => {
   const instructions = imageOf(functions, target);
   const env = envOf(instructions);
 
   it('has the models that the function serves, and no other', () => {
-    const slots = target === 'primary' ? classify.models : classify.models.slice(-1);
+    const slots = served[target].models;
     const models = valuesOf(instructions, 'COPY').filter((rest) => rest.endsWith(' models'));
     const [selection = ''] = valuesOf(imageOf(functions, 'checkout'), 'RUN');
     const folderOf = (variable: string) => variable.toLowerCase().replace('_model', '-models');
+    const chosen = slots.filter(({ variable }) => variable !== undefined);
 
     expect(models).toEqual(
-      slots.toReversed().map(({ variable = '' }) => `--from=checkout /app/${folderOf(variable)} models`),
+      chosen.toReversed().map(({ variable = '' }) => `--from=checkout /app/${folderOf(variable)} models`),
     );
-    for (const { variable = '', embedded } of slots) {
+    for (const { variable = '', embedded } of chosen) {
       expect(selection).toContain(`select.sh models embedded ${folderOf(variable)} "$${variable}" ${embedded}`);
       expect(functions.defaults[variable]).toBe(embedded);
       expect(env[variable]).toBe(`\${${variable}}`);
     }
+    const fixed = slots
+      .map(({ embedded }) => embedded)
+      .filter((name) => !chosen.some(({ embedded }) => embedded === name));
+    for (const name of fixed) expect(selection).toMatch(new RegExp(` ${target}-models [^&]* ${name} ${name} `));
     expect(env).toMatchObject({ FUNCTION_TARGET: target, MODELS_DIR: '/app/models' });
   });
 
@@ -163,7 +180,10 @@ describe.each(['primary', 'fallback'] as const)('the image %s', (target) => {
     const [made = ''] = valuesOf(imageOf(functions, `${target}-warm`), 'RUN');
 
     expect(JSON.parse(String(valuesOf(instructions, 'ENTRYPOINT')[0]))).toEqual(['node', ...args]);
-    expect(JSON.parse(made).slice(0, args.length)).toEqual(['node', ...args.slice(0, -1)]);
+    expect(JSON.parse(made)).toEqual([
+      ...['node', ...args.slice(0, -1), 'warm/warm.js'],
+      ...[...served[target].upload, '/tmp/compile-cache'],
+    ]);
     expect(Object.fromEntries(Object.entries(env).filter(([name]) => /^(MALLOC|GLIBC)_/.test(name)))).toEqual(
       memoryVariables(target),
     );

@@ -139,22 +139,30 @@ describe('prune.sh', () => {
     expect(after.filter((path) => /\.(map|d\.[cm]?ts)$/.test(path) && !path.includes('@img/'))).toEqual([]);
   });
 
-  it('leaves a function that becomes ready and classifies, which fills a compile cache where Node has one', async () => {
-    prune(process.arch);
-    linkTree(join(compiled, 'functions'), join(folder, 'dist/functions'));
-    linkSync('package.json', join(folder, 'package.json'));
-    const photo = join(process.cwd(), 'tests/images/test_image_1.jpg');
-    const cache = join(folder, 'cache');
+  it.each([
+    ['fallback', '/classify', 'test_image_1.jpg', /"predictions":\[/],
+    ['clouds', '/infer', 'patch.tif', /"mask":\[/],
+    ['digits', '/predict', 'digit.png', /"probabilities":\[/],
+  ])(
+    'leaves a function that becomes ready and answers, which fills a compile cache where Node has one: %s',
+    async (target, path, file, answer) => {
+      prune(process.arch);
+      linkTree(join(compiled, 'functions'), join(folder, 'dist/functions'));
+      linkSync('package.json', join(folder, 'package.json'));
+      const cache = join(folder, 'cache');
+      const args = ['dist/functions/image/warm.js', path, join(process.cwd(), 'tests/images', file), cache];
 
-    const { stdout } = await promisify(execFile)(process.execPath, ['dist/functions/image/warm.js', photo, cache], {
-      cwd: folder,
-      env: { FUNCTION_TARGET: 'fallback', MODELS_DIR: join(process.cwd(), 'models') },
-    });
+      const { stdout } = await promisify(execFile)(process.execPath, args, {
+        cwd: folder,
+        env: { FUNCTION_TARGET: target, MODELS_DIR: join(process.cwd(), 'models') },
+      });
 
-    expect(stdout).toMatch(/"predictions":\[/);
-    expect(stdout).toContain('"message":"drain ends"');
-    expect(filesIn(cache).length > 300).toBe(Number(process.versions.node.split('.')[0]) >= 22);
-  }, 60_000);
+      expect(stdout).toMatch(answer);
+      expect(stdout).toContain('"message":"drain ends"');
+      expect(filesIn(cache).length > 300).toBe(Number(process.versions.node.split('.')[0]) >= 22);
+    },
+    60_000,
+  );
 });
 
 describe('images.sh', () => {
