@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { loadConfig } from '../../functions/core/config.ts';
 import { classify } from '../../functions/tasks/classify/task.ts';
+import { clouds as cloudsTask } from '../../functions/tasks/clouds/task.ts';
+import { digits as digitsTask } from '../../functions/tasks/digits/task.ts';
 import { localVariables, templatePath } from '../../ingress/render.ts';
 import { type RunningFunction, startFunction } from '../support/function.ts';
 import {
@@ -81,10 +83,14 @@ describe.each(overlays)('the times of the %s overlay', (overlay) => {
     ],
     [
       'from the deadline of clouds, and the longest that a client may name, to the time-outs of Knative',
-      alone(10_000, clouds),
+      alone(cloudsTask.defaults.deadlineMs, clouds),
       [10, 30, 32, 35, 60],
     ],
-    ['from the deadline of digits to the time-outs of Knative', alone(5_000, digits), [5, 30, 32, 35, 60]],
+    [
+      'from the deadline of digits to the time-outs of Knative',
+      alone(digitsTask.defaults.deadlineMs, digits),
+      [5, 30, 32, 35, 60],
+    ],
   ])('rise strictly %s, as the contract says', (_what, steps, expected) => {
     expectAscending(steps);
     expect(Object.values(steps)).toEqual(expected);
@@ -92,7 +98,7 @@ describe.each(overlays)('the times of the %s overlay', (overlay) => {
   });
 
   it.each(functions)('let queue-proxy and then the function drain: $metadata.name', (service) => {
-    const { drainMs } = loadConfig(classify, 1, environment(service));
+    const { drainMs } = loadConfig(classify, 1, environment(service)); // of every task
 
     expect(Number(podOf(service).timeoutSeconds)).toBeGreaterThan(queueProxyDrainSeconds + drainMs / 1000);
   });

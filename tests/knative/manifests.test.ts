@@ -2,7 +2,10 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { loadBoot, loadConfig } from '../../functions/core/config.ts';
 import { readRoute } from '../../functions/core/http/request.ts';
+import type { Task } from '../../functions/core/task.ts';
 import { classify } from '../../functions/tasks/classify/task.ts';
+import { clouds as cloudsTask } from '../../functions/tasks/clouds/task.ts';
+import { digits as digitsTask } from '../../functions/tasks/digits/task.ts';
 import { localVariables, renderIngress, templatePath } from '../../ingress/render.ts';
 import {
   bytesOf,
@@ -19,6 +22,11 @@ const dockerfiles = { functions: 'functions/Dockerfile', ingress: 'ingress/Docke
 /** What an image sets last, by a pattern with one group. */
 const imageSets = (part: keyof typeof dockerfiles, pattern: RegExp) =>
   [...readFileSync(dockerfiles[part], 'utf8').matchAll(pattern)].at(-1)?.[1];
+
+/** What a Service serves. */
+function taskOf({ metadata }: Manifest): Pick<Task, 'path' | 'defaults' | 'models' | 'settings'> {
+  return { clouds: cloudsTask, digits: digitsTask }[metadata.name] ?? classify;
+}
 
 const volumeOf = (object: Manifest, name: string) => podOf(object).volumes.find((volume) => volume.name === name);
 const mountOf = (object: Manifest, volume: string) =>
@@ -81,7 +89,7 @@ describe.each(overlays)('the %s overlay', (overlay) => {
   it.each(functions)('probes routes that the function has: $metadata.name', (service) => {
     const { readinessProbe, livenessProbe } = containerOf(service);
     const routes = [readinessProbe, livenessProbe].map(
-      ({ httpGet }) => readRoute('GET', httpGet.path, classify.path).name,
+      ({ httpGet }) => readRoute('GET', httpGet.path, taskOf(service).path).name,
     );
 
     expect(routes).toEqual(['readyz', 'livez']);
@@ -130,7 +138,7 @@ describe.each(overlays)('the %s overlay', (overlay) => {
       return target[name];
     };
 
-    const { workers } = loadConfig(classify, 64, new Proxy(own as NodeJS.ProcessEnv, { get }));
+    const { workers } = loadConfig(taskOf(service), 64, new Proxy(own as NodeJS.ProcessEnv, { get }));
 
     expect(Object.keys(own).filter((name) => !read.has(name))).toEqual([]);
     expect(workers).toBe(Number(own.WORKERS));
