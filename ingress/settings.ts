@@ -38,7 +38,7 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
   return {
     port: whole(env, 'PORT', 8080, 65_535),
     drainMs: whole(env, 'DRAIN_MS', 25_000, 600_000),
-    chosen: choose(env.FUNCTIONS || 'classify'),
+    chosen: choose(env.FUNCTIONS || Object.keys(systems).join()),
   };
 }
 

@@ -17,7 +17,7 @@ const usage = `Usage: npm start
 Starts the functions and nginx in front of them, and restarts what dies. Ctrl-C drains and stops; a second one stops at once.
 It reads these variables; the functions get all others:
 
-  FUNCTIONS             ${Object.keys(systems).join(', ')}, or some of them with commas (default classify)
+  FUNCTIONS             ${Object.keys(systems).join(', ')}, or some of them with commas (default all)
   PORT                  port of nginx on 127.0.0.1 (default 8080)
   DRAIN_MS              longest drain (default 25000)`;
 

@@ -10,11 +10,15 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { loadConfig } from '../functions/core/config.ts';
 import { problems as common } from '../functions/core/problem.ts';
 import { classify } from '../functions/tasks/classify/task.ts';
+import { clouds } from '../functions/tasks/clouds/task.ts';
+import { digitProblems } from '../functions/tasks/digits/problems.ts';
+import { digits } from '../functions/tasks/digits/task.ts';
 import { imageProblems } from '../functions/tasks/image/problems.ts';
 import { freePort } from '../ingress/port.ts';
+import { taskNames, tasks } from '../load/k6/tasks.ts';
 import { variablesOf } from './support/variables.ts';
 
-const problems = { ...common, ...imageProblems };
+const problems = { ...common, ...imageProblems, ...digitProblems };
 
 const readme = readFileSync('README.md', 'utf8');
 const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> };
@@ -80,6 +84,9 @@ describe('the quick start of README.md', () => {
     rmSync(folder, { recursive: true });
   }, 30_000);
 
+  const paste = (curl: string) =>
+    promisify(execFile)('sh', ['-c', curl.replace('localhost:8080', `localhost:${port}`)]);
+
   it('consists of npm start and curl', () => {
     expect(commands[0]).toBe('npm start');
     expect(commands.slice(1).every((command) => command.startsWith('curl '))).toBe(true);
@@ -91,7 +98,7 @@ describe('the quick start of README.md', () => {
     const expected = JSON.parse(String(shown));
     const [, curl] = commands as [string, string];
 
-    const { stdout } = await promisify(execFile)('sh', ['-c', curl.replace('localhost:8080', `localhost:${port}`)]);
+    const { stdout } = await paste(curl);
 
     expect(expected.predictions).toHaveLength(5);
     expect(JSON.parse(stdout)).toEqual({
@@ -103,10 +110,21 @@ describe('the quick start of README.md', () => {
     });
   });
 
-  it('is what npm start prints, on its own port', () => {
-    const [, curl] = commands as [string, string];
+  it.each(taskNames)('has a line for %s, which answers', async (name) => {
+    const { path, judgeContent } = tasks[name];
+    const [curl, ...others] = commands.filter((command) => command.includes(`localhost:8080${path}`));
 
-    expect(output).toContain(curl.replace('localhost:8080', `http://localhost:${port}`));
+    const { stdout } = await paste(String(curl));
+
+    expect(others).toEqual([]);
+    expect(judgeContent(JSON.parse(stdout)).fault).toBeUndefined();
+  });
+
+  it('is what npm start prints, on its own port', () => {
+    const [, ...curls] = commands.map((command) => command.replace('localhost:8080', `http://localhost:${port}`));
+
+    expect(curls).toHaveLength(taskNames.length);
+    for (const curl of curls) expect(output).toContain(`  ${curl}\n`);
   });
 });
 
@@ -134,12 +152,14 @@ describe('README.md', () => {
 
   it('lists every variable with the default that it has', () => {
     const defaults = loadConfig(classify, 1, {});
-    const read = variablesOf((env) => loadConfig(classify, 1, env));
+    const read = [classify, clouds, digits].flatMap((task) => variablesOf((env) => loadConfig<unknown>(task, 1, env)));
     const platform = ['PORT', 'FUNCTION_TARGET', 'K_REVISION'];
 
     const listed = Object.fromEntries(rows('## Configuration').filter(([name]) => !platform.includes(name)));
 
-    expect(Object.keys(listed).sort()).toEqual(read.filter((name) => !platform.includes(name)).sort());
+    expect(new Set(Object.keys(listed))).toEqual(
+      new Set(read.filter((name) => name !== '' && !platform.includes(name))),
+    );
     expect(listed).toMatchObject({
       MAX_UPLOAD_BYTES: String(defaults.maxUploadBytes),
       MAX_PIXELS: String(defaults.settings.maxPixels),
@@ -149,10 +169,22 @@ describe('README.md', () => {
       MODELS_DIR: defaults.modelsDir,
       PRIMARY_MODEL: defaults.models[0]?.folder,
       FALLBACK_MODEL: defaults.models[1]?.folder,
+      CLOUDS_MODEL: clouds.models[0]?.embedded,
+      DIGITS_MODEL: digits.models[0]?.embedded,
       SHADOW_SHARE: String(defaults.shadowShare),
       DRAIN_MS: String(defaults.drainMs),
       LOG_LEVEL: defaults.logLevel,
     });
+  });
+
+  it('tells the limits of clouds beside the others, which digits share with classify', () => {
+    const { maxUploadBytes, deadlineMs, primaryBudgetMs } = clouds.defaults;
+    const configuration = section('## Configuration');
+
+    expect(configuration).toMatch(new RegExp(`MAX_UPLOAD_BYTES.* for clouds ${maxUploadBytes};`));
+    expect(configuration).toMatch(new RegExp(`\`DEADLINE_MS.* for clouds ${deadlineMs} `));
+    expect(configuration).toMatch(new RegExp(`PRIMARY_BUDGET_MS.* for clouds ${primaryBudgetMs}:`));
+    expect(digits.defaults).toEqual(classify.defaults);
   });
 
   it('lists every problem with its status', () => {

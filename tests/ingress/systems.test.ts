@@ -1,0 +1,91 @@
+import { readFileSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { type TaskName, taskNames, tasks } from '../../load/k6/tasks.ts';
+import { send } from '../support/client.ts';
+import { isRunning, makeFolder, removeFolder, type Stack, startStack, until } from '../support/stack.ts';
+
+jest.setTimeout(60_000);
+
+const ready = /ready, ends with Ctrl-C/;
+
+let folder: string;
+let stack: Stack | undefined;
+
+beforeEach(() => {
+  folder = makeFolder();
+});
+
+afterEach(async () => {
+  await stack?.end();
+  stack = undefined;
+  removeFolder(folder);
+});
+
+async function start(functions: string): Promise<Stack> {
+  stack = await startStack(folder, { env: { FUNCTIONS: functions } });
+  return stack;
+}
+
+/** Status of the answer to a task's upload. */
+async function ask({ port }: Stack, name: TaskName): Promise<number> {
+  const { path, files, contentType } = tasks[name];
+  const body = readFileSync(`tests/images/${files[0]}`);
+  return (await send(`http://127.0.0.1:${port}`, { path, headers: { 'content-type': contentType }, body })).status;
+}
+
+describe('npm start', () => {
+  it.each([
+    ['digits', ['digits']],
+    [' clouds , digits', ['digits', 'clouds']],
+    ['', ['primary', 'fallback', 'digits', 'clouds']],
+  ])('starts, for FUNCTIONS=%j, the functions %j', async (value, functions) => {
+    const running = await start(value);
+
+    await running.says(ready);
+
+    const started = [...running.output().matchAll(/understudy: (\w+) is process/g)].map(([, name]) => name);
+    expect(started).toEqual([...functions, 'nginx']);
+    const isThere = (name: TaskName) => functions.includes(name === 'classify' ? 'primary' : name);
+    for (const name of taskNames) expect(await ask(running, name)).toBe(isThere(name) ? 200 : 404);
+    const tried = [...running.output().matchAll(/^ {2}curl .*localhost:\d+(\/\w+)/gm)].map(([, path]) => path);
+    expect(tried).toEqual(taskNames.filter(isThere).map((name) => tasks[name].path.replace(/\?.*/, '')));
+  });
+
+  it('restarts and drains a function that is alone, whose own problems pass', async () => {
+    const running = await start('digits');
+    await running.says(ready);
+    const pixel = Buffer.from('R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7', 'base64'); // GIF, blank
+    const blank = await send(`http://127.0.0.1:${running.port}`, { path: '/predict', body: pixel });
+    expect([blank.status, JSON.parse(blank.text).code]).toEqual([422, 'IMAGE_NO_DIGIT']);
+    const [pid] = running.programs('FUNCTION_TARGET=digits') as [number];
+
+    process.kill(pid, 'SIGKILL');
+    await running.says(/digits ended \(SIGKILL\), starts again in 250 ms/);
+    await until(
+      async () => (await ask(running, 'digits')) === 200,
+      10_000,
+      () => `Expected an answer:\n${running.output()}`,
+    );
+    const pids = running.pids();
+    running.child.kill('SIGTERM');
+
+    expect(await running.exited).toEqual([0, null]);
+    expect(running.output()).toMatch(/drain ends/);
+    expect(pids.filter(isRunning)).toEqual([]);
+  });
+
+  it('opens for classify before the others can answer, and is ready with them', async () => {
+    const running = await start('classify,digits');
+    await running.says(/digits is process \d+/);
+    const digits = Number(/digits is process (\d+)/.exec(running.output())?.[1]);
+    process.kill(digits, 'SIGSTOP');
+
+    await running.healthy();
+
+    expect(await ask(running, 'classify')).toBe(200);
+    expect(running.output()).not.toMatch(ready);
+    process.kill(digits, 'SIGCONT');
+    await running.says(ready);
+    expect(await ask(running, 'digits')).toBe(200);
+  });
+});
