@@ -20,6 +20,7 @@ const help = `Usage: npm run load -- SHAPE [options]
   --foreign         the target is another model server: sends forms only, and checks the predictions only
   --baseline URL, --candidate URL   of canary; without one of them the started stack takes its place
   --task NAME       ${taskNames.join(', ')}; classify otherwise, and alone for failover and canary
+  --upload FILE     is posted in place of the test images
   --deadline MS     clients send X-Deadline-Ms
   --models-dir DIR  MODELS_DIR of the functions
   --out DIR         folder of the results, load/results/SHAPE otherwise
@@ -33,6 +34,8 @@ used too much memory, 2 when the command line is not understood.
 export interface Job {
   readonly shape: string;
   readonly task: TaskName;
+  /** Posted in place of the task's own files. */
+  readonly upload: string | undefined;
   readonly asked: Asked;
   readonly fault: 'kill' | 'stop';
   readonly target: string | undefined;
@@ -55,6 +58,7 @@ const texts = [
   'baseline',
   'candidate',
   'task',
+  'upload',
   'deadline',
 ] as const;
 const names = [...texts, 'models-dir', 'out'] as const;
@@ -100,6 +104,7 @@ export function readJob(args: readonly string[]): Job {
   return {
     ...{ shape, task, asked, fault, isForeign: foreign, deadlineMs: number('deadline') },
     ...{ target: address('target'), baseline: address('baseline'), candidate: address('candidate') },
+    upload: values.upload === undefined ? undefined : resolve(values.upload),
     modelsDir: values['models-dir'] === undefined ? undefined : resolve(values['models-dir']),
     out: out === undefined ? join(results, shape) : resolve(out),
   };

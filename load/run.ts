@@ -5,7 +5,7 @@ import { onInterrupt } from '../ingress/command.ts';
 import { collapse, readOptions } from './collapse/command.ts';
 import { takePrimary } from './fault.ts';
 import { needsCapacity, planPhases, secondsOf, shapeNames } from './k6/shapes.ts';
-import { type TaskName, tasks } from './k6/tasks.ts';
+import { tasks } from './k6/tasks.ts';
 import { type Job, readJob } from './options.ts';
 import { machine, print } from './report.ts';
 import { type Run, runK6, type Script, type Setting } from './runner.ts';
@@ -40,7 +40,8 @@ async function main(job: Job): Promise<number> {
   const origin = job.target ?? stack?.origin ?? '';
   const setting = { k6, out: job.out, signal: stopping.signal, groups: () => stack?.groups() ?? {} };
   const isRelative = shapeNames.some((name) => name === job.shape) && needsCapacity(job.shape);
-  const capacity = job.asked.capacity ?? (isRelative ? await measureCapacity(setting, job.task, origin) : undefined);
+  const capacity =
+    job.asked.capacity ?? (isRelative ? await measureCapacity(setting, postedOf(job), origin) : undefined);
   const asked = { ...job.asked, ...(capacity !== undefined && { capacity }) };
   const script = scriptOf({ ...job, asked }, origin);
   say(`${job.shape}, ${Math.round(script.seconds)} s of traffic`);
@@ -61,11 +62,14 @@ async function main(job: Job): Promise<number> {
   return run.code === 0 && memory?.isOver ? 1 : run.code;
 }
 
-function scriptOf(
-  { shape, task, asked, baseline, candidate, fault, isForeign, deadlineMs }: Job,
-  origin: string,
-): Script {
-  const variables: Record<string, string> = { TARGET: origin, TASK: task };
+/** What is posted. */
+function postedOf({ task, upload }: Job): Readonly<Record<string, string>> {
+  return { TASK: task, ...(upload !== undefined && { UPLOAD: upload }) };
+}
+
+function scriptOf(job: Job, origin: string): Script {
+  const { shape, asked, baseline, candidate, fault, isForeign, deadlineMs } = job;
+  const variables: Record<string, string> = { TARGET: origin, ...postedOf(job) };
   if (asked.seconds !== undefined) variables.SECONDS = String(asked.seconds);
   if (asked.rate !== undefined) variables.RATE = String(asked.rate);
   if (isForeign) variables.FOREIGN = '1';
@@ -93,11 +97,15 @@ function capacityVariables(origin: string): Readonly<Record<string, string>> {
   return { TARGET: origin, CLIENTS: String(clients), SECONDS: String(capacitySeconds) };
 }
 
-async function measureCapacity(setting: Setting, task: TaskName, origin: string): Promise<number> {
+async function measureCapacity(
+  setting: Setting,
+  posted: Readonly<Record<string, string>>,
+  origin: string,
+): Promise<number> {
   say('measures how many requests a second the lead model answers');
   const script = {
     name: 'capacity',
-    variables: { ...capacityVariables(origin), TASK: task },
+    variables: { ...capacityVariables(origin), ...posted },
     seconds: capacitySeconds,
   };
   const { code, samples } = await runK6(script, setting);

@@ -6,7 +6,7 @@ import { judge, judgeForeign, type Verdict } from './answer.ts';
 import { type Phase, requestIdPrefix, requestsOf } from './shapes.ts';
 import { taskOf } from './tasks.ts';
 
-const { FOREIGN, DEADLINE_MS, TASK = 'classify' } = __ENV;
+const { FOREIGN, DEADLINE_MS, TASK = 'classify', UPLOAD } = __ENV;
 
 export const task = taskOf(TASK);
 
@@ -19,7 +19,8 @@ const droppedShare = 0.01;
 /** Seconds of traffic that may be unanswered at once; the default deadlines are 5 times what is in time. */
 const mostOpenSeconds = 6;
 
-const uploads = task.files.map((file) => open(`../../tests/images/${file}`, 'b'));
+const paths = UPLOAD ? [UPLOAD] : task.files.map((file) => `../../tests/images/${file}`);
+const uploads = paths.map((path) => open(path, 'b'));
 
 const latency = new Trend('latency', true);
 const answered = new Rate('answered');
