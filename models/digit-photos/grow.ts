@@ -38,8 +38,8 @@ function addHook(mask: Mask, random: Random): void {
   if (!top || !bottom) return;
   const pen = Math.max(1.5, 0.8 * (top[2] - top[1] + 1));
   const x = (top[1] + top[2]) / 2;
-  const length = random.between(5, 12);
-  const angle = random.between(0.35, 1.25); // from upright
+  const length = random.between(4, 10);
+  const angle = random.between(0.35, 0.95); // from upright; flatter ones are 7s
   drawLine(
     mask,
     [x, top[0] + pen / 2],

@@ -17,9 +17,9 @@ card's golden case, in MNIST's format.
 
   --data DIR     MNIST's four files
   --out DIR      an existing folder
-  --written N    how many digits the generator writes beside MNIST's (default 5000)
+  --written N    how many digits the generator writes beside MNIST's (default 6000)
   --others N     how many photos show no single digit (default 3000), of which those count that are not refused before
-  --limit N      only the first N of MNIST's (default 12000)
+  --limit N      only the first N of MNIST's (default 20000)
   --seed N       other photos (default 1)`;
 
 /** Of what is no digit. */
@@ -60,9 +60,9 @@ function readOptions() {
     options: {
       data: { type: 'string' },
       out: { type: 'string' },
-      written: { type: 'string', default: '5000' },
+      written: { type: 'string', default: '6000' },
       others: { type: 'string', default: '3000' },
-      limit: { type: 'string', default: '12000' },
+      limit: { type: 'string', default: '20000' },
       seed: { type: 'string', default: '1' },
     },
   });

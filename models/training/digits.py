@@ -105,7 +105,7 @@ def write_card(args: argparse.Namespace, file: Path, logits: list[float], traine
         "name": "digits",
         "version": args.version,
         "family": "CNN",
-        "description": "Five convolutions of 3x3 that read a single digit, written by hand or printed, from a photo.",
+        "description": "Five convolutions of 3x3 and a weighted mean that read a single digit, written by hand or printed, from a photo.",
         "dataSet": {
             "name": "MNIST",
             "classes": 10,
@@ -118,7 +118,7 @@ def write_card(args: argparse.Namespace, file: Path, logits: list[float], traine
             f"Trained by this project's models/training/digits.py on MNIST's training images without the last {HELD_OUT} "
             f"and on {trained['photos']:,} photos that models/digit-photos generates from them and from strokes of its "
             f"own, prepared as the service prepares an upload: {trained['images']:,} images in "
-            f"{trained['minutes']:.0f} minutes on one thread of a shared two-core x64 server, no accelerator. The "
+            f"{trained['minutes']:.0f} minutes on one thread, no accelerator. The "
             "weights are a moving average over the training steps. No photo of a real page was trained on."
         ),
         "file": file.name,

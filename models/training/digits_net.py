@@ -24,7 +24,7 @@ SAVED_STEPS = 200
 
 
 class Net(nn.Sequential):
-    """Five convolutions of 3x3, two of which halve the sides: 104,000 parameters, 8 million products a digit. Digits are
+    """Five convolutions of 3x3, two of which halve the sides, and a weighted mean: 110,000 parameters, 8 million products a digit. Digits are
     float32 [n, 1, 28, 28] from 0 to 1, the result is logits [n, 11], the last one for what is no digit."""
 
     def __init__(self) -> None:
@@ -37,11 +37,14 @@ class Net(nn.Sequential):
             *block(32, 48),
             *block(48, 64, 2),
             *block(64, 96),
-            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(96, 96, 7, groups=96),
             nn.Flatten(),
             nn.Dropout(0.1),
             nn.Linear(96, CLASSES),
         )
+        # At first the mean of 7x7: what is where is learned, as a 6 and a 9 have the same parts.
+        nn.init.constant_(self[15].weight, 1 / 49)
+        nn.init.zeros_(self[15].bias)
 
 
 def vary(digits: torch.Tensor, random: torch.Generator, strength: float) -> torch.Tensor:
