@@ -96,7 +96,7 @@ def card_of(network: Network, mean: list[float], std: list[float]) -> dict:
         "name": network.name,
         "version": VERSION,
         "family": "U-Net on EfficientNet-B4",
-        "description": f"ukis-csmask's network of {network.bands} bands for Level-{network.level[1:]}: cloud and shadow",
+        "description": f"ukis-csmask's network of {network.bands} bands for Level-{network.level[1:]}: clouds, shadows",
         "dataSet": {"name": "SPARCS, CloudSEN12+ and further samples of its authors, says the package"},
         "license": "Apache-2.0",
         "provenance": (

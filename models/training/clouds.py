@@ -143,7 +143,7 @@ def card_of(version: str, course: dict) -> dict:
         "provenance": (
             "Trained by this project's models/training/clouds.py by distillation. On real patches the labels are the "
             "answers of ukis-csmask 1.0.0 (Apache-2.0, German Aerospace Center) and, for 15 % on Level-1C, of "
-            "s2cloudless 1.7.3 (CC BY-SA 4.0, Sentinel Hub); on invented clouds over real ground and on invented scenes "
+            "s2cloudless 1.7.3 (CC BY-SA 4.0, Sentinel Hub); on invented clouds over real ground and invented scenes "
             "they are the truth. No weight of another model is in this file, and no reference mask was trained on. "
             f"{course['steps']:,} steps of ten squares of 160 pixels in {course['minutes']:.0f} minutes on one thread "
             "of a shared two-core x64 server, no accelerator. The weights are a moving average over the training steps."
