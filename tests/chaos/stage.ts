@@ -1,5 +1,4 @@
-import { readFileSync } from 'node:fs';
-import { classify } from '../../functions/tasks/classify/task.ts';
+import { shippedVersions } from '../support/models.ts';
 import { startDriver } from './driver.ts';
 import { type Stage, sendUsual } from './fault.ts';
 import { moodyClasses, moodyVersion } from './faults/models.ts';
@@ -13,11 +12,7 @@ const warmMs = 2000;
 export async function openStage(perSecond: number, signal: AbortSignal): Promise<Stage> {
   const photos = await drawPhotos();
   const stack = await startStack();
-  const read = (file: string) => JSON.parse(readFileSync(`models/${file}`, 'utf8'));
-  const shipped = classify.models.map(
-    ({ embedded }) => [read(`${embedded}/model.json`).version, read(`${embedded}/labels.json`).length] as const,
-  );
-  const versions = new Map<string, number>([...shipped, [moodyVersion, moodyClasses]]);
+  const versions = new Map([...shippedVersions(), [moodyVersion, moodyClasses]]);
   const driver = startDriver({ origin: stack.origin, perSecond, versions });
   sendUsual({ driver, photos });
   await new Promise((resolve) => setTimeout(resolve, warmMs));

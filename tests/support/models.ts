@@ -1,6 +1,7 @@
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { classify } from '../../functions/tasks/classify/task.ts';
 
 /** `real` is the shipped model, `portable` the same without its variants; the others are of tests/models/make.py. */
 export type ModelKind = 'real' | 'portable' | 'moody' | 'strange' | 'future';
@@ -16,6 +17,17 @@ export function makeModelsDir(folders: Readonly<Record<string, ModelKind>>): str
     changeCard(folder, (card) => ({ ...card, name, variants: kind === 'real' ? card.variants : [] }));
   }
   return dir;
+}
+
+/** The versions of the models that classify ships, each with its number of classes. */
+export function shippedVersions(): ReadonlyMap<string, number> {
+  const read = (folder: string, file: string) => JSON.parse(readFileSync(join('models', folder, file), 'utf8'));
+  return new Map(
+    classify.models.map(({ embedded }) => [
+      read(embedded, 'model.json').version as string,
+      (read(embedded, 'labels.json') as unknown[]).length,
+    ]),
+  );
 }
 
 /** Rewrites a folder's model.json. */

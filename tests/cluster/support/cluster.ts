@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { type Driver, startDriver } from '../../chaos/driver.ts';
 import { drawPhotos } from '../../chaos/photos.ts';
+import { shippedVersions } from '../../support/models.ts';
 import { kubectl, until } from './command.ts';
 import { type Door, openDoor } from './door.ts';
 import { createNamespace, deleteNamespace } from './namespace.ts';
@@ -97,11 +98,8 @@ async function describe(namespace: string): Promise<string> {
 
 /** Starts the driver of the fault tests in front of nginx: different photos at a fixed rate, an open loop. */
 export async function drive({ door }: Cluster, perSecond: number): Promise<Driver> {
-  const shipped = (file: string) => JSON.parse(readFileSync(`models/wide-resnet/${file}`, 'utf8'));
-  const { version } = shipped('model.json') as { version: string };
-  const versions = new Map([[version, (shipped('labels.json') as unknown[]).length]]);
   const { calm } = await drawPhotos();
-  const driver = startDriver({ origin: door.origin, perSecond, versions });
+  const driver = startDriver({ origin: door.origin, perSecond, versions: shippedVersions() });
   driver.send((n) => calm[n % calm.length] as (typeof calm)[number]);
   return driver;
 }
