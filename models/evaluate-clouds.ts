@@ -1,8 +1,4 @@
 import sharp from 'sharp';
-import { ModelError, type ModelSpec } from '../functions/core/card/card.ts';
-import { listCandidates, verifyFiles } from '../functions/core/card/catalog.ts';
-import { allowedInstructions } from '../functions/core/card/instructions.ts';
-import { type Answer, answerBy, loadModel, type Model, prove } from '../functions/core/pool/session.ts';
 import type { CloudsModel } from '../functions/tasks/clouds/card.ts';
 import { palette } from '../functions/tasks/clouds/palette.ts';
 import { type Patch, planeOf } from '../functions/tasks/clouds/patch.ts';
@@ -12,6 +8,7 @@ import { readCommand } from '../ingress/command.ts';
 import { type LabeledPatch, listPatches, readInput, readReference } from './cloud-patches.ts';
 import { type CloudRow, countPatch, scoreRows, toCloudText, writeCloudCard } from './cloud-score.ts';
 import { DataError } from './labeled.ts';
+import { loadProven, type Proven, readModelNames } from './proven.ts';
 import { runTool } from './tool.ts';
 
 const usage = `Usage: npm run evaluate -- clouds --data PATH [options]
@@ -28,16 +25,12 @@ What models find of clouds and shadows, by the steps that a request takes: geoti
   --picture FILE     draw the first labeled patch: as it looks, its reference, and the first model's mask (PNG)
   --write-card NAME  write the figures into each model.json, under this name for the data`;
 
-interface Loaded {
-  readonly spec: ModelSpec<CloudsModel>;
-  readonly model: Model;
-  readonly answer: Answer;
-}
-
 async function evaluate(options: Options): Promise<void> {
   const patches = listPatches(options.data).filter(({ name }) => name.includes(options.only));
-  const loaded: Loaded[] = [];
-  for (const name of options.models) loaded.push(await load(options.modelsDir, name));
+  const loaded: Proven<CloudsModel>[] = [];
+  for (const folder of options.models) {
+    loaded.push(await loadProven({ modelsDir: options.modelsDir, folder, card: clouds.card, thread }));
+  }
   const rows = loaded.map((): CloudRow[] => []);
   const refused: Record<string, string> = {};
   let isDrawn = options.picture === undefined;
@@ -74,23 +67,6 @@ function nothing({ data }: Options, patches: readonly LabeledPatch[], refused: R
   return new DataError(
     `Expected patches that the models take for --data but received ${patches.length} in "${data}": ${codes}`,
   );
-}
-
-/** The folder's first file that loads and proves itself, as the service would choose. @throws ModelError */
-async function load(modelsDir: string, folder: string): Promise<Loaded> {
-  const faults: string[] = [];
-  for (const spec of listCandidates(modelsDir, folder, clouds.card, allowedInstructions())) {
-    try {
-      verifyFiles(spec);
-      const model = await loadModel(spec);
-      const answer = answerBy(model, thread, spec.details);
-      await prove(answer, thread, spec.details);
-      return { spec, model, answer };
-    } catch (fault) {
-      faults.push(fault instanceof ModelError ? fault.message : `${spec.path}: ${(fault as Error).message}`);
-    }
-  }
-  throw new ModelError(faults.join('\n'));
 }
 
 /** The mask that an answer by runs of equal values stands for. */
@@ -147,13 +123,9 @@ function readOptions() {
     },
   });
   if (values.data === undefined) throw new TypeError('Expected a path for --data but received nothing');
-  const models = values.models.split(',');
-  if (models.some((name, index) => !/^[\w-][\w.@-]*$/.test(name) || models.indexOf(name) !== index)) {
-    throw new TypeError(`Expected different names, separated by commas, for --models but received "${values.models}"`);
-  }
   return {
     data: values.data,
-    models,
+    models: readModelNames(values.models),
     modelsDir: values['models-dir'],
     dilate: values.dilate,
     only: values.only,

@@ -1,10 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ModelError } from '../functions/core/card/card.ts';
-import { listCandidates, verifyFiles } from '../functions/core/card/catalog.ts';
-import { allowedInstructions } from '../functions/core/card/instructions.ts';
 import { loadConfig } from '../functions/core/config.ts';
-import { answerBy, loadModel, prove } from '../functions/core/pool/session.ts';
 import { Problem } from '../functions/core/problem.ts';
 import { likeliest } from '../functions/tasks/digits/probabilities.ts';
 import { digits } from '../functions/tasks/digits/task.ts';
@@ -13,6 +9,7 @@ import { readCommand } from '../ingress/command.ts';
 import type { Confusion } from './confusion.ts';
 import { type Case, listBlank, listCells, listMnist } from './digit-cases.ts';
 import { DataError } from './labeled.ts';
+import { loadProven } from './proven.ts';
 import { writeAccuracy } from './score.ts';
 import { runTool } from './tool.ts';
 
@@ -84,12 +81,8 @@ async function evaluate(options: Options): Promise<void> {
 
 /** What the service would answer. @throws ModelError */
 async function load(modelsDir: string, folder: string): Promise<(one: Case) => Promise<Outcome>> {
-  const [spec] = listCandidates(modelsDir, folder, digits.card, allowedInstructions());
-  if (spec === undefined) throw new ModelError(`Expected a model folder for --model but received "${folder}"`);
-  verifyFiles(spec);
+  const { spec, model } = await loadProven({ modelsDir, folder, card: digits.card, thread });
   const { details } = spec;
-  const model = await loadModel(spec);
-  await prove(answerBy(model, thread, details), thread, details);
   const how = { details, ask: null, settings: loadConfig(digits, 1, {}).settings, precision: 'exact' } as const;
   return async ({ read, ...known }) => {
     const times = { prepareMs: Number.NaN, runMs: Number.NaN };

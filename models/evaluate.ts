@@ -1,9 +1,6 @@
 import { writeFileSync } from 'node:fs';
-import { ModelError, type ModelSpec } from '../functions/core/card/card.ts';
-import { listCandidates, verifyFiles } from '../functions/core/card/catalog.ts';
-import { allowedInstructions } from '../functions/core/card/instructions.ts';
+import type { ModelSpec } from '../functions/core/card/card.ts';
 import { disableTelemetry, loadConfig } from '../functions/core/config.ts';
-import { answerBy, loadModel, type Model, prove } from '../functions/core/pool/session.ts';
 import type { Tensor } from '../functions/core/task.ts';
 import { classify } from '../functions/tasks/classify/task.ts';
 import { toTensor } from '../functions/tasks/classify/tensor.ts';
@@ -16,6 +13,7 @@ import { geometryOf } from '../functions/tasks/image/resize.ts';
 import { readCommand } from '../ingress/command.ts';
 import { prepareAhead } from './ahead.ts';
 import { DataError, type LabeledImage, listLabeledImages } from './labeled.ts';
+import { loadProven, type Proven, readModelNames } from './proven.ts';
 import { type Result, type Row, toScore, toTable, toText, writeCard } from './score.ts';
 import { runTool } from './tool.ts';
 
@@ -37,15 +35,14 @@ Accuracy of the models in models/ by the steps that a request takes: sharp decod
   --predictions FILE   write each image's class by each model, separated by tabs
   --write-card NAME    write the accuracy into each model.json, under this name for the data`;
 
-interface Loaded {
-  readonly spec: ModelSpec<ImageModel>;
-  readonly model: Model;
-}
+type Loaded = Proven<ImageModel>;
 
 async function evaluate(options: Options): Promise<void> {
   const listed = (await listLabeledImages(options.data)).slice(0, options.limit);
   const loaded: Loaded[] = [];
-  for (const name of options.models) loaded.push(await load(options.modelsDir, name, options.variant));
+  for (const folder of options.models) {
+    loaded.push(await loadProven({ ...options, folder, card: classify.card, thread }));
+  }
   const specs = loaded.map(({ spec }) => spec);
 
   const known = new Set(specs.flatMap((spec) => spec.details.labels.map((label) => label.class)));
@@ -78,30 +75,6 @@ async function evaluate(options: Options): Promise<void> {
   }
 }
 
-/** The file of a folder that the service would serve here, or the variant named by --variant. @throws ModelError | DataError */
-async function load(modelsDir: string, folder: string, variant: string | undefined): Promise<Loaded> {
-  const candidates = listCandidates(modelsDir, folder, classify.card, allowedInstructions());
-  const wanted = candidates.filter((spec) => variant === undefined || spec.variant === variant);
-  if (wanted.length === 0) {
-    const names = candidates.map((spec) => spec.variant).join(', ');
-    throw new DataError(`Expected one of ${names} of ${folder} for --variant but received "${variant}"`);
-  }
-  const faults: string[] = [];
-  for (const spec of wanted) {
-    try {
-      verifyFiles(spec);
-      const model = await loadModel(spec);
-      await prove(answerBy(model, thread, spec.details), thread, spec.details);
-      return { spec, model };
-    } catch (fault) {
-      const { message } = fault as Error;
-      faults.push(fault instanceof ModelError ? message : `${spec.path}: ${message}`);
-      if (spec !== wanted.at(-1)) process.stderr.write(`${faults.at(-1)}\n`);
-    }
-  }
-  throw new ModelError(faults.join('\n'));
-}
-
 type Options = ReturnType<typeof readOptions>;
 
 /** @throws TypeError about the command line */
@@ -125,13 +98,9 @@ function readOptions() {
   if (values.limit !== undefined && values['write-card'] !== undefined) {
     throw new TypeError('Expected the whole data for --write-card but received --limit');
   }
-  const models = values.models.split(',');
-  if (models.some((name, index) => !/^[\w-][\w.@-]*$/.test(name) || models.indexOf(name) !== index)) {
-    throw new TypeError(`Expected different names, separated by commas, for --models but received "${values.models}"`);
-  }
   return {
     data: values.data,
-    models,
+    models: readModelNames(values.models),
     modelsDir: values['models-dir'],
     variant: values.variant,
     limit: values.limit === undefined ? undefined : Number(values.limit),
