@@ -1,6 +1,5 @@
-import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DataError } from './labeled.ts';
+import { changeAccuracy, roundShare } from './accuracy.ts';
 
 /** Pixels by what is true and what was answered. */
 export interface Counts {
@@ -136,24 +135,14 @@ export function toCloudText(scores: readonly CloudScore[], refused: Readonly<Rec
  * @throws DataError about a card without that list
  */
 export function writeCloudCard(modelsDir: string, data: string, score: CloudScore): void {
-  const path = join(modelsDir, score.model, 'model.json');
-  const text = readFileSync(path, 'utf8');
-  const former: { readonly data: string }[] = JSON.parse(text).accuracy ?? [];
-  const round = (value: number) => Math.round(value * 10_000) / 10_000;
   const rounded = (measures: Measures) =>
-    Object.fromEntries(Object.entries(measures).map(([name, value]) => [name, round(value)]));
+    Object.fromEntries(Object.entries(measures).map(([name, value]) => [name, roundShare(value)]));
   const entry = {
     data,
     path: 'geotiff and onnxruntime-node',
     ...(score.cloud && { patches: score.patches, cloud: rounded(score.cloud) }),
     ...(score.shadow && { shadow: rounded(score.shadow) }),
-    ...(score.falseCloud !== null && { clearPatches: score.clearPatches, falseCloud: round(score.falseCloud) }),
+    ...(score.falseCloud !== null && { clearPatches: score.clearPatches, falseCloud: roundShare(score.falseCloud) }),
   };
-  const entries = [...former.filter((other) => other.data !== data), entry];
-  const block = JSON.stringify(entries, undefined, 2).replaceAll('\n', '\n  ');
-  const written = text.replace(/"accuracy":\s*\[[^\]]*\]/, () => `"accuracy": ${block}`);
-  if (written === text && !text.includes(block)) {
-    throw new DataError(`Expected a list "accuracy" for ${path} but received none`);
-  }
-  writeFileSync(path, written);
+  changeAccuracy(join(modelsDir, score.model), (former) => [...former.filter((other) => other.data !== data), entry]);
 }

@@ -6,11 +6,11 @@ import { likeliest } from '../functions/tasks/digits/probabilities.ts';
 import { digits } from '../functions/tasks/digits/task.ts';
 import { thread } from '../functions/tasks/digits/thread.ts';
 import { readCommand } from '../ingress/command.ts';
+import { changeAccuracy, roundShare } from './accuracy.ts';
 import type { Confusion } from './confusion.ts';
 import { type Case, listBlank, listCells, listMnist } from './digit-cases.ts';
 import { DataError } from './labeled.ts';
 import { loadProven } from './proven.ts';
-import { writeAccuracy } from './score.ts';
 import { runTool } from './tool.ts';
 
 const usage = `Usage: npm run evaluate -- digits [options]
@@ -76,7 +76,7 @@ async function evaluate(options: Options): Promise<void> {
     const { drawConfusions } = await import('./confusion.ts'); // its package takes longer to load than a model
     writeFileSync(options.chart, await drawConfusions(confusionsOf(outcomes)));
   }
-  if (options.writeCard) writeAccuracy(join(options.modelsDir, options.model, 'model.json'), scores.map(toEntry));
+  if (options.writeCard) changeAccuracy(join(options.modelsDir, options.model), () => scores.map(toEntry));
 }
 
 /** What the service would answer. @throws ModelError */
@@ -114,7 +114,7 @@ function toEntry({ data, images, right, refused }: Score) {
     data: `${data} (${images})`,
     path: 'sharp and onnxruntime-node',
     images,
-    right: Math.round(right * 10_000) / 10_000,
+    right: roundShare(right),
     refused,
   };
 }

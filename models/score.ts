@@ -1,7 +1,7 @@
-import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ModelSpec, portable } from '../functions/core/card/card.ts';
-import { DataError, type LabeledImage } from './labeled.ts';
+import { changeAccuracy, type Entry, roundShare } from './accuracy.ts';
+import type { LabeledImage } from './labeled.ts';
 
 interface Score {
   /** Name of the model folder. */
@@ -96,33 +96,14 @@ export function toTable(models: readonly string[], rows: readonly Row[]): string
  * @throws DataError about a card without that list
  */
 export function writeCard(modelsDir: string, dataName: string, score: Score): void {
-  const path = join(modelsDir, score.model, 'model.json');
-  const text = readFileSync(path, 'utf8');
-  const former: { readonly data: string; readonly variant?: string }[] = JSON.parse(text).accuracy ?? [];
-  const round = (share: number) => Math.round(share * 10_000) / 10_000;
   const entry = {
     data: dataName,
     path: servedPath,
     variant: score.variant,
     images: score.images,
-    top1: round(score.top1),
-    top5: round(score.top5),
+    top1: roundShare(score.top1),
+    top5: roundShare(score.top5),
   };
-  const isOther = ({ data, variant = portable }: (typeof former)[number]) =>
-    data !== dataName || variant !== score.variant;
-  replaceAccuracy(path, text, [...former.filter(isOther), entry]);
-}
-
-/** Replaces the card's list `accuracy`. @throws DataError about a card without that list */
-export function writeAccuracy(path: string, entries: readonly object[]): void {
-  replaceAccuracy(path, readFileSync(path, 'utf8'), entries);
-}
-
-function replaceAccuracy(path: string, text: string, entries: readonly object[]): void {
-  const block = JSON.stringify(entries, undefined, 2).replaceAll('\n', '\n  ');
-  const written = text.replace(/"accuracy":\s*\[[^\]]*\]/, () => `"accuracy": ${block}`);
-  if (written === text && !text.includes(block)) {
-    throw new DataError(`Expected a list "accuracy" for ${path} but received none`);
-  }
-  writeFileSync(path, written);
+  const isOther = ({ data, variant = portable }: Entry) => data !== dataName || variant !== score.variant;
+  changeAccuracy(join(modelsDir, score.model), (former) => [...former.filter(isOther), entry]);
 }
