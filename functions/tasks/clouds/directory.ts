@@ -17,7 +17,7 @@ const typeBytes = [0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8];
  * tags with it. Returns the byte order and the number of entries.
  * @throws Problem IMAGE_UNSUPPORTED for what is no TIFF | IMAGE_UNREADABLE
  */
-export function judgeDirectory(file: ArrayBuffer): { readonly isLittleEndian: boolean } {
+export function checkDirectory(file: ArrayBuffer): { readonly isLittleEndian: boolean } {
   const view = new DataView(file);
   if (file.byteLength < 8) throw unsupported('a GeoTIFF', 'other content');
   const order = view.getUint16(0);
@@ -46,7 +46,7 @@ export function judgeDirectory(file: ArrayBuffer): { readonly isLittleEndian: bo
   for (let index = 0; index < entries; index += 1) {
     const at = directory + size.count + index * size.entry;
     const bytes = (typeBytes[view.getUint16(at + 2, isLittleEndian)] ?? 0) * readOffset(at + 4);
-    // A type that nobody knows is skipped by the library only where it has no values.
+    // The library skips an unknown type only where it has no values.
     if (bytes === 0) throw unreadable();
     tagBytes += bytes;
     if (bytes > size.inline) expectInside(readOffset(at + size.entry - size.inline), bytes);

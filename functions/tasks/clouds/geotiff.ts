@@ -1,12 +1,12 @@
 import { fromArrayBuffer, type GeoTIFFImage } from 'geotiff';
 import { Problem } from '../../core/problem.ts';
 import { decodeBlock } from './decoders.ts';
-import { judgeDirectory } from './directory.ts';
+import { checkDirectory } from './directory.ts';
 import { type Layout, readLayout, type Tags } from './layout.ts';
 import type { Georeference } from './patch.ts';
 import { unreadable, unsupported } from './refusal.ts';
 
-/** A GeoTIFF whose header has been read and judged, its pixels not yet. */
+/** A GeoTIFF whose header has been read and checked, its pixels not yet. */
 export interface GeoTiff {
   readonly layout: Layout;
   /** GDAL's metadata, XML; '' where there is none. */
@@ -38,7 +38,7 @@ const geoTags = {
  * @throws Problem IMAGE_UNSUPPORTED | IMAGE_UNREADABLE | IMAGE_TOO_MANY_PIXELS
  */
 export async function openGeoTiff(file: ArrayBuffer): Promise<GeoTiff> {
-  const { isLittleEndian } = judgeDirectory(file);
+  const { isLittleEndian } = checkDirectory(file);
   const image = await orUnreadable(openImage(file));
   const tags = tagsOf(image);
   const layout = readLayout(tags, isLittleEndian, file.byteLength);

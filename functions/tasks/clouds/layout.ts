@@ -68,7 +68,7 @@ const maxDecodedBytes = sides.max * sides.max * maxBands * 2;
 const maxBlockBytes = 33_554_432;
 
 /**
- * Reads and judges how the image is stored, before any pixel is.
+ * Reads and checks how the image is stored, before any pixel is read.
  * @param fileBytes of the whole file, in which all blocks must lie
  * @throws Problem IMAGE_UNSUPPORTED | IMAGE_UNREADABLE | IMAGE_TOO_MANY_PIXELS
  */
@@ -97,7 +97,7 @@ export function readLayout(tags: Tags, isLittleEndian: boolean, fileBytes: numbe
     isLittleEndian,
     ...readBlockSize(tags, width, height),
   };
-  judgeBlocks(layout, tags, fileBytes);
+  checkBlocks(layout, tags, fileBytes);
   return layout;
 }
 
@@ -159,7 +159,7 @@ function readBlockSize(tags: Tags, width: number, height: number) {
 }
 
 /** That what they hold is bounded, before and after it is decompressed, and that all of them lie in the file. */
-function judgeBlocks(layout: Layout, tags: Tags, fileBytes: number): void {
+function checkBlocks(layout: Layout, tags: Tags, fileBytes: number): void {
   const { isTiled, isPlanar, bandCount, blockHeight, compression } = layout;
   const [across, down] = blocksOf(layout);
   const count = across * down * (isPlanar ? bandCount : 1);

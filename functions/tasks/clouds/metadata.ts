@@ -9,7 +9,7 @@ export interface Metadata {
   readonly bands: readonly (string | undefined)[];
   /** Undefined where nothing tells, or several things differ. */
   readonly level: Level | undefined;
-  /** The processing baseline, such as 04.00; NaN where none is told. */
+  /** The processing baseline, such as 04.00; NaN where the file names none. */
   readonly baseline: number;
 }
 

@@ -28,7 +28,7 @@ export function fillPlanes(
       if (!Number.isFinite(number) || (number === none && number !== 0)) validity[i] = 0;
     }
   }
-  if (isFloat) judgeFloats(numbers.slice(0, requiredBands.length), validity);
+  if (isFloat) checkFloats(numbers.slice(0, requiredBands.length), validity);
   const scale = isFloat ? 10_000 : 1;
   for (const [index, name] of patch.bands.entries()) {
     const band = numbers[index] as Numbers;
@@ -39,7 +39,7 @@ export function fillPlanes(
   }
 }
 
-function judgeFloats(numbers: readonly Numbers[], validity: Uint8Array): void {
+function checkFloats(numbers: readonly Numbers[], validity: Uint8Array): void {
   let [bright, valid] = [0, 0];
   for (const band of numbers) {
     for (let i = 0; i < validity.length; i += 1) {

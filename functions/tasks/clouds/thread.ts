@@ -20,12 +20,12 @@ export interface Answered extends Fractions {
 /** Scores of the whole patch at 10 m, [3, height, width]: its logits, or probabilities that tiles share. @throws Error for values that are no logits */
 function readScores(outputs: readonly Values[], patch: Patch, input: CloudsInput): Float32Array {
   const plan = planTiles(patch.width, patch.height, input);
-  const runs = outputs.map((output) => judgeLogits(output, 3 * plan.tileWidth * plan.tileHeight));
+  const runs = outputs.map((output) => checkLogits(output, 3 * plan.tileWidth * plan.tileHeight));
   const scores = joinTiles(runs, plan);
   return input.meters === 20 ? repeatScores(scores, plan, patch) : scores;
 }
 
-function judgeLogits(values: Values, length: number): Float32Array {
+function checkLogits(values: Values, length: number): Float32Array {
   if (!(values instanceof Float32Array)) throw new Error('Expected float32 for the logits but received another type');
   if (values.length !== length) throw new Error(`Expected ${length} logits but received ${values.length}`);
   let sum = 0;

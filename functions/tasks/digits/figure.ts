@@ -1,6 +1,6 @@
 import { lend } from './arena.ts';
+import { checkFigure } from './check.ts';
 import { type Ink, type Plane, quantile } from './ink.ts';
-import { judge } from './judge.ts';
 import { eraseRuling } from './lines.ts';
 import { distancesFrom, type Part, type Parts, partsOf } from './parts.ts';
 import { noDigit } from './problems.ts';
@@ -37,7 +37,7 @@ export function findFigure({ plane, noise }: Ink): Figure {
   const low = Math.max(edge * darkest, 3 * noise);
   const high = Math.max(core * darkest, 4 * noise);
   const figure = gather(single(plane, { low, high }), low);
-  judge(figure);
+  checkFigure(figure);
   return figure;
 }
 

@@ -16,7 +16,7 @@ const [mostFilled, narrow] = [0.8, 0.45];
 const rise = { share: 1 / 12, pixels: 4, edge: 0.7 } as const;
 
 /** @throws Problem IMAGE_NO_DIGIT for a shadow, a grid, a line and a spot */
-export function judge(figure: Figure): void {
+export function checkFigure(figure: Figure): void {
   const { plane, left, right, top, bottom, low } = figure;
   if (steepnessOf(figure) < 1 / Math.max(rise.pixels, rise.share * Math.max(plane.width, plane.height))) {
     throw noDigit('a shadow');
