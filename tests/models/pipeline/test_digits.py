@@ -42,15 +42,15 @@ class DigitsTest(FolderTest):
     def test_a_resumed_training_ends_as_one_that_went_on(self) -> None:
         data = bars(640)
         self.enterContext(contextlib.redirect_stdout(self.said))
-        whole, trained = train([data, data], self.folder / "whole.pt", 4, data)
-        self.assertEqual(trained["images"], 40 * BATCH)
+        whole, trained = train([data, data], self.folder / "whole.pt", 8, data)
+        self.assertEqual(trained["images"], 80 * BATCH)
         self.assertGreater(accuracy(answers_of(whole), *data)[0], 0.9)
 
         stop = unittest.mock.patch.object(digits_net, "accuracy", side_effect=KeyboardInterrupt)
         with unittest.mock.patch.object(digits_net, "SAVED_STEPS", 7), stop, self.assertRaises(KeyboardInterrupt):
-            train([data, data], self.folder / "parts.pt", 4, data)
+            train([data, data], self.folder / "parts.pt", 8, data)
         self.assertEqual(torch.load(self.folder / "parts.pt")["images"], 7 * BATCH)
-        resumed, _ = train([data, data], self.folder / "parts.pt", 4, data)
+        resumed, _ = train([data, data], self.folder / "parts.pt", 8, data)
         for one, other in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
             torch.testing.assert_close(one, other)
 
