@@ -3,33 +3,17 @@ import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import { functionCommand, memoryVariables } from '../../functions/launch.ts';
-import { isRunning, makeFolder, readProc, removeFolder, type Stack, startStack, until } from '../support/stack.ts';
+import { isRunning, readProc, type Stack, until, useStack } from '../support/stack.ts';
 
 jest.setTimeout(60_000);
 
 const ready = /ready, ends with Ctrl-C/;
 
-let folder: string;
-let stack: Stack | undefined;
+const { folder, stack, start } = useStack();
 
-beforeEach(() => {
-  folder = makeFolder();
-});
-
-afterEach(async () => {
-  await stack?.end();
-  stack = undefined;
-  removeFolder(folder);
-});
-
-async function start(env: Record<string, string> = {}): Promise<Stack> {
-  stack = await startStack(folder, { env });
-  return stack;
-}
-
-const runDirs = () => readdirSync(folder).filter((name) => name.startsWith('understudy-'));
+const runDirs = () => readdirSync(folder()).filter((name) => name.startsWith('understudy-'));
 
 /** Stops the primary before it can answer; its process id, once the fallback has begun. */
 async function stopPrimary({ output, says }: Stack): Promise<number> {
@@ -80,19 +64,19 @@ describe('npm start refuses with one sentence', () => {
   });
 
   it('a TMPDIR that is closed to others, as root, and works there otherwise', async () => {
-    chmodSync(folder, 0o700);
+    chmodSync(folder(), 0o700);
     if (process.getuid?.() !== 0) return (await start()).says(ready);
 
-    const fault = `a TMPDIR that every user may pass through but received ${folder}, closed at ${folder}`;
+    const fault = `a TMPDIR that every user may pass through but received ${folder()}, closed at ${folder()}`;
     expect(await refused({})).toEqual(sentence(fault));
   });
 
   it.each([
-    ['that is missing', () => join(folder, 'missing'), /ENOENT/],
-    ['that is a file', () => join(folder, 'file'), /ENOTDIR/],
+    ['that is missing', () => join(folder(), 'missing'), /ENOENT/],
+    ['that is a file', () => join(folder(), 'file'), /ENOTDIR/],
     ['of a kind without files', () => '/proc', /ENOENT/],
   ])('a TMPDIR %s', async (_circumstance, path, why) => {
-    writeFileSync(join(folder, 'file'), '');
+    writeFileSync(join(folder(), 'file'), '');
 
     const { code, text } = await refused({ TMPDIR: path() });
 
@@ -108,7 +92,7 @@ describe('npm start refuses with one sentence', () => {
     expect([code, left]).toEqual([1, []]);
     expect(text).toMatch(/for MAX_PIXELS but received/);
     expect(text).toMatch(/understudy: (primary|fallback) could not start \(exit code 1\); it says why above/);
-    expect(await stack?.health()).toBe(0);
+    expect(await stack()?.health()).toBe(0);
   });
 });
 
@@ -117,16 +101,16 @@ describe('npm start', () => {
     ['characters that nginx would interpret', ` a b\tü;$x{y}'q"#\\z`],
     ['more of them than the path of a socket may have', 'long'.repeat(40)],
   ])('works in a TMPDIR with %s', async (_circumstance, name) => {
-    mkdirSync(join(folder, name));
-    chmodSync(join(folder, name), 0o711);
+    mkdirSync(join(folder(), name));
+    chmodSync(join(folder(), name), 0o711);
 
-    const running = await start({ TMPDIR: join(folder, name) });
+    const running = await start({ TMPDIR: join(folder(), name) });
     await running.says(ready);
     await classify(running);
 
     running.child.kill('SIGTERM');
     expect(await running.exited).toEqual([0, null]);
-    expect(readdirSync(join(folder, name))).toEqual([]);
+    expect(readdirSync(join(folder(), name))).toEqual([]);
   });
 
   it('opens nginx once the primary can answer, so that its breaker does not skip it at first', async () => {

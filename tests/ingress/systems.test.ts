@@ -1,30 +1,15 @@
 import { readFileSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import { type TaskName, taskNames, tasks } from '../../load/k6/tasks.ts';
 import { send } from '../support/client.ts';
-import { isRunning, makeFolder, removeFolder, type Stack, startStack, until } from '../support/stack.ts';
+import { isRunning, type Stack, until, useStack } from '../support/stack.ts';
 
 jest.setTimeout(60_000);
 
 const ready = /ready, ends with Ctrl-C/;
 
-let folder: string;
-let stack: Stack | undefined;
-
-beforeEach(() => {
-  folder = makeFolder();
-});
-
-afterEach(async () => {
-  await stack?.end();
-  stack = undefined;
-  removeFolder(folder);
-});
-
-async function start(functions: string): Promise<Stack> {
-  stack = await startStack(folder, { env: { FUNCTIONS: functions } });
-  return stack;
-}
+const stack = useStack();
+const start = (functions: string) => stack.start({ FUNCTIONS: functions });
 
 /** Status of the answer to a task's upload. */
 async function ask({ port }: Stack, name: TaskName): Promise<number> {

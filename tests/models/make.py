@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto, checker, helper, numpy_helper, save
 
+from turn import body
+
 names = ["cat", "dog"]
 
 
@@ -63,17 +65,6 @@ constants = [
     numpy_helper.from_array(np.array(True), "true"),
     numpy_helper.from_array(np.array(0, np.float32), "zero"),
 ]
-scalar = lambda name: helper.make_tensor_value_info(name, TensorProto.FLOAT, [])
-body = helper.make_graph(
-    [helper.make_node("Identity", ["go_in"], ["go_out"]), helper.make_node("Cos", ["value_in"], ["value_out"])],
-    "turn",
-    [
-        helper.make_tensor_value_info("turn", TensorProto.INT64, []),
-        helper.make_tensor_value_info("go_in", TensorProto.BOOL, []),
-        scalar("value_in"),
-    ],
-    [helper.make_tensor_value_info("go_out", TensorProto.BOOL, []), scalar("value_out")],
-)
 nodes = [
     helper.make_node("Slice", ["image", "first", "second"], ["pixel"]),
     helper.make_node("Squeeze", ["pixel"], ["channels"]),

@@ -45,6 +45,19 @@ export function expectProblem(answer: Answer, code: keyof typeof problems): void
   if ([429, 503].includes(answer.status)) expect(answer.headers['retry-after']).toMatch(/^\d+$/);
 }
 
+/** What every function answers a fault with. */
+export async function expectFault(response: Response, code: string, status: number): Promise<void> {
+  expect(response.status).toBe(status);
+  expect(response.headers.get('content-type')).toBe('application/problem+json');
+  expect(await response.json()).toMatchObject({
+    type: `urn:understudy:problem:${code}`,
+    status,
+    code,
+    detail: expect.stringMatching(/^Expected .+ received/),
+    instance: response.headers.get('x-request-id'),
+  });
+}
+
 /** The lines with this message, probes' left out, as soon as there are as many. */
 export async function linesOf({ lines }: RunningFunction, message: string, count: number) {
   const found = () => lines.filter((line) => line.message === message && line.severity !== 'debug');

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach } from '@jest/globals';
 import { freePort } from '../../ingress/port.ts';
 
 const script = fileURLToPath(new URL('../../ingress/start.js', import.meta.url));
@@ -46,6 +47,29 @@ export function makeFolder(): string {
 
 export function removeFolder(folder: string): void {
   rmSync(folder, { recursive: true, force: true });
+}
+
+/** A folder and at most one stack for each test, both gone after it. For a test file's top level. */
+export function useStack() {
+  let folder = '';
+  let stack: Stack | undefined;
+  beforeEach(() => {
+    folder = makeFolder();
+  });
+  afterEach(async () => {
+    await stack?.end();
+    stack = undefined;
+    removeFolder(folder);
+  });
+  return {
+    folder: () => folder,
+    /** The test's, once it was started. */
+    stack: () => stack,
+    async start(env: NodeJS.ProcessEnv = {}): Promise<Stack> {
+      stack = await startStack(folder, { env });
+      return stack;
+    },
+  };
 }
 
 /** Starts classify on a free port with one worker per function; settles once the process is spawned. */

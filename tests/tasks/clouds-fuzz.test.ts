@@ -1,8 +1,9 @@
 import { once } from 'node:events';
-import { readFileSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { problems as common } from '../../functions/core/problem.ts';
 import { imageProblems } from '../../functions/tasks/image/problems.ts';
+import { residentMib } from '../../load/proc.ts';
 import { infer, makeCloudsModels, startClouds } from '../support/clouds.ts';
 import type { RunningFunction } from '../support/function.ts';
 import { createRandom } from '../support/mutate.ts';
@@ -73,11 +74,6 @@ async function judge(response: Response): Promise<string> {
   return body.code;
 }
 
-function residentMiB(): number {
-  const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${fn.process.pid}/status`, 'utf8'))?.[1];
-  return Number(kib) / 1024;
-}
-
 it(`answers ${count} mutated GeoTIFFs as in the contract, never with 5xx (seed ${seed})`, async () => {
   const files = makeSourceFiles();
   const faults: string[] = [];
@@ -98,7 +94,7 @@ it(`answers ${count} mutated GeoTIFFs as in the contract, never with 5xx (seed $
       const number = first + turn;
       turn += 1;
       await send(number, mutatePatch(files, createRandom(seed, number)));
-      if (number % 250 === 249) sizesMiB.push(residentMiB());
+      if (number % 250 === 249) sizesMiB.push(residentMib(Number(fn.process.pid)));
     }
   }
   await Promise.all(Array.from({ length: concurrency }, work));

@@ -6,6 +6,7 @@ import sharp from 'sharp';
 import { infer, makeCloudsModels, startClouds } from '../support/clouds.ts';
 import type { RunningFunction } from '../support/function.ts';
 import { drawGeoTiff } from '../support/geotiff.ts';
+import { expectFault } from '../support/served.ts';
 
 /** Of the model `weather`, by near infrared: the first row clear, the second cloud, the third shadow; the fourth has no data. */
 const nir = [2000, 6000, 100, 0];
@@ -150,15 +151,7 @@ describe('POST /infer', () => {
   ])('answers %s with %d', async (code, status, { query, headers, body = file }) => {
     const response = await infer(fn, body, { ...(query && { query }), ...(headers && { headers }) });
 
-    expect(response.status).toBe(status);
-    expect(response.headers.get('content-type')).toBe('application/problem+json');
-    expect(await response.json()).toMatchObject({
-      type: `urn:understudy:problem:${code}`,
-      status,
-      code,
-      detail: expect.stringMatching(/^Expected .+ received/),
-      instance: response.headers.get('x-request-id'),
-    });
+    await expectFault(response, code, status);
   });
 });
 

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { type RunningFunction, startUnderFramework } from '../support/function.ts';
 import { form, photo, post, sendBare } from '../support/posted.ts';
-import { cleanAfterAll } from '../support/served.ts';
+import { cleanAfterAll, expectFault } from '../support/served.ts';
 
 const { start } = cleanAfterAll();
 
@@ -128,15 +128,7 @@ describe.each([
         ...(method === 'POST' && { body }),
       });
 
-      expect(response.status).toBe(status);
-      expect(response.headers.get('content-type')).toBe('application/problem+json');
-      expect(await response.json()).toMatchObject({
-        type: `urn:understudy:problem:${code}`,
-        status,
-        code,
-        detail: expect.stringMatching(/^Expected .+ received/),
-        instance: response.headers.get('x-request-id'),
-      });
+      await expectFault(response, code, status);
     },
   );
 

@@ -1,10 +1,10 @@
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { problems as common } from '../../functions/core/problem.ts';
 import { digitProblems } from '../../functions/tasks/digits/problems.ts';
 import { imageProblems } from '../../functions/tasks/image/problems.ts';
+import { residentMib } from '../../load/proc.ts';
 import { drawDigit } from '../support/drawn.ts';
 import { encodeAll, makeSourceImages } from '../support/encoded.ts';
 import { type RunningFunction, startFunction } from '../support/function.ts';
@@ -92,11 +92,6 @@ function judge({ status, type, requestId, text }: Answer, isWhole: IsWhole): str
   return body.code;
 }
 
-function residentMiB(pid: number): number {
-  const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-  return Number(kib) / 1024;
-}
-
 const makeDigits = () => encodeAll([0, 4, 7].map((digit) => drawDigit(digit)));
 
 describe.each([
@@ -138,7 +133,7 @@ describe.each([
         } catch (fault) {
           faults.push(`FUZZ_SEED=${seed} FUZZ_FIRST=${number} FUZZ_COUNT=1: ${fault} after ${upload.steps.join('; ')}`);
         }
-        if (number % 500 === 499) sizesMiB.push(residentMiB(fn.process.pid as number));
+        if (number % 500 === 499) sizesMiB.push(residentMib(fn.process.pid as number));
       }
     }
     await Promise.all(Array.from({ length: concurrency }, work));
