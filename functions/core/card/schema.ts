@@ -23,6 +23,8 @@ export function checked(check: (value: unknown) => boolean, what: string): Rule 
   return v.custom(check, what);
 }
 
+export const positive: Rule = v.custom((value) => typeof value === 'number' && value > 0, 'a number above 0');
+
 export function wholeNumber(min: number, max: number): Rule {
   const what = `a whole number from ${min} to ${max}`;
   return v.custom((value) => Number.isInteger(value) && Number(value) >= min && Number(value) <= max, what);

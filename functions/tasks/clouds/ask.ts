@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { readInteger, readOne } from '../../core/parameter.ts';
 import { Problem } from '../../core/problem.ts';
-import { placesOf, readBand } from './bands.ts';
+import { findTwice, readBand } from './bands.ts';
 import { type Form, type Level, levels, requiredBands } from './patch.ts';
 
 /** What a client may choose. */
@@ -43,13 +43,9 @@ function readBands(text: string): readonly (string | undefined)[] {
   if (strange) throw invalid('a band of Sentinel-2 (B02) or - for one that is none', 'bands', strange[0]);
   const bands = names.map(([, band]) => band);
   if (bands.length > maxBands) throw invalid(`at most ${maxBands} names`, 'bands', String(bands.length));
-  let places: ReadonlyMap<string, number>;
-  try {
-    places = placesOf(bands);
-  } catch (twice) {
-    throw invalid('each band once', 'bands', `${twice} twice`);
-  }
-  if (requiredBands.every((band) => places.has(band))) return bands;
+  const twice = findTwice(bands);
+  if (twice !== undefined) throw invalid('each band once', 'bands', `${twice} twice`);
+  if (requiredBands.every((band) => bands.includes(band))) return bands;
   throw invalid(`${requiredBands.join(', ')} among the names`, 'bands', text);
 }
 

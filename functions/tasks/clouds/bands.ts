@@ -10,13 +10,12 @@ export function readBand(text: string): string | undefined {
   return bandNames.find((band) => band === `B${name?.toUpperCase().padStart(2, '0')}`);
 }
 
-/** The place of each band in a list of names that may have gaps. @throws the name of a band that the list has twice */
+/** The first band that a list has twice. */
+export function findTwice(names: readonly (string | undefined)[]): string | undefined {
+  return names.find((name, index) => name !== undefined && names.indexOf(name) !== index);
+}
+
+/** The place of each band in a list of names, each there once, that may have gaps. */
 export function placesOf(names: readonly (string | undefined)[]): ReadonlyMap<string, number> {
-  const places = new Map<string, number>();
-  for (const [index, name] of names.entries()) {
-    if (name === undefined) continue;
-    if (places.has(name)) throw name;
-    places.set(name, index);
-  }
-  return places;
+  return new Map(names.flatMap((name, index) => (name === undefined ? [] : [[name, index] as const])));
 }

@@ -1,5 +1,16 @@
 import type { CardRules } from '../../core/card/card.ts';
-import { checked, fields, list, nullable, numbers, oneOf, text, wholeNumber } from '../../core/card/schema.ts';
+import {
+  checked,
+  fields,
+  list,
+  nullable,
+  numbers,
+  oneOf,
+  positive,
+  text,
+  wholeNumber,
+} from '../../core/card/schema.ts';
+import type { GoldenLogits } from '../image/logits.ts';
 import { type Level, levels, usedBands } from './patch.ts';
 
 /** Squares in which a patch is run, where a graph has a fixed size. */
@@ -37,7 +48,7 @@ export interface CloudsInput {
 export interface CloudsModel {
   readonly input: CloudsInput;
   /** What the generated golden patch must give, each number within `tolerance`: see golden.ts. */
-  readonly golden: { readonly logits: readonly number[]; readonly tolerance: number };
+  readonly golden: GoldenLogits;
 }
 
 /** Logits of a class for each place of the golden case's grid. */
@@ -91,7 +102,7 @@ export const cloudsCard: CardRules<CloudsModel> = {
   graph: {
     golden: fields({
       logits: numbers(`${goldenLogits} numbers`, goldenLogits),
-      tolerance: checked((value) => typeof value === 'number' && value > 0, 'a number above 0'),
+      tolerance: positive,
     }),
   },
   card: {},

@@ -13,8 +13,8 @@ const maxTagBytes = 1_048_576;
 const typeBytes = [0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8];
 
 /**
- * Judges the directory of a TIFF's first image before a library makes arrays of it: that it lies inside the file, and all values of its
- * tags with it. Returns the byte order and the number of entries.
+ * Checks the directory of a TIFF's first image before a library makes arrays of it: that it lies inside the file, and all values of its
+ * tags with it.
  * @throws Problem IMAGE_UNSUPPORTED for what is no TIFF | IMAGE_UNREADABLE
  */
 export function checkDirectory(file: ArrayBuffer): { readonly isLittleEndian: boolean } {

@@ -1,5 +1,5 @@
 import type { CloudsAsk } from './ask.ts';
-import { placesOf } from './bands.ts';
+import { findTwice, placesOf } from './bands.ts';
 import { type GeoTiff, openGeoTiff } from './geotiff.ts';
 import { blocksOf, bytesPerNumber, type Layout, rowLength } from './layout.ts';
 import { type Metadata, readMetadata } from './metadata.ts';
@@ -46,12 +46,9 @@ function findBands({ bands, descriptions }: Metadata, ask: CloudsAsk, count: num
     throw unknown('bands', "the order of the file's descriptions", `another: the file has ${told}`);
   }
   const expected = `${requiredBands.join(', ')} by the file's band descriptions or ?bands=`;
-  let places: ReadonlyMap<string, number>;
-  try {
-    places = placesOf(ask.bands ?? bands);
-  } catch {
-    throw unknown('bands', `${expected}, each once`, told);
-  }
+  const names = ask.bands ?? bands;
+  if (findTwice(names) !== undefined) throw unknown('bands', `${expected}, each once`, told);
+  const places = placesOf(names);
   if (requiredBands.every((band) => places.has(band))) return places;
   throw unknown('bands', expected, told);
 }

@@ -1,5 +1,5 @@
 import type { CardRules } from '../../core/card/card.ts';
-import { checked, fields, numbers, text, wholeNumber } from '../../core/card/schema.ts';
+import { fields, numbers, positive, text, wholeNumber } from '../../core/card/schema.ts';
 import type { GoldenLogits } from '../image/logits.ts';
 import { frameSide } from './frame.ts';
 import { digitCount } from './probabilities.ts';
@@ -19,7 +19,7 @@ export const digitCard: CardRules<DigitModel> = {
   graph: {
     golden: fields({
       logits: numbers(`${digitCount + 1} numbers`, digitCount + 1),
-      tolerance: checked((value) => typeof value === 'number' && value > 0, 'a number above 0'),
+      tolerance: positive,
     }),
   },
   card: {},

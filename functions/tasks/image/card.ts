@@ -1,5 +1,16 @@
 import { type CardRules, ModelError } from '../../core/card/card.ts';
-import { checked, fields, fileName, numbers, oneOf, optional, text, wholeNumber } from '../../core/card/schema.ts';
+import {
+  checked,
+  fields,
+  fileName,
+  numbers,
+  oneOf,
+  optional,
+  positive,
+  text,
+  wholeNumber,
+} from '../../core/card/schema.ts';
+import type { GoldenLogits } from './logits.ts';
 
 /** How an image becomes the model's input: the shorter side is resized to `resize` pixels, the middle `crop` x `crop` kept. */
 export interface ImageInput {
@@ -31,7 +42,7 @@ export interface ImageModel {
   /** One for each logit. */
   readonly labels: readonly Label[];
   /** The logits that the generated golden image must give, each within `tolerance`. */
-  readonly golden: { readonly logits: readonly number[]; readonly tolerance: number };
+  readonly golden: GoldenLogits;
 }
 
 const isFloat = ({ elementType }: ImageInput) => elementType === 'float32';
@@ -69,7 +80,7 @@ export const imageCard: CardRules<ImageModel> = {
   graph: {
     golden: fields({
       logits: numbers('numbers'),
-      tolerance: checked((value) => typeof value === 'number' && value > 0, 'a number above 0'),
+      tolerance: positive,
     }),
   },
   card: { labels: fileName },
