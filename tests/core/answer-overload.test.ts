@@ -40,6 +40,19 @@ describe('answer', () => {
       },
     );
 
+    it.each([
+      ['the decoder', { isDecoderSettled: false }, 4900, 'answered'],
+      ['the last model', { isSettled: [true, false] }, 4900, 'answered'],
+      ['the last model', { isSettled: [true, false] }, 5100, 'BUSY'],
+      ['only the lead model', { isSettled: [false, true] }, 4900, 'BUSY'],
+    ])('counts the whole patience while %s has hardly answered: %j, %d ms of 5,000', (_who, unsettled, ms, outcome) => {
+      const { chain } = chainOf([busyLane(9000), busyLane(ms)], unsettled);
+      const judge = () => refuseHopeless(chain, { strict: false, deadlineMs: performance.now() + 5000 });
+
+      if (outcome === 'BUSY') expect(judge).toThrow(expect.objectContaining({ code: 'BUSY' }));
+      else expect(judge).not.toThrow();
+    });
+
     it('counts what decoding took against the budget of a model that others wait for', async () => {
       const { chain } = chainOf([busyLane(900), done], { takesMs: 150 });
 

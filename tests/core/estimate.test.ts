@@ -45,6 +45,24 @@ describe('createEstimate', () => {
     expect(estimate.highMs()).toBeCloseTo(20, 5);
   });
 
+  it.each([
+    [0, false],
+    [15, false],
+    [16, true],
+  ])('is settled after 16 samples: %d', (samples, expected) => {
+    const estimate = estimateOf(...new Array(samples).fill(20));
+    estimate.presume(20);
+
+    expect(estimate.isSettled()).toBe(expected);
+  });
+
+  it('has forgotten a first sample that was far too long when it is settled', () => {
+    const estimate = estimateOf(150, ...new Array(15).fill(5));
+
+    expect(estimate.isSettled()).toBe(true);
+    expect(estimate.highMs()).toBeLessThan(200);
+  });
+
   it('follows a lasting change', () => {
     const estimate = estimateOf(...new Array(20).fill(20), ...new Array(30).fill(200));
 

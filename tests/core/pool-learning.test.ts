@@ -103,7 +103,7 @@ describe('createPool, by what it learns and counts', () => {
   });
 
   describe('predictMs', () => {
-    const fixed = { presume: () => {}, observe: () => {}, meanMs: () => 100, highMs: () => 120 };
+    const fixed = { ...createEstimate(), observe: () => {}, presume: () => {}, meanMs: () => 100, highMs: () => 120 };
 
     it('is Infinity before a worker is ready', () => {
       expect(makePool({ estimate: fixed }).predictMs()).toBe(Number.POSITIVE_INFINITY);

@@ -34,6 +34,8 @@ export function chainOf(
     keys = ['same', 'same'],
     decodeMs = 0,
     isDecoderIdle = true,
+    isSettled = [true, true] as readonly boolean[],
+    isDecoderSettled = true,
     waitedMs = 3,
     takesMs = 0,
     unsuited = [] as readonly string[],
@@ -70,6 +72,7 @@ export function chainOf(
         predictMs,
         isIdle: () => isIdle,
         isStale: () => isStale,
+        isSettled: () => isSettled[rank],
         meanMs: () => meanMs,
       } as unknown as Pool,
     };
@@ -81,7 +84,14 @@ export function chainOf(
   };
   const keyOf = ({ details }: ModelSpec) => String(details);
   const suits = (_input: unknown, { name }: ModelSpec) => !unsuited.includes(name);
-  const decoder = { decode, keyOf, suits, predictMs: () => decodeMs, isIdle: () => isDecoderIdle };
+  const decoder = {
+    decode,
+    keyOf,
+    suits,
+    predictMs: () => decodeMs,
+    isIdle: () => isDecoderIdle,
+    isSettled: () => isDecoderSettled,
+  };
   const standing = { allowedMs: (budgetMs: number) => Math.min(budgetMs, allowedMs) };
   const chain = { tier, models, isPrimaryServed, primaryBudgetMs: 1000, standing, decoder } as unknown as ModelChain;
   return { chain, runs, precisions, decodes: () => precisions.length };

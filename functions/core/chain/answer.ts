@@ -19,6 +19,8 @@ export interface ServedModel {
 export interface Decoder {
   /** Whether an upload would be decoded at once. */
   isIdle(): boolean;
+  /** Whether what it predicts is more than a guess. */
+  isSettled(): boolean;
   /** Milliseconds after which an upload that came now, after `arriving` others, would be decoded. */
   predictMs(arriving?: number): number;
   /** The input for a model; rejects with the signal's reason when that is aborted. */
@@ -217,7 +219,8 @@ function verdictOn(run: Run, hadBudget: boolean): Verdict {
 
 /**
  * Before anything is received or decoded: refuses where no model is predicted to answer soon. When idle, the function tries in any case:
- * that delays no other request, and corrects a prediction that was too high.
+ * that delays no other request, and corrects a prediction that was too high. Until the model that stands by for all others has answered
+ * a few, the client's patience alone counts: the first runs are slow, and it may be that they came at once because another tier is down.
  * @throws Problem PRIMARY_REQUIRED | DEADLINE_EXCEEDED | BUSY
  */
 export function refuseHopeless(chain: ModelChain, { strict, deadlineMs, arriving = 0 }: Prospect): void {
@@ -229,7 +232,8 @@ export function refuseHopeless(chain: ModelChain, { strict, deadlineMs, arriving
   if (leftMs <= 0) throw deadlineExceeded();
   const ready = candidates.filter(({ pool }) => pool.isReady());
   const decodeMs = chain.decoder.predictMs(arriving);
-  const allowedMs = toleratedMs(strict, leftMs, chain.primaryBudgetMs);
+  const isSettled = chain.decoder.isSettled() && (ready.at(-1)?.pool.isSettled() ?? false);
+  const allowedMs = isSettled ? toleratedMs(strict, leftMs, chain.primaryBudgetMs) : leftMs;
   const isHopeless = ({ pool }: ServedModel) =>
     pool.predictMs(decodeMs) > allowedMs && !(arriving === 0 && chain.decoder.isIdle() && pool.isIdle());
   if (ready.length === 0 || !ready.every(isHopeless)) return;

@@ -11,6 +11,8 @@ export interface Gate {
   isIdle(): boolean;
   /** Whether no task runs or waits. */
   isEmpty(): boolean;
+  /** Whether enough tasks have succeeded that what it predicts is more than a guess. */
+  isSettled(): boolean;
   /** Milliseconds after which a task that entered after `coming` others would have ended, by the mean of those that succeeded so far. */
   predictMs(coming?: number): number;
 }
@@ -59,6 +61,7 @@ export function createGate(limit: number, estimate: Estimate, now = () => perfor
         else waiting.add(begin);
       }),
     isIdle: () => running < limit,
+    isSettled: estimate.isSettled,
     isEmpty: () => running === 0 && waiting.size === 0,
     predictMs(coming = 0) {
       // A place is free after limit - 1 others at the most, on average one comes free each mean / limit.

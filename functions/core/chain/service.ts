@@ -69,6 +69,7 @@ export function createService(options: ServiceOptions): Service {
   const gate = createGate(config.workers, createEstimate(), now);
   const decoder: Decoder = {
     isIdle: gate.isIdle,
+    isSettled: gate.isSettled,
     predictMs: gate.predictMs,
     keyOf: ({ details }) => task.keyOf(details),
     suits: (input, { details }) => task.suits?.(input, details) ?? true,

@@ -36,6 +36,8 @@ export interface Pool {
   isIdle(): boolean;
   /** Whether it is idle and has learned nothing for a second or at all, so that what it predicts may be wrong. */
   isStale(): boolean;
+  /** Whether enough runs have ended that what it predicts is more than a guess. */
+  isSettled(): boolean;
   /** Milliseconds after which a run that came in `afterMs` would have ended, on the safe side; Infinity while not ready. */
   predictMs(afterMs?: number): number;
   /** Milliseconds that a run takes on average, waiting not included; 0 before the first one. */
@@ -100,6 +102,7 @@ export function createPool(options: PoolOptions): Pool {
     absence: () => absence(queue),
     isIdle: () => isIdle(queue),
     isStale: () => isIdle(queue) && now() - queue.learnedMs >= staleMs,
+    isSettled: estimate.isSettled,
     predictMs: (afterMs) => predictMs(queue, afterMs),
     meanMs: estimate.meanMs,
     refusal: threads.refusal,
