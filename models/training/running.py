@@ -1,6 +1,7 @@
 """What every training here does: an average that follows the weights, checkpoints that a run resumes from, shuffled batches."""
 
 import copy
+import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,8 +16,10 @@ BATCH = 128
 class Run:
     """A training under way: the model, the moving average of its weights (what is shipped), the optimizers and what is done."""
 
-    def __init__(self, model: nn.Module, optimizers: list[torch.optim.Optimizer]):
+    def __init__(self, model: nn.Module, optimizers: list[torch.optim.Optimizer], steepest: float = math.inf):
+        """`steepest` is the largest norm of all gradients together; larger ones are scaled down to it."""
         self.model, self.average, self.optimizers = model, copy.deepcopy(model).eval(), optimizers
+        self.steepest = steepest
         self.minutes, self.images = 0.0, 0
         self.history: list[dict] = []
 
@@ -28,12 +31,13 @@ class Run:
     def learn(self, loss: torch.Tensor, images: int) -> float:
         """One step down the loss of so many images; the loss."""
         loss.backward()
+        if self.steepest < math.inf:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.steepest)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.images += images
-        steps = self.images / BATCH
-        decay = min(0.998, (1 + steps) / (20 + steps))
+        decay = self.decay(images)
         with torch.no_grad():
             for mine, theirs in zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True):
                 if mine.is_floating_point():
@@ -41,6 +45,11 @@ class Run:
                 else:
                     mine.copy_(theirs)
         return loss.item()
+
+    def decay(self, batch: int) -> float:
+        """What a step leaves of the moving average: less at first, when the weights still move far."""
+        steps = self.images / batch
+        return min(0.998, (1 + steps) / (20 + steps))
 
     def save(self, file: Path, wnids: list[str], **more: object) -> None:
         """Writes a checkpoint; `more` comes last and may replace what is here."""

@@ -107,10 +107,11 @@ class CourseTest(FolderTest):
 
         file = self.folder / "course.pt"
         _, first = run_course(make, file, 0.01)
-        _, second = run_course(make, file, 0.02)
+        longer = first["minutes"] + 0.01
+        _, second = run_course(make, file, longer)
         self.assertGreater(second["steps"], first["steps"])
         self.assertEqual(seeds, [1, 1 + first["steps"]])
-        self.assertEqual(run_course(make, file, 0.02)[1], second)  # nothing is left to do, so no samples are made
+        self.assertEqual(run_course(make, file, longer)[1], second)  # nothing is left to do, so no samples are made
         self.assertEqual(len(seeds), 2)
 
 
