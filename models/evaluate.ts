@@ -151,7 +151,7 @@ async function judge(image: LabeledImage, tensors: readonly Tensor[], loaded: re
     const startMs = performance.now();
     const logits = readLogits([await model.run(tensors[index] as Tensor)]);
     runMs.push(performance.now() - startMs);
-    top5.push(topPredictions(logits, spec.details.labels, 5).map((prediction) => prediction.class));
+    top5.push(topPredictions(logits, spec.details, 5).map((prediction) => prediction.class));
   }
   return { image, top5, runMs };
 }

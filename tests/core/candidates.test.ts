@@ -40,7 +40,7 @@ describe('listCandidates', () => {
       optimizedBy: '1.30.0',
       input: { name: 'pixels' },
       output: { name: 'scores' },
-      details: { input: variant.input, golden: variant.golden, labels },
+      details: { input: variant.input, activation: 'softmax', golden: variant.golden, labels },
     });
   });
 

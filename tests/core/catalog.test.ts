@@ -18,7 +18,7 @@ describe('readModelSpec', () => {
       optimizedBy: null,
       input: { name: 'image' },
       output: card.output,
-      details: { input: { ...input, kernel: 'linear' }, labels, golden: card.golden },
+      details: { input: { ...input, kernel: 'linear' }, activation: 'softmax', labels, golden: card.golden },
     });
   });
 
@@ -45,6 +45,18 @@ describe('readModelSpec', () => {
   });
 
   it.each([
+    ['softmax', 'RGB'],
+    ['sigmoid', 'BGR'],
+    ['none', 'RGB'],
+  ])('takes %s of the output and %s as the order of channels', (activation, channels) => {
+    const model = { ...card, input: { ...input, channels }, output: { ...card.output, activation } };
+
+    const { details } = readModelSpec(folderWith({ model }), 'small', imageCard);
+
+    expect([details.activation, details.input.channels]).toEqual([activation, channels]);
+  });
+
+  it.each([
     ['no card', { model: null }, /model\.json: Expected a file but received nothing/],
     ['a card that is no JSON', { model: '{' }, /model\.json: Expected JSON but received a fault: /],
     ['another name', { model: { ...card, name: 'big' } }, /Expected "small" .* for name but received "big"/],
@@ -56,6 +68,12 @@ describe('readModelSpec', () => {
     ],
     ['a typo below', { model: { ...card, input: { ...input, kernal: 'cubic' } } }, /received "input\.kernal"/],
     ['an unknown kernel', { model: { ...card, input: { ...input, kernel: 'lanczos3' } } }, /input\.kernel but/],
+    ['an unknown order', { model: { ...card, input: { ...input, channels: 'GBR' } } }, /"BGR" for input\.channels but/],
+    [
+      'an unknown activation',
+      { model: { ...card, output: { ...card.output, activation: 'relu' } } },
+      /"none" for output\.activation but received "relu"/,
+    ],
     ['a file elsewhere', { model: { ...card, file: '../model.onnx' } }, /a file name for file but/],
     ['a short hash', { model: { ...card, sha256: 'abc' } }, /64 hexadecimal digits for sha256 but received "abc"/],
     ['variants of another shape', { model: { ...card, variants: {} } }, /a list for variants/],

@@ -91,14 +91,14 @@ describe.each(names)('models/%s', (name) => {
     'has a file %s that passes its golden case and names the pictures',
     async (_variant, candidate) => {
       verifyFiles(candidate);
-      const { input, labels } = candidate.details;
+      const { input } = candidate.details;
       const model = await loadModel(candidate);
       await prove(answerBy(model, thread, candidate.details), thread, candidate.details);
       await model.release();
 
       for (const [file, label] of Object.entries(pictures)) {
         const { pixels } = await decodeImage(readFileSync(join(root, 'tests/images', file)), input, 40_000_000);
-        const predictions = topPredictions(await run(candidate, pixels), labels, 5);
+        const predictions = topPredictions(await run(candidate, pixels), candidate.details, 5);
         expect(predictions.map((prediction) => prediction.label)).toContain(label);
       }
     },

@@ -25,6 +25,23 @@ describe('toTensor', () => {
     expect(Array.from(tensor.data)).toEqual(expected.map((value) => expect.closeTo(value, 6)));
   });
 
+  it.each([
+    ['NCHW', [1, 2 / 255 - 1, -0.2, 2.2, 0, 0.2]],
+    ['NHWC', [1, -0.2, 0, 2 / 255 - 1, 2.2, 0.2]],
+  ] as const)('takes blue first, with the first mean and std, for float32 of BGR in %s', (layout, expected) => {
+    const tensor = toTensor(twoPixels, { elementType: 'float32', layout, channels: 'BGR', mean, std });
+
+    expect(Array.from(tensor.data)).toEqual(expected.map((value) => expect.closeTo(value, 6)));
+  });
+
+  it('takes blue first for uint8 in BGR, by the first table', () => {
+    const plain = toTensor(twoPixels, { elementType: 'uint8', layout: 'NHWC', channels: 'BGR' });
+    const byTables = toTensor(twoPixels, { elementType: 'uint8', layout: 'NHWC', channels: 'BGR', lookup });
+
+    expect(Array.from(plain.data)).toEqual([255, 51, 0, 1, 204, 102]);
+    expect(Array.from(byTables.data)).toEqual([0, 53, 3, 2, 206, 105]);
+  });
+
   it('gives values from 0 to 1 where the recipe has neither mean nor std', () => {
     const tensor = toTensor(twoPixels, { elementType: 'float32', layout: 'NHWC' });
 

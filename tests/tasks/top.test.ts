@@ -2,10 +2,11 @@ import { describe, expect, it } from '@jest/globals';
 import { topPredictions } from '../../functions/tasks/classify/top.ts';
 
 const labels = ['a', 'b', 'c', 'd'].map((label) => ({ class: `n0${label}`, label }));
+const details = { labels, activation: 'softmax' } as const;
 
 describe('topPredictions', () => {
   it('sorts by falling score, which is the softmax over all labels', () => {
-    const predictions = topPredictions(Float32Array.of(0, Math.log(2), Math.log(5), Math.log(2)), labels, 2);
+    const predictions = topPredictions(Float32Array.of(0, Math.log(2), Math.log(5), Math.log(2)), details, 2);
 
     expect(predictions).toEqual([
       { index: 2, class: 'n0c', label: 'c', score: expect.closeTo(0.5, 6) },
@@ -13,8 +14,32 @@ describe('topPredictions', () => {
     ]);
   });
 
+  it('gives each class a score of its own by sigmoid', () => {
+    const predictions = topPredictions(Float32Array.of(0, 3, -1000, Math.log(4)), { labels, activation: 'sigmoid' }, 4);
+
+    expect(predictions.map(({ label, score }) => [label, score])).toEqual([
+      ['b', expect.closeTo(0.9526, 4)],
+      ['d', expect.closeTo(0.8, 6)],
+      ['a', 0.5],
+      ['c', 0],
+    ]);
+  });
+
+  it('takes scores as they are, but never beyond 0 and 1', () => {
+    const scores = Float32Array.of(0.25, 1.0000002, -1e-9, 0.75);
+
+    const predictions = topPredictions(scores, { labels, activation: 'none' }, 4);
+
+    expect(predictions.map(({ label, score }) => [label, score])).toEqual([
+      ['b', 1],
+      ['d', 0.75],
+      ['a', 0.25],
+      ['c', 0],
+    ]);
+  });
+
   it('stays finite for logits that overflow an exponential', () => {
-    const [first] = topPredictions(Float32Array.of(1000, 0, -1000, 0), labels, 1);
+    const [first] = topPredictions(Float32Array.of(1000, 0, -1000, 0), details, 1);
 
     expect(first?.score).toBeCloseTo(1, 6);
   });
@@ -24,12 +49,12 @@ describe('topPredictions', () => {
     const many = Array.from(logits, (_, i) => ({ class: `n${i}`, label: `${i}` }));
     const sorted = [...logits.keys()].sort((a, b) => (logits[b] as number) - (logits[a] as number) || a - b);
 
-    const predictions = topPredictions(logits, many, count);
+    const predictions = topPredictions(logits, { ...details, labels: many }, count);
 
     expect(predictions.map(({ index }) => index)).toEqual(sorted.slice(0, count));
   });
 
   it('gives all labels when asked for more', () => {
-    expect(topPredictions(new Float32Array(4), labels, 20).map(({ index }) => index)).toEqual([0, 1, 2, 3]);
+    expect(topPredictions(new Float32Array(4), details, 20).map(({ index }) => index)).toEqual([0, 1, 2, 3]);
   });
 });

@@ -42,6 +42,8 @@ type Rules = Readonly<Record<string, Rule>>;
 export interface CardRules<Details> {
   /** The rule for `input`, its name included. */
   readonly input: Rule;
+  /** The rule for `output`, its name included. @default its name alone */
+  readonly output?: Rule;
   /** Rules for further fields of a graph: the card itself, and each variant. */
   readonly graph: Rules;
   /** Rules for further fields of the card. */
@@ -79,7 +81,7 @@ export function faultsOfCard<Details>(
     sha256,
     externalData: optional(list(fields({ file: fileName, sha256 }))),
     input: rules.input,
-    output: fields({ name: text }),
+    output: rules.output ?? fields({ name: text }),
     ...rules.graph,
   };
   const isOwnName = (value: unknown) => typeof value === 'string' && value !== '' && value !== portable;

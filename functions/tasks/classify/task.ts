@@ -37,10 +37,10 @@ export const classify: Task<ClassifyAsk, ImageModel, Float32Array, ImageSettings
     return { input: pixels, facts: { width: sourceWidth, height: sourceHeight } };
   },
   encode(logits, { answer, ask, details }) {
-    const predictions = topPredictions(logits, details.labels, ask.top);
+    const predictions = topPredictions(logits, details, ask.top);
     return { contentType: 'application/json', body: JSON.stringify({ ...answer, predictions }) };
   },
-  summarize: (logits, { labels }) => String(topPredictions(logits, labels, 1)[0]?.class),
+  summarize: (logits, details) => String(topPredictions(logits, details, 1)[0]?.class),
   describe({ input, output, details }) {
     const { crop, layout, elementType } = details.input;
     const shape = layout === 'NCHW' ? [1, 3, crop, crop] : [1, crop, crop, 3];

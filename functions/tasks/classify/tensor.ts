@@ -2,7 +2,7 @@ import type { Tensor } from '../../core/task.ts';
 import type { ImageInput } from '../image/card.ts';
 import type { Pixels } from '../image/image.ts';
 
-type Recipe = Pick<ImageInput, 'elementType' | 'layout' | 'mean' | 'std' | 'lookup'>;
+type Recipe = Pick<ImageInput, 'elementType' | 'layout' | 'channels' | 'mean' | 'std' | 'lookup'>;
 
 const channels = 3;
 
@@ -16,12 +16,13 @@ export function toTensor(pixels: Pixels, recipe: Recipe, former?: Tensor): Tenso
   const size = width * height * channels;
   const data = former?.data ?? createData(elementType, size);
   const [pixelStep, channelStep] = layout === 'NCHW' ? [1, width * height] : [channels, 1];
-  const [reds, greens, blues] = [0, 1, 2].map((channel) => tabulate(recipe, channel)) as [Data, Data, Data];
+  const [first, second, third] = [0, 1, 2].map((channel) => tabulate(recipe, channel)) as [Data, Data, Data];
+  const [firstAt, thirdAt] = recipe.channels === 'BGR' ? ([2, 0] as const) : ([0, 2] as const); // in a pixel
   // All three at once: a channel after the other takes two and a half times as long.
   for (let from = 0, to = 0; from < size; from += channels, to += pixelStep) {
-    data[to] = reds[pixels.data[from] as number] as number;
-    data[to + channelStep] = greens[pixels.data[from + 1] as number] as number;
-    data[to + 2 * channelStep] = blues[pixels.data[from + 2] as number] as number;
+    data[to] = first[pixels.data[from + firstAt] as number] as number;
+    data[to + channelStep] = second[pixels.data[from + 1] as number] as number;
+    data[to + 2 * channelStep] = third[pixels.data[from + thirdAt] as number] as number;
   }
   return {
     elementType,

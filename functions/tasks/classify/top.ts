@@ -1,6 +1,6 @@
-import type { Label } from '../image/card.ts';
+import type { ImageModel, Label } from '../image/card.ts';
 
-/** One guess: `index` of the logit, `class` and `label` for it, `score` its softmax over all labels, 0 to 1. */
+/** One guess: `index` of the logit, `class` and `label` for it, `score` 0 to 1, by the card's activation. */
 export interface Prediction {
   readonly index: number;
   readonly class: string;
@@ -9,16 +9,33 @@ export interface Prediction {
 }
 
 /** The `count` best predictions by falling score; of equal logits the lower index comes first. */
-export function topPredictions(logits: Float32Array, labels: readonly Label[], count: number): readonly Prediction[] {
+export function topPredictions(
+  logits: Float32Array,
+  { labels, activation }: Pick<ImageModel, 'labels' | 'activation'>,
+  count: number,
+): readonly Prediction[] {
   const best = indicesOfHighest(logits, count);
-  const highest = logits[best[0] as number] as number;
-  const weightOf = (logit: number) => Math.exp(logit - highest);
-  let sum = 0;
-  for (const logit of logits) sum += weightOf(logit);
-  return best.map((index) => {
-    return { index, ...(labels[index] as Label), score: weightOf(logits[index] as number) / sum };
-  });
+  const scoreOf = scoring[activation](logits, logits[best[0] as number] as number);
+  return best.map((index) => ({
+    index,
+    ...(labels[index] as Label),
+    score: scoreOf(logits[index] as number),
+  }));
 }
+
+type Scoring = (logits: Float32Array, highest: number) => (logit: number) => number;
+
+/** Each rises with the logit, so that the order of scores is that of logits. */
+const scoring: Readonly<Record<ImageModel['activation'], Scoring>> = {
+  softmax(logits, highest) {
+    const weightOf = (logit: number) => Math.exp(logit - highest);
+    let sum = 0;
+    for (const logit of logits) sum += weightOf(logit);
+    return (logit) => weightOf(logit) / sum;
+  },
+  sigmoid: () => (logit) => 1 / (1 + Math.exp(-logit)),
+  none: () => (score) => Math.min(Math.max(score, 0), 1), // a graph's rounding may leave 1.0000001
+};
 
 /** Not by sorting all of them: of a thousand logits five are asked for. */
 function indicesOfHighest(logits: Float32Array, count: number): readonly number[] {

@@ -17,6 +17,8 @@ export interface ImageInput {
   readonly name: string;
   readonly elementType: 'float32' | 'uint8';
   readonly layout: 'NCHW' | 'NHWC';
+  /** The order of the channels, and so of `mean`, `std` and `lookup`. @default 'RGB' */
+  readonly channels?: 'RGB' | 'BGR';
   readonly resize: number;
   readonly crop: number;
   /** How pixels are weighted: as Pillow's bilinear or bicubic resize does it. */
@@ -29,6 +31,11 @@ export interface ImageInput {
   readonly lookup?: readonly (readonly number[])[];
 }
 
+/** What makes scores of the output: of all logits together, of each logit by itself, or nothing, since they are scores already. */
+export type Activation = 'softmax' | 'sigmoid' | 'none';
+
+export const activations: readonly Activation[] = ['softmax', 'sigmoid', 'none'];
+
 export interface Label {
   /** WordNet id, such as n02099601. */
   readonly class: string;
@@ -39,6 +46,7 @@ export interface Label {
 /** What a card says of a model that names what a picture shows. */
 export interface ImageModel {
   readonly input: ImageInput;
+  readonly activation: Activation;
   /** One for each logit. */
   readonly labels: readonly Label[];
   /** The logits that the generated golden image must give, each within `tolerance`. */
@@ -62,6 +70,7 @@ export const imageCard: CardRules<ImageModel> = {
       name: text,
       elementType: oneOf(['float32', 'uint8'], '"float32" or "uint8"'),
       layout: oneOf(['NCHW', 'NHWC'], '"NCHW" or "NHWC"'),
+      channels: optional(oneOf(['RGB', 'BGR'], '"RGB" or "BGR"')),
       resize: side,
       crop: side,
       kernel: optional(oneOf(['linear', 'cubic'], '"linear" or "cubic"')),
@@ -77,6 +86,10 @@ export const imageCard: CardRules<ImageModel> = {
       { field: 'std', what: 'three numbers above 0', isMet: (input) => !isFloat(input) || input.std !== undefined },
     ],
   ),
+  output: fields({
+    name: text,
+    activation: optional(oneOf(activations, '"softmax", "sigmoid" or "none"')),
+  }),
   graph: {
     golden: fields({
       logits: numbers('numbers'),
@@ -94,7 +107,9 @@ export const imageCard: CardRules<ImageModel> = {
       const expected = `Expected ${golden.logits.length} labels (one a logit of ${graph.file})`;
       throw new ModelError(`${path}: ${expected} but received ${json.length}`);
     }
-    return { input: { kernel: 'linear', ...(graph.input as Omit<ImageInput, 'kernel'>) }, labels: json, golden };
+    const { activation = 'softmax' } = graph.output as Partial<ImageModel>;
+    const input: ImageInput = { kernel: 'linear', ...(graph.input as Omit<ImageInput, 'kernel'>) };
+    return { input, activation, labels: json, golden };
   },
 };
 
