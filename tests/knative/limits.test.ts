@@ -25,8 +25,8 @@ const defaults = loadConfig(classify, 1, {});
 
 /** queue-proxy drains until no request has come for this long; a constant of Knative. */
 const queueProxyDrainSeconds = 30;
-/** At 10 requests a second, with a third to spare: a cold start took 1.3 to 1.8 s. */
-const waitingForFirstPod = 24;
+/** At 10 requests a second: a cold start takes 1.3 to 1.8 s, and took up to 3 s on a node that did much else. */
+const waitingForFirstPod = 64;
 /** queue-proxy closes idle connections to a function after this long; a constant of Go's HTTP client. */
 const queueProxyIdleSeconds = 90;
 
