@@ -27,9 +27,7 @@ describe('a deployed overlay', () => {
     JSON.parse(await kn(['-n', cluster.namespace, 'service', 'describe', service, '-o', 'json'])) as Service;
 
   it('agrees with the manifests in all that they set', async () => {
-    const { code, stdout, stderr } = await withOverlay(cluster.namespace, [], (folder) =>
-      run('kubectl', ['diff', '-k', folder]),
-    );
+    const { code, stdout, stderr } = await withOverlay(cluster, [], (folder) => run('kubectl', ['diff', '-k', folder]));
 
     expect([code, stdout + stderr]).toEqual([0, '']);
   });
@@ -111,9 +109,7 @@ describe('a deployed overlay', () => {
     const patch = JSON.stringify({ spec: { template: { spec: { timeoutSeconds: 59 } } } });
     await kubectl(['-n', cluster.namespace, 'patch', 'ksvc', 'classify-fallback', '--type=merge', '-p', patch]);
 
-    const { code, stdout } = await withOverlay(cluster.namespace, [], (folder) =>
-      run('kubectl', ['diff', '-k', folder]),
-    );
+    const { code, stdout } = await withOverlay(cluster, [], (folder) => run('kubectl', ['diff', '-k', folder]));
     await cluster.apply();
 
     expect([code, stdout]).toEqual([1, expect.stringContaining('timeoutSeconds: 59')]);

@@ -4,9 +4,19 @@ import { join, relative } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { renderIngress } from '../../ingress/render.ts';
 import { buildOverlay, findKustomize, readOverlay } from '../support/kustomize.ts';
-import { containerOf, environment, folderOf, knob, type Manifest, overlays, render } from '../support/manifests.ts';
+import {
+  containerOf,
+  environment,
+  folderOf,
+  isKnative,
+  knob,
+  type Manifest,
+  overlays,
+  render,
+} from '../support/manifests.ts';
 
 const page = readFileSync('knative/README.md', 'utf8');
+const all = [...overlays, 'kubernetes'];
 
 describe('knative/README.md', () => {
   const commands = [...page.matchAll(/```sh\n(.*?)```/gs)].flatMap(([, block]) => String(block).trim().split('\n'));
@@ -14,8 +24,8 @@ describe('knative/README.md', () => {
   it('applies every overlay', () => {
     const applied = commands.flatMap((command) => /^kubectl apply -k (\S+)$/.exec(command)?.[1] ?? []);
 
-    expect(applied).toEqual(overlays.map(folderOf));
-    expect(readdirSync('knative/overlays').sort()).toEqual(overlays);
+    expect(applied).toEqual(all.map(folderOf));
+    expect(readdirSync('knative/overlays').sort()).toEqual(all.toSorted());
   });
 
   it('builds and loads the images that development runs, from files that exist', () => {
@@ -56,9 +66,9 @@ if (kustomize === undefined) {
 } else {
   describe('the real kubectl kustomize', () => {
     const byName = (objects: readonly Manifest[]) =>
-      Object.fromEntries(objects.map((object) => [`${object.kind} ${object.metadata.name}`, object]));
+      Object.fromEntries(objects.map((one) => [`${one.apiVersion} ${one.kind} ${one.metadata.name}`, one]));
 
-    it.each(overlays)('renders the %s overlay as the tests do, and hashes the configuration', async (overlay) => {
+    it.each(all)('renders the %s overlay as the tests do, and hashes the configuration', async (overlay) => {
       const built = await buildOverlay(kustomize, folderOf(overlay));
       const names = new Set(JSON.stringify(built).match(/ingress-configuration[\w-]*/g));
 
@@ -106,7 +116,6 @@ if (kustomize === undefined) {
         writeFileSync(join(folder, 'kustomization.yaml'), text);
         const built = await buildOverlay(kustomize, folder);
 
-        const isKnative = ({ apiVersion }: Manifest) => apiVersion.startsWith('serving.knative.dev/');
         expect(built.filter(isKnative).map(({ metadata }) => metadata.name)).toEqual(services);
         const variables = environment(built.find(({ kind }) => kind === 'Deployment') as Manifest);
         const configuration = renderIngress({ ...variables, RESOLVER: '10.96.0.10' });

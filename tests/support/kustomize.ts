@@ -30,6 +30,7 @@ interface Kustomization {
 }
 
 interface Target {
+  readonly group: string;
   readonly kind: string;
   /** An expression for whole names. */
   readonly name: string;
@@ -88,7 +89,10 @@ function build(folder: string, before: readonly Manifest[]): readonly Manifest[]
 /** @throws Error where nothing is patched, which kustomize passes over */
 function applyPatch(objects: readonly Manifest[], target: Target, patch: string): void {
   const name = new RegExp(`^(?:${target.name})$`);
-  const patched = objects.filter(({ kind, metadata }) => kind === target.kind && name.test(metadata.name));
+  const patched = objects.filter(
+    ({ apiVersion, kind, metadata }) =>
+      apiVersion.startsWith(`${target.group}/`) && kind === target.kind && name.test(metadata.name),
+  );
   if (patched.length === 0) throw new Error(`Expected ${target.kind} ${target.name} for a patch but received none`);
   for (const object of patched) {
     const changes = load(patch) as object | readonly Operation[];
@@ -101,16 +105,17 @@ function readKustomization(folder: string): Kustomization {
   return load(readFileSync(join(folder, 'kustomization.yaml'), 'utf8')) as Kustomization;
 }
 
-/** One operation of a JSON Patch. @throws Error where it replaces what is not there, or is neither `add` nor `replace` */
+/** One operation of a JSON Patch. @throws Error where it replaces or removes what is not there, or is another one */
 function operate(object: object, { op, path, value }: Operation): void {
   const keys = path.split('/').map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'));
   const last = keys.pop() as string;
   const parent = keys.slice(1).reduce<unknown>((part, key) => (part as Record<string, unknown>)?.[key], object);
   const isThere = parent instanceof Object && last in parent;
-  if (!(parent instanceof Object) || !['add', 'replace'].includes(op) || (op === 'replace' && !isThere)) {
-    throw new Error(`Expected "add", or "replace" of what is there, for ${path} but received "${op}"`);
+  if (!(parent instanceof Object) || !['add', 'replace', 'remove'].includes(op) || (op !== 'add' && !isThere)) {
+    throw new Error(`Expected "add", or "replace" or "remove" of what is there, for ${path} but received "${op}"`);
   }
-  if (Array.isArray(parent) && last === '-') parent.push(value);
+  if (op === 'remove') delete (parent as Tree)[last];
+  else if (Array.isArray(parent) && last === '-') parent.push(value);
   else Object.assign(parent, { [last]: value });
 }
 
@@ -126,7 +131,7 @@ function merge(object: Tree, patch: Tree): void {
   }
 }
 
-/** Named items come first. @throws Error for an unknown name */
+/** Named items come first, those with `$patch: delete` go. @throws Error for an unknown name */
 function mergeNamed(known: readonly Tree[], changed: readonly Tree[]): readonly Tree[] {
   const named = changed.map((one) => {
     const found = known.find(({ name }) => name === one.name);
@@ -134,7 +139,7 @@ function mergeNamed(known: readonly Tree[], changed: readonly Tree[]): readonly 
     merge(found, one);
     return found;
   });
-  return [...named, ...known.filter((one) => !named.includes(one))];
+  return [...named.filter(({ $patch }) => $patch !== 'delete'), ...known.filter((one) => !named.includes(one))];
 }
 
 /** A program that builds a kustomization, with the arguments before the folder. */

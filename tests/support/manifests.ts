@@ -9,6 +9,12 @@ export interface Manifest {
   readonly data?: Labels;
   readonly spec: {
     readonly replicas?: number;
+    /** Of a HorizontalPodAutoscaler, as what follows. */
+    readonly minReplicas?: number;
+    readonly maxReplicas?: number;
+    readonly scaleTargetRef?: { readonly apiVersion: string; readonly kind: string; readonly name: string };
+    /** Of a PodDisruptionBudget. */
+    readonly maxUnavailable?: number;
     readonly template: { readonly metadata: Metadata; readonly spec: PodSpec };
     readonly ports?: readonly { readonly name: string; readonly port: number; readonly targetPort: string }[];
     readonly selector: Labels & { readonly matchLabels: Labels };
@@ -70,6 +76,7 @@ export interface Probe {
   readonly failureThreshold?: number;
 }
 
+/** With Knative; `kubernetes` is without. */
 export const overlays = ['development', 'production'] as const;
 export const folderOf = (overlay: string) => `knative/overlays/${overlay}`;
 
@@ -92,14 +99,16 @@ export function render(overlay: string): Rendered {
     if (found === undefined) throw new Error(`Expected ${kind} ${name} in ${overlay} but received none`);
     return found;
   };
-  const primary = find('Service', 'classify-primary');
-  const fallback = find('Service', 'classify-fallback');
-  const [clouds, digits] = [find('Service', 'clouds'), find('Service', 'digits')];
+  const kind = all.some(isKnative) ? 'Service' : 'Deployment';
+  const primary = find(kind, 'classify-primary');
+  const fallback = find(kind, 'classify-fallback');
+  const [clouds, digits] = [find(kind, 'clouds'), find(kind, 'digits')];
   const ingress = find('Deployment', 'ingress');
   const pods = [primary, fallback, clouds, digits, ingress];
   return { all, find, primary, fallback, clouds, digits, ingress, pods };
 }
 
+export const isKnative = ({ apiVersion }: Manifest) => apiVersion.startsWith('serving.knative.dev/');
 export const podOf = ({ spec }: Manifest) => spec.template.spec;
 export const containerOf = (object: Manifest) => podOf(object).containers[0] as Container;
 

@@ -5,7 +5,7 @@ import { shippedVersions } from '../../support/models.ts';
 import { kubectl, until } from './command.ts';
 import { type Door, openDoor } from './door.ts';
 import { createNamespace, deleteNamespace } from './namespace.ts';
-import { type Change, withOverlay } from './overlay.ts';
+import { type Change, type Platform, withOverlay } from './overlay.ts';
 
 /** The whole service in its own namespace. */
 export interface Cluster {
@@ -25,9 +25,16 @@ const readySeconds = 120;
 /** Longer than nginx waits for both tiers. */
 const answerWithinMs = 45_000;
 
+const functions = ['classify-primary', 'classify-fallback', 'clouds', 'digits'];
+
 /** Applies the development overlay, changed where the test needs it, in a namespace `understudy-test-NAME`. The caller closes it. */
-export async function openCluster(name: string, changes: readonly Change[] = []): Promise<Cluster> {
+export async function openCluster(
+  name: string,
+  changes: readonly Change[] = [],
+  platform: Platform = 'knative',
+): Promise<Cluster> {
   const namespace = `understudy-test-${name}`;
+  const where = { namespace, platform };
   await createNamespace(namespace);
   let door: Door | undefined;
   async function close(): Promise<void> {
@@ -35,34 +42,46 @@ export async function openCluster(name: string, changes: readonly Change[] = [])
     await deleteNamespace(namespace);
   }
   try {
-    await applyOverlay(namespace, changes);
+    await applyOverlay(where, changes);
     door = await openDoor(namespace);
     await untilPrimaryAnswers(door.origin);
   } catch (fault) {
-    const words = await describe(namespace);
+    const words = await describe(where);
     await close();
     throw new Error(`${(fault as Error).message}\n${words}`, { cause: fault });
   }
   return {
     namespace,
     door,
-    apply: (changes = []) => applyOverlay(namespace, changes),
-    deploy: (changes) => deployOverlay(namespace, changes),
+    apply: (changes = []) => applyOverlay(where, changes),
+    deploy: (changes) => deployOverlay(where, changes),
     close,
   };
 }
 
-async function deployOverlay(namespace: string, changes: readonly Change[]): Promise<void> {
-  await withOverlay(namespace, changes, (folder) => kubectl(['apply', '-k', folder]));
+interface Where {
+  readonly namespace: string;
+  readonly platform: Platform;
 }
 
-async function applyOverlay(namespace: string, changes: readonly Change[]): Promise<void> {
-  await deployOverlay(namespace, changes);
+async function deployOverlay(where: Where, changes: readonly Change[]): Promise<void> {
+  await withOverlay(where, changes, (folder) => kubectl(['apply', '-k', folder]));
+}
+
+async function applyOverlay(where: Where, changes: readonly Change[]): Promise<void> {
+  await deployOverlay(where, changes);
+  const { namespace, platform } = where;
   const limit = { withinMs: (readySeconds + 10) * 1000 };
-  const services = ['classify-primary', 'classify-fallback', 'clouds', 'digits'].map((name) => `ksvc/${name}`);
-  await untilObserved(namespace, services);
-  await kubectl(['-n', namespace, 'wait', ...services, '--for=condition=Ready', `--timeout=${readySeconds}s`], limit);
-  await kubectl(['-n', namespace, 'rollout', 'status', 'deployment/ingress', `--timeout=${readySeconds}s`], limit);
+  const deployments = ['ingress'];
+  if (platform === 'kubernetes') deployments.push(...functions);
+  else {
+    const services = functions.map((name) => `ksvc/${name}`);
+    await untilObserved(namespace, services);
+    await kubectl(['-n', namespace, 'wait', ...services, '--for=condition=Ready', `--timeout=${readySeconds}s`], limit);
+  }
+  for (const name of deployments) {
+    await kubectl(['-n', namespace, 'rollout', 'status', `deployment/${name}`, `--timeout=${readySeconds}s`], limit);
+  }
 }
 
 /** Until its controller has seen a change, a Service's conditions are the old ones. */
@@ -87,9 +106,9 @@ async function untilPrimaryAnswers(origin: string): Promise<void> {
 }
 
 /** The objects and the warnings of Kubernetes, for a message. */
-async function describe(namespace: string): Promise<string> {
+async function describe({ namespace, platform }: Where): Promise<string> {
   const asked = [
-    ['get', 'ksvc,pods', '-o', 'wide'],
+    ['get', platform === 'knative' ? 'ksvc,pods' : 'deployments,pods', '-o', 'wide'],
     ['get', 'events', '--field-selector', 'type=Warning'],
   ];
   const texts = asked.map((args) => kubectl(['-n', namespace, ...args]).catch((fault: Error) => fault.message));

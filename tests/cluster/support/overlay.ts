@@ -4,11 +4,23 @@ import { kubectl } from './command.ts';
 
 /** A change to one of our objects. */
 export interface Change {
-  readonly kind: 'Service' | 'Deployment';
+  readonly kind: keyof typeof groups;
   readonly name: string;
   /** A merge of maps, or a list of JSON Patch operations. */
   readonly patch: object;
 }
+
+const groups = {
+  Service: 'serving.knative.dev',
+  Deployment: 'apps',
+  HorizontalPodAutoscaler: 'autoscaling',
+} as const;
+
+/** What runs the functions. */
+export type Platform = 'knative' | 'kubernetes';
+
+/** What an overlay takes to be without Knative. */
+const plainComponents = ['', '/classify', '/clouds', '/digits'].map((part) => `knative/plain${part}`);
 
 /** Images under test, `PREFIXNAME:TAG`, on the node or in a registry that it can pull from. */
 export interface Images {
@@ -40,10 +52,21 @@ export function concurrency(name: string, limit: number): Change {
   return { kind: 'Service', name, patch: merge(name, { template: { spec: { containerConcurrency: limit } } }) };
 }
 
-/** One more variable of a Knative Service's container, after those of the manifests. */
-export function functionVariable(name: string, variable: string, value: string): Change {
+/** One more variable of a function's container, after those of the manifests. */
+export function functionVariable(
+  name: string,
+  variable: string,
+  value: string,
+  kind: 'Service' | 'Deployment' = 'Service',
+): Change {
   const path = '/spec/template/spec/containers/0/env/-';
-  return { kind: 'Service', name, patch: [{ op: 'add', path, value: { name: variable, value } }] };
+  return { kind, name, patch: [{ op: 'add', path, value: { name: variable, value } }] };
+}
+
+/** One pod at most, whatever the processor does: several would share its cores. */
+export function unscaled(name: string): Change {
+  const patch = [{ op: 'replace', path: '/spec/maxReplicas', value: 1 }];
+  return { kind: 'HorizontalPodAutoscaler', name, patch };
 }
 
 /** Variables of the ingress, in place of those of the manifests. */
@@ -69,7 +92,7 @@ function merge(name: string, spec: object): object {
  * exists as long as `use` runs.
  */
 export async function withOverlay<Result>(
-  namespace: string,
+  { namespace, platform = 'knative' }: { readonly namespace: string; readonly platform?: Platform },
   changes: readonly Change[],
   use: (folder: string) => Promise<Result>,
 ): Promise<Result> {
@@ -83,12 +106,13 @@ export async function withOverlay<Result>(
       kind: 'Kustomization',
       namespace,
       resources: [relative(folder, resolve('knative/overlays/development'))],
+      components: (platform === 'knative' ? [] : plainComponents).map((path) => relative(folder, resolve(path))),
       images: (await namesInManifests()).flatMap((name) => {
         const part = parts.find((part) => name.endsWith(`understudy-${part}`));
         return part === undefined ? [] : [{ name, newName: `${images.prefix}${part}`, newTag: images.tag }];
       }),
       patches: changes.map(({ kind, name, patch }) => ({
-        target: { kind, name, group: kind === 'Service' ? 'serving.knative.dev' : 'apps' },
+        target: { kind, name, group: groups[kind] },
         patch: JSON.stringify(patch),
       })),
     };
