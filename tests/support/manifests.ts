@@ -77,7 +77,7 @@ export interface Probe {
 }
 
 /** With Knative; `kubernetes` is without. */
-export const overlays = ['development', 'production'] as const;
+export const overlays = ['development', 'production', 'gke'] as const;
 export const folderOf = (overlay: string) => `knative/overlays/${overlay}`;
 
 /** The objects of an overlay, and those that have pods. */
