@@ -94,7 +94,7 @@ async function load(modelsDir: string, folder: string): Promise<(one: Case) => P
       const values = await model.run(tensor as NonNullable<typeof tensor>);
       times.prepareMs = preparedMs - startedMs;
       times.runMs = performance.now() - preparedMs;
-      return { ...known, ...times, said: likeliest(thread.read([values], details, input)) };
+      return { ...known, ...times, said: likeliest(thread.read(values, details, input)) };
     } catch (fault) {
       if (!(fault instanceof Problem)) throw fault;
       return { ...known, ...times, said: `${fault.code}: ${fault.message}` };

@@ -149,7 +149,7 @@ async function judge(image: LabeledImage, tensors: readonly Tensor[], loaded: re
   const runMs: number[] = [];
   for (const [index, { spec, model }] of loaded.entries()) {
     const startMs = performance.now();
-    const logits = readLogits([await model.run(tensors[index] as Tensor)]);
+    const logits = readLogits(await model.run(tensors[index] as Tensor));
     runMs.push(performance.now() - startMs);
     top5.push(topPredictions(logits, spec.details, 5).map((prediction) => prediction.class));
   }

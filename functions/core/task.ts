@@ -17,7 +17,7 @@ export interface Tensor {
   readonly dims: readonly number[];
 }
 
-/** The values of the graph's one output, row by row. */
+/** The values of one of the graph's outputs, row by row. */
 export type Values = Float32Array | Uint8Array | Int32Array | BigInt64Array;
 
 /** What a worker makes a tensor of. Bytes in shared memory reach the worker as they are, others are copied first. */
@@ -101,6 +101,10 @@ export interface Task<
   settings(read: ReadInteger): Settings;
   /** What the client asks for. @throws Problem PARAMETER_INVALID */
   parse(query: URLSearchParams, headers: IncomingHttpHeaders): Ask;
+  /** Whether only the primary model will do for what is asked, as with `Prefer: handling=strict`. @default false */
+  needsPrimary?(ask: Ask): boolean;
+  /** @throws Problem PARAMETER_INVALID for what the primary model, whose card says `details`, can never answer */
+  judge?(ask: Ask, details: Details): void;
   /** Models with the same key take the same decoded input. */
   keyOf(details: Details): string;
   /** Upload to input, with little work on the event loop. @throws Problem for an upload that cannot be decoded */
@@ -128,8 +132,10 @@ export interface Task<
 export interface TaskThread<Details = unknown, Output = unknown, Input extends TaskInput = TaskInput> {
   /** One tensor for each run of the graph. `former` are those of the last input, to be written over. @throws Problem */
   prepare(input: Input, details: Details, former?: readonly Tensor[]): readonly Tensor[];
+  /** Names of the graph's outputs that are fetched beside the one that the card calls `output`. @default none */
+  further?(input: Input, details: Details): readonly string[];
   /**
-   * What the runs gave for the input; typed arrays in it are transferred.
+   * What the runs gave for the input, of each run first the card's `output`, then those of `further`; typed arrays in it are transferred.
    * @throws Problem for an input that is at fault, Error for values that are no answer
    */
   read(outputs: readonly Values[], details: Details, input: Input): Output;

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { readModelSpec } from '../../functions/core/card/catalog.ts';
+import { listCandidates, readModelSpec } from '../../functions/core/card/catalog.ts';
 import { imageCard } from '../../functions/tasks/image/card.ts';
 import { card, folderWith, input, labels, variant, weights } from '../support/cards.ts';
 
@@ -18,7 +18,13 @@ describe('readModelSpec', () => {
       optimizedBy: null,
       input: { name: 'image' },
       output: card.output,
-      details: { input: { ...input, kernel: 'linear' }, activation: 'softmax', labels, golden: card.golden },
+      details: {
+        input: { ...input, kernel: 'linear' },
+        activation: 'softmax',
+        labels,
+        golden: card.golden,
+        temperature: 1,
+      },
     });
   });
 
@@ -36,6 +42,17 @@ describe('readModelSpec', () => {
     const spec = readModelSpec(folderWith({ model: { ...card, input: { ...input, kernel } } }), 'small', imageCard);
 
     expect(spec.details.input.kernel).toBe(expected);
+  });
+
+  it('takes the temperature of a variant, else that of the card', () => {
+    const temperatureOf = (model: object) =>
+      listCandidates(folderWith({ model }), 'small', imageCard, ['x64-avx2']).map(({ details }) => details.temperature);
+
+    expect(temperatureOf({ ...card, temperature: 0.8, variants: [{ ...variant, temperature: 1.5 }] })).toEqual([
+      1.5, 0.8,
+    ]);
+    expect(temperatureOf({ ...card, temperature: 0.8, variants: [variant] })).toEqual([0.8, 0.8]);
+    expect(temperatureOf({ ...card, variants: [variant] })).toEqual([1, 1]);
   });
 
   it('takes the portable file where the best variant is not what its card says', () => {
@@ -67,6 +84,40 @@ describe('readModelSpec', () => {
       /one of name, .*, variants for a field of the card but received "sha265"\n.*for sha256 but received nothing/,
     ],
     ['a typo below', { model: { ...card, input: { ...input, kernal: 'cubic' } } }, /received "input\.kernal"/],
+    ['a temperature of 0', { model: { ...card, temperature: 0 } }, /a number above 0 for temperature but received 0/],
+    ['a negative one', { model: { ...card, temperature: -1 } }, /a number above 0 for temperature but received -1/],
+    ['one that is text', { model: { ...card, temperature: '1' } }, /a number above 0 for temperature but received "1"/],
+    ['features without a name', { model: { ...card, features: {} } }, /text for features\.name but received nothing/],
+    ['ancestors elsewhere', { model: { ...card, ancestors: '../a.json' } }, /a file name for ancestors but/],
+    [
+      'no file of ancestors',
+      { model: { ...card, ancestors: 'a.json' } },
+      /a\.json: Expected a file but received nothing/,
+    ],
+    ['ancestors that are none', { model: { ...card, ancestors: 'labels.json' } }, /a list of .* for ancestors but/],
+    [
+      'ancestors of classes that do not exclude each other',
+      { model: { ...card, output: { ...card.output, activation: 'sigmoid' }, ancestors: 'labels.json' } },
+      /no ancestors for classes with scores of their own but received some/,
+    ],
+    [
+      'a language elsewhere',
+      { model: { ...card, languages: { de: '../a.json' } } },
+      /language tags other than en, and/,
+    ],
+    [
+      'a language that is none',
+      { model: { ...card, languages: { d_e: 'a.json' } } },
+      /language tags other than en, and/,
+    ],
+    ['English labels again', { model: { ...card, languages: { en: 'a.json' } } }, /language tags other than en, and/],
+    ['a list of languages', { model: { ...card, languages: ['de'] } }, /for languages but received \["de"\]/],
+    ['no file of labels', { model: { ...card, languages: { de: 'a.json' } } }, /a\.json: Expected a file but received/],
+    [
+      'labels that are none',
+      { model: { ...card, languages: { de: 'labels.json' } } },
+      /an object of labels by class for de/,
+    ],
     ['an unknown kernel', { model: { ...card, input: { ...input, kernel: 'lanczos3' } } }, /input\.kernel but/],
     ['an unknown order', { model: { ...card, input: { ...input, channels: 'GBR' } } }, /"BGR" for input\.channels but/],
     [

@@ -164,6 +164,17 @@ describe('what the tiers receive', () => {
     expect(ingress.primary.received).toMatchObject([{ url: '/classify', headers: { 'x-deadline-ms': '1000' } }]);
   });
 
+  it('is 4 kB of languages, and the one of the answer comes back', async () => {
+    const languages = `de${', fr;q=0.5'.repeat(400)}`;
+    const chosen = { 'content-type': 'application/json', 'content-language': 'de', vary: 'Accept-Language' };
+    ingress.primary.behave(answer(200, chosen, '{}'));
+
+    const { headers } = await post({ headers: { 'accept-language': languages } });
+
+    expect(ingress.primary.received[0]?.headers['accept-language']).toBe(languages);
+    expect(headers).toMatchObject({ 'content-language': 'de', vary: 'Accept-Language' });
+  });
+
   it('is a bearer token of 8 kB', async () => {
     const authorization = `Bearer ${'x'.repeat(8_192)}`;
 

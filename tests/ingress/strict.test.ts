@@ -88,6 +88,26 @@ describe('strict requests', () => {
     },
   );
 
+  it.each(['?features=1', '?top=3&features=1', '?features=1&top=3'])(
+    'are those for the embedding: %s',
+    async (query) => {
+      ingress.primary.behave(plain(503));
+
+      expectProblem(await ingress.post({ path: `/classify${query}` }), 'PRIMARY_REQUIRED');
+      expect(ingress.primary.received[0]?.url).toBe(`/classify${query}`);
+      expect(ingress.fallback.received).toHaveLength(0);
+    },
+  );
+
+  it.each(['?features=0', '?features=11', '?features', '?xfeatures=1', '?top=1'])(
+    'are not those with %s',
+    async (query) => {
+      ingress.primary.behave(busy);
+
+      expect((await ingress.post({ path: `/classify${query}` })).headers['x-tier']).toBe('fallback');
+    },
+  );
+
   it('never open the breaker of the others', async () => {
     for (let i = 0; i < 10; i += 1) await whileFaulty(ingress.primary, refused, ask);
     ingress.primary.behave(answer(200));

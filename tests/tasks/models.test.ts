@@ -8,7 +8,7 @@ import { allowedInstructions } from '../../functions/core/card/instructions.ts';
 import { answerBy, loadModel, prove } from '../../functions/core/pool/session.ts';
 import { classify } from '../../functions/tasks/classify/task.ts';
 import { goldenPixels } from '../../functions/tasks/classify/tensor.ts';
-import { thread } from '../../functions/tasks/classify/thread.ts';
+import { type ClassifyOutput, thread } from '../../functions/tasks/classify/thread.ts';
 import { topPredictions } from '../../functions/tasks/classify/top.ts';
 import type { ImageModel } from '../../functions/tasks/image/card.ts';
 import { decodeImage, type Pixels } from '../../functions/tasks/image/image.ts';
@@ -30,7 +30,7 @@ const readme = readFileSync(join(modelsDir, 'README.md'), 'utf8');
 async function run(spec: ModelSpec<ImageModel>, pixels: Pixels): Promise<Float32Array> {
   const model = await loadModel(spec);
   try {
-    return (await answerBy(model, thread, spec.details)(pixels)) as Float32Array;
+    return ((await answerBy(model, thread, spec.details)(pixels)) as ClassifyOutput).logits;
   } finally {
     await model.release();
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { topPredictions } from '../../functions/tasks/classify/top.ts';
+import { scoresOf, topPredictions } from '../../functions/tasks/classify/top.ts';
 
 const labels = ['a', 'b', 'c', 'd'].map((label) => ({ class: `n0${label}`, label }));
 const details = { labels, activation: 'softmax' } as const;
@@ -36,6 +36,16 @@ describe('topPredictions', () => {
       ['a', 0.25],
       ['c', 0],
     ]);
+  });
+
+  it.each([0.5, 1, 2.5])('divides the logits by a temperature of %d, which changes no place', (temperature) => {
+    const logits = Float32Array.of(0, 1, 3, 2);
+    const [first, ...others] = topPredictions(logits, { ...details, temperature }, 4);
+    const odds = Math.exp(1 / temperature);
+
+    expect([first, ...others].map((prediction) => prediction?.index)).toEqual([2, 3, 1, 0]);
+    expect((first?.score ?? 0) / (others[0]?.score ?? 1)).toBeCloseTo(odds, 9);
+    expect(scoresOf(logits, { ...details, temperature }).reduce((sum, score) => sum + score)).toBeCloseTo(1, 12);
   });
 
   it('stays finite for logits that overflow an exponential', () => {

@@ -13,7 +13,7 @@ export function unanswered(misses: readonly Miss[], after: string): Problem {
 }
 
 export function primaryRequired(after: string, cause?: string): Problem {
-  const detail = 'Expected the primary model for handling=strict but received no answer from it in time';
+  const detail = 'Expected the primary model for a strict request but received no answer from it in time';
   return new Problem('PRIMARY_REQUIRED', detail, { cause, headers: { 'retry-after': after, 'x-reason': 'strict' } });
 }
 

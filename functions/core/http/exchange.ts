@@ -18,6 +18,8 @@ export interface Exchange {
   parameters?: RequestParameters;
   /** What the client chose, as the task reads it. */
   ask?: unknown;
+  /** Whether only the primary model will do, by the client's word or by what it asks for. */
+  isStrict?: boolean;
   /** When the client's patience ends where that runs while the body arrives, on the clock of `performance.now()`. */
   uploadDeadlineMs?: number;
   markArrived?: () => void;

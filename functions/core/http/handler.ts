@@ -95,11 +95,14 @@ function admitUpload(
   const spentMs = ageMs === undefined ? undefined : skew.spentMs(ageMs, exchange.arrivedMs);
   exchange.parameters = readParameters(headers, config.deadlineMs, spentMs);
   exchange.ask = task.parse(query, headers);
-  const { strict, patienceMs, isTicking } = exchange.parameters;
+  const { patienceMs, isTicking } = exchange.parameters;
+  const strict = exchange.parameters.strict || task.needsPrimary?.(exchange.ask) === true;
+  exchange.isStrict = strict;
   const deadlineMs = exchange.arrivedMs + patienceMs;
   if (isTicking) exchange.uploadDeadlineMs = deadlineMs;
   if (!service.canAnswer()) throw starting();
   refuseHopeless(service.chain, { strict, deadlineMs, arriving: admission.arriving() });
+  if (service.chain.isPrimaryServed) task.judge?.(exchange.ask, service.chain.models[0].spec.details);
   const bytes = Number(headers['content-length'] ?? maxBodyBytes(headers, rules.maxUploadBytes));
   exchange.markArrived = admission.hold(bytes, response, () => retryAfter(waitsOf(service.chain)));
 }
@@ -138,7 +141,8 @@ async function answerTask(
 ): Promise<void> {
   const { task, service, rules } = state;
   const { headers } = request;
-  const { strict = false, patienceMs = 0 } = exchange.parameters ?? {};
+  const { strict: prefersStrict = false, patienceMs = 0 } = exchange.parameters ?? {};
+  const { isStrict: strict = false } = exchange;
   // Google's framework reads no body that has no Content-Type.
   const body = request.rawBody ?? (await receiveBody(request, maxBodyBytes(headers, rules.maxUploadBytes)));
   const { bytes } = await readUpload(headers, body, rules);
@@ -168,7 +172,7 @@ async function answerTask(
       .map(([stage, ms]) => `${stage};dur=${ms.toFixed(1)}`)
       .join(', '),
     ...(result.answer.reason && { 'x-degraded': result.answer.reason }),
-    ...(strict && { 'preference-applied': 'handling=strict' }),
+    ...(prefersStrict && { 'preference-applied': 'handling=strict' }),
   });
 }
 

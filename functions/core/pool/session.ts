@@ -12,8 +12,8 @@ export interface ModelFile {
 
 /** A loaded model. `run` blocks its thread for the whole inference, so it belongs into a worker. */
 export interface Model {
-  /** One tensor in, the values of the output out. @throws ONNX Runtime's error */
-  run(tensor: Tensor): Promise<Values>;
+  /** One tensor in, the values of the output out, and then those of `further` ones by name. @throws ONNX Runtime's error */
+  run(tensor: Tensor, further?: readonly string[]): Promise<readonly Values[]>;
   /** Frees the session; not while a run is in flight. */
   release(): Promise<void>;
 }
@@ -46,10 +46,11 @@ export async function loadModel({ path, input, output, optimizedBy }: ModelFile)
     throw new Error(`Expected a graph that ONNX Runtime ${version} loads but received: ${cause.message}`, { cause });
   });
   return {
-    async run({ elementType, data, dims }) {
+    async run({ elementType, data, dims }, further = []) {
       const tensor = new OrtTensor(elementType, data, dims);
-      const outputs = await session.run({ [input.name]: tensor }, [output.name]);
-      return outputs[output.name]?.data as Values;
+      const names = [output.name, ...further];
+      const outputs = await session.run({ [input.name]: tensor }, names);
+      return names.map((name) => outputs[name]?.data as Values);
     },
     release: () => session.release(),
   };
@@ -61,14 +62,15 @@ export type Answer = (input: TaskInput) => Promise<unknown>;
 /** Each input's tensors are written over those before: new memory each time would have to be mapped, page by page. */
 export function answerBy(
   model: Model,
-  { prepare, read }: Pick<TaskThread, 'prepare' | 'read'>,
+  { prepare, further, read }: Pick<TaskThread, 'prepare' | 'further' | 'read'>,
   details: unknown,
 ): Answer {
   let former: readonly Tensor[] | undefined;
   return async (input) => {
     former = prepare(input, details, former);
+    const names = further?.(input, details);
     const outputs = [];
-    for (const tensor of former) outputs.push(await model.run(tensor));
+    for (const tensor of former) outputs.push(...(await model.run(tensor, names)));
     return read(outputs, details, input);
   };
 }

@@ -1,6 +1,6 @@
 import type { ImageModel, Label } from '../image/card.ts';
 
-/** One guess: `index` of the logit, `class` and `label` for it, `score` 0 to 1, by the card's activation. */
+/** One guess: `index` of the logit, `class` and `label` for it, `score` as `scoresOf` gives it. */
 export interface Prediction {
   readonly index: number;
   readonly class: string;
@@ -8,34 +8,38 @@ export interface Prediction {
   readonly score: number;
 }
 
+/** What makes scores of logits; without a temperature they are taken as they are. */
+type Scale = Pick<ImageModel, 'activation'> & Partial<Pick<ImageModel, 'temperature'>>;
+
 /** The `count` best predictions by falling score; of equal logits the lower index comes first. */
 export function topPredictions(
   logits: Float32Array,
-  { labels, activation }: Pick<ImageModel, 'labels' | 'activation'>,
+  model: Pick<ImageModel, 'labels'> & Scale,
   count: number,
 ): readonly Prediction[] {
-  const best = indicesOfHighest(logits, count);
-  const scoreOf = scoring[activation](logits, logits[best[0] as number] as number);
-  return best.map((index) => ({
-    index,
-    ...(labels[index] as Label),
-    score: scoreOf(logits[index] as number),
-  }));
+  const scores = scoresOf(logits, model);
+  return indicesOfHighest(logits, count).map((index) => {
+    return { index, ...(model.labels[index] as Label), score: scores[index] as number };
+  });
 }
 
-type Scoring = (logits: Float32Array, highest: number) => (logit: number) => number;
+/** A score for each label, 0 to 1, by the card's activation of the logits, divided by its temperature. */
+export function scoresOf(logits: Float32Array, { activation, temperature = 1 }: Scale): Float64Array {
+  return scoring[activation](Float64Array.from(logits), temperature);
+}
 
 /** Each rises with the logit, so that the order of scores is that of logits. */
-const scoring: Readonly<Record<ImageModel['activation'], Scoring>> = {
-  softmax(logits, highest) {
-    const weightOf = (logit: number) => Math.exp(logit - highest);
-    let sum = 0;
-    for (const logit of logits) sum += weightOf(logit);
-    return (logit) => weightOf(logit) / sum;
-  },
-  sigmoid: () => (logit) => 1 / (1 + Math.exp(-logit)),
-  none: () => (score) => Math.min(Math.max(score, 0), 1), // a graph's rounding may leave 1.0000001
-};
+const scoring: Readonly<Record<ImageModel['activation'], (logits: Float64Array, temperature: number) => Float64Array>> =
+  {
+    softmax(logits, temperature) {
+      const highest = logits.reduce((one, other) => Math.max(one, other));
+      const weights = logits.map((logit) => Math.exp((logit - highest) / temperature));
+      const sum = weights.reduce((one, other) => one + other, 0);
+      return weights.map((weight) => weight / sum);
+    },
+    sigmoid: (logits, temperature) => logits.map((logit) => 1 / (1 + Math.exp(-logit / temperature))),
+    none: (scores) => scores.map((score) => Math.min(Math.max(score, 0), 1)), // a graph's rounding may leave 1.0000001
+  };
 
 /** Not by sorting all of them: of a thousand logits five are asked for. */
 function indicesOfHighest(logits: Float32Array, count: number): readonly number[] {

@@ -10,6 +10,8 @@ import {
   text,
   wholeNumber,
 } from '../../core/card/schema.ts';
+import { type Ancestor, readAncestors } from './ancestors.ts';
+import { type Language, languageFiles, readLanguages } from './languages.ts';
 import type { GoldenLogits } from './logits.ts';
 
 /** How an image becomes the model's input: the shorter side is resized to `resize` pixels, the middle `crop` x `crop` kept. */
@@ -51,6 +53,14 @@ export interface ImageModel {
   readonly labels: readonly Label[];
   /** The logits that the generated golden image must give, each within `tolerance`. */
   readonly golden: GoldenLogits;
+  /** What the logits are divided by before they become scores, so that a score is the share of answers like it that are right. */
+  readonly temperature: number;
+  /** The graph's output that is an embedding of the picture, where it has one. */
+  readonly features?: { readonly name: string };
+  /** What the classes have in common; absent where the folder does not say. */
+  readonly ancestors?: readonly Ancestor[];
+  /** Labels in other languages than English. */
+  readonly languages?: readonly Language[];
 }
 
 const isFloat = ({ elementType }: ImageInput) => elementType === 'float32';
@@ -95,8 +105,10 @@ export const imageCard: CardRules<ImageModel> = {
       logits: numbers('numbers'),
       tolerance: positive,
     }),
+    temperature: optional(positive),
+    features: optional(fields({ name: text })),
   },
-  card: { labels: fileName },
+  card: { labels: fileName, ancestors: optional(fileName), languages: optional(languageFiles) },
   details(card, graph, read) {
     const { path, json } = read(String(card.labels));
     if (!areLabels(json)) {
@@ -108,8 +120,19 @@ export const imageCard: CardRules<ImageModel> = {
       throw new ModelError(`${path}: ${expected} but received ${json.length}`);
     }
     const { activation = 'softmax' } = graph.output as Partial<ImageModel>;
-    const input: ImageInput = { kernel: 'linear', ...(graph.input as Omit<ImageInput, 'kernel'>) };
-    return { input, activation, labels: json, golden };
+    if (activation === 'sigmoid' && card.ancestors !== undefined) {
+      throw new ModelError(`${path}: Expected no ancestors for classes with scores of their own but received some`);
+    }
+    return {
+      input: { kernel: 'linear', ...(graph.input as Omit<ImageInput, 'kernel'>) },
+      activation,
+      labels: json,
+      golden,
+      temperature: Number(graph.temperature ?? card.temperature ?? 1),
+      ...(graph.features !== undefined && { features: graph.features as { name: string } }),
+      ...(card.ancestors !== undefined && { ancestors: readAncestors(read(String(card.ancestors)), json) }),
+      ...(card.languages !== undefined && { languages: readLanguages(card.languages as Record<string, string>, read) }),
+    };
   },
 };
 

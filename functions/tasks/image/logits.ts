@@ -6,11 +6,11 @@ export interface GoldenLogits {
   readonly tolerance: number;
 }
 
-/** @throws Error for values that are no logits */
-export function readLogits([logits]: readonly Values[]): Float32Array {
-  if (!(logits instanceof Float32Array)) throw new Error('Expected float32 for the logits but received another type');
+/** @throws Error for values that are no logits, or no `what` */
+export function readLogits([logits]: readonly Values[], what = 'logits'): Float32Array {
+  if (!(logits instanceof Float32Array)) throw new Error(`Expected float32 for the ${what} but received another type`);
   const strange = logits.find((logit) => !Number.isFinite(logit));
-  if (strange !== undefined) throw new Error(`Expected numbers for the logits but received ${strange}`);
+  if (strange !== undefined) throw new Error(`Expected numbers for the ${what} but received ${strange}`);
   return logits;
 }
 
