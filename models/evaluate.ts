@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { ModelSpec } from '../functions/core/card/card.ts';
 import { disableTelemetry, loadConfig } from '../functions/core/config.ts';
 import type { Tensor } from '../functions/core/task.ts';
@@ -12,6 +13,8 @@ import { readLogits } from '../functions/tasks/image/logits.ts';
 import { geometryOf } from '../functions/tasks/image/resize.ts';
 import { readCommand } from '../ingress/command.ts';
 import { prepareAhead } from './ahead.ts';
+import { scoreBroader } from './broader.ts';
+import { calibrate, type Judged, writeTemperature } from './calibration.ts';
 import { DataError, type LabeledImage, listLabeledImages } from './labeled.ts';
 import { loadProven, type Proven, readModelNames } from './proven.ts';
 import { type Result, type Row, toScore, toTable, toText, writeCard } from './score.ts';
@@ -33,7 +36,10 @@ Accuracy of the models in models/ by the steps that a request takes: sharp decod
   --limit N            only the first N images
   --json               print JSON
   --predictions FILE   write each image's class by each model, separated by tabs
-  --write-card NAME    write the accuracy into each model.json, under this name for the data`;
+  --write-card NAME    write the accuracy into each model.json, under this name for the data
+  --fit-temperature    fit each model's temperature on every other image of a class, and tell the calibration error on the
+                       rest without and with it; --write-card writes it into model.json, too
+  --broader NUMBERS    tell what answers with ?broader=1 are worth at these thresholds, 0 to 1, separated by commas`;
 
 type Loaded = Proven<ImageModel>;
 
@@ -44,6 +50,13 @@ async function evaluate(options: Options): Promise<void> {
     loaded.push(await loadProven({ ...options, folder, card: classify.card, thread }));
   }
   const specs = loaded.map(({ spec }) => spec);
+  const other = specs.find(({ details }) => details.activation !== 'softmax');
+  if (other && options.fitTemperature) {
+    const { activation } = other.details;
+    throw new DataError(
+      `Expected models with softmax for --fit-temperature but received ${other.folder} with ${activation}`,
+    );
+  }
 
   const known = new Set(specs.flatMap((spec) => spec.details.labels.map((label) => label.class)));
   const unknownClasses: Record<string, number> = {};
@@ -55,7 +68,7 @@ async function evaluate(options: Options): Promise<void> {
   const images = listed.filter((image) => known.has(image.class));
   for await (const { image, tensors } of prepareAhead(images, preparationFor(specs))) {
     if (isFault(tensors)) refused[image.name] = tensors.code;
-    else rows.push(await judge(image, tensors, loaded));
+    else rows.push(await judge(image, tensors, loaded, options.keepsLogits));
     if (process.stderr.isTTY) process.stderr.write(`\r${rows.length} of ${images.length} `);
   }
   if (process.stderr.isTTY) process.stderr.write('\r');
@@ -66,13 +79,31 @@ async function evaluate(options: Options): Promise<void> {
     );
   }
 
-  const scores = specs.map((spec, index) => toScore(spec, index, rows));
+  const scores = specs.map((spec, index) => {
+    const judged = options.keepsLogits ? rows.flatMap((row) => judgedOf(row, spec.details, index)) : [];
+    const broader = options.broader.flatMap((threshold) => scoreBroader(judged, spec.details, threshold) ?? []);
+    return {
+      ...toScore(spec, index, rows),
+      ...(options.fitTemperature && { calibration: calibrate(judged) }),
+      ...(options.broader.length > 0 && { broader }),
+    };
+  });
   const result: Result = { scores, unknownClasses, refused };
   process.stdout.write(`${options.json ? JSON.stringify(result, undefined, 2) : toText(result)}\n`);
   if (options.predictions !== undefined) writeFileSync(options.predictions, toTable(options.models, rows));
   if (options.writeCard !== undefined) {
-    for (const score of scores) writeCard(options.modelsDir, options.writeCard, score);
+    for (const score of scores) {
+      writeCard(options.modelsDir, options.writeCard, score);
+      const { model, variant, calibration } = score;
+      if (calibration) writeTemperature(join(options.modelsDir, model), variant, calibration.temperature);
+    }
   }
+}
+
+/** None for an image of a class that this model does not know. */
+function judgedOf({ image, logits = [] }: Row, { labels }: ImageModel, index: number): readonly Judged[] {
+  const truth = labels.findIndex((label) => label.class === image.class);
+  return truth === -1 ? [] : [{ logits: logits[index] as Float32Array, truth }];
 }
 
 type Options = ReturnType<typeof readOptions>;
@@ -89,6 +120,8 @@ function readOptions() {
       json: { type: 'boolean', default: false },
       predictions: { type: 'string' },
       'write-card': { type: 'string' },
+      'fit-temperature': { type: 'boolean', default: false },
+      broader: { type: 'string' },
     },
   });
   if (values.data === undefined) throw new TypeError('Expected a path for --data but received nothing');
@@ -97,6 +130,12 @@ function readOptions() {
   }
   if (values.limit !== undefined && values['write-card'] !== undefined) {
     throw new TypeError('Expected the whole data for --write-card but received --limit');
+  }
+  const broader = values.broader?.split(',') ?? [];
+  if (!broader.every((threshold) => /^(?:0|1|0?\.\d+)$/.test(threshold))) {
+    throw new TypeError(
+      `Expected numbers from 0 to 1, separated by commas, for --broader but received "${values.broader}"`,
+    );
   }
   return {
     data: values.data,
@@ -107,6 +146,9 @@ function readOptions() {
     json: values.json,
     predictions: values.predictions,
     writeCard: values['write-card'],
+    fitTemperature: values['fit-temperature'],
+    broader: broader.map(Number),
+    keepsLogits: values['fit-temperature'] || broader.length > 0,
   };
 }
 
@@ -144,16 +186,26 @@ async function toTensors(
   return tensors;
 }
 
-async function judge(image: LabeledImage, tensors: readonly Tensor[], loaded: readonly Loaded[]): Promise<Row> {
+async function judge(
+  image: LabeledImage,
+  tensors: readonly Tensor[],
+  loaded: readonly Loaded[],
+  keepsLogits: boolean,
+): Promise<Row> {
   const top5: string[][] = [];
+  const sureness: number[] = [];
+  const kept: Float32Array[] = [];
   const runMs: number[] = [];
   for (const [index, { spec, model }] of loaded.entries()) {
     const startMs = performance.now();
     const logits = readLogits(await model.run(tensors[index] as Tensor));
     runMs.push(performance.now() - startMs);
-    top5.push(topPredictions(logits, spec.details, 5).map((prediction) => prediction.class));
+    const predictions = topPredictions(logits, spec.details, 5);
+    top5.push(predictions.map((prediction) => prediction.class));
+    sureness.push(predictions[0]?.score ?? 0);
+    if (keepsLogits) kept.push(logits);
   }
-  return { image, top5, runMs };
+  return { image, top5, sureness, runMs, ...(keepsLogits && { logits: kept }) };
 }
 
 /** By the first word of the command line; without one, the classifiers. */

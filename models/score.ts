@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import { type ModelSpec, portable } from '../functions/core/card/card.ts';
 import { changeAccuracy, type Entry, roundShare } from './accuracy.ts';
+import type { BroaderScore } from './broader.ts';
+import { type Calibration, calibrationError } from './calibration.ts';
 import type { LabeledImage } from './labeled.ts';
 
 interface Score {
@@ -13,9 +15,15 @@ interface Score {
   readonly top1: number;
   /** Share of the images whose class is among the first five. */
   readonly top5: number;
+  /** Expected calibration error of the first predictions' scores, as served. */
+  readonly calibrationError: number;
   readonly medianRunMs: number;
   /** Share of the images for which the first prediction is the first model's. */
   readonly agreement: number;
+  /** Of a new temperature, where one was fitted. */
+  readonly calibration?: Calibration;
+  /** By threshold; none for a model without ancestors. */
+  readonly broader?: readonly BroaderScore[];
 }
 
 export interface Result {
@@ -30,7 +38,11 @@ export interface Row {
   readonly image: LabeledImage;
   /** By model: the five best classes. */
   readonly top5: readonly (readonly string[])[];
+  /** By model: the first prediction's score. */
+  readonly sureness: readonly number[];
   readonly runMs: readonly number[];
+  /** By model, where they are needed once all images are known. */
+  readonly logits?: readonly Float32Array[];
 }
 
 const servedPath = 'sharp and onnxruntime-node';
@@ -46,6 +58,11 @@ export function toScore({ folder, version, variant }: ModelSpec, index: number, 
     images: rows.length,
     top1: share(({ image, top5 }) => top5[index]?.[0] === image.class),
     top5: share(({ image, top5 }) => top5[index]?.includes(image.class)),
+    calibrationError: calibrationError(
+      rows.map(({ image, top5, sureness }) => {
+        return { score: sureness[index] as number, isRight: top5[index]?.[0] === image.class };
+      }),
+    ),
     medianRunMs: runMs[Math.floor(runMs.length / 2)] as number,
     agreement: share(({ top5 }) => top5[index]?.[0] === top5[0]?.[0]),
   };
@@ -54,23 +71,19 @@ export function toScore({ folder, version, variant }: ModelSpec, index: number, 
 /** The table for a person at a terminal. */
 export function toText({ scores, unknownClasses, refused }: Result): string {
   const percent = (share: number) => `${(share * 100).toFixed(2)} %`;
-  const table = [
-    ['model', 'variant', 'images', 'top-1', 'top-5', 'ms per run'],
-    ...scores.map(({ model, variant, images, top1, top5, medianRunMs }) => [
+  const lines = alignTable([
+    ['model', 'variant', 'images', 'top-1', 'top-5', 'calibration error', 'ms per run'],
+    ...scores.map(({ model, variant, images, top1, top5, calibrationError, medianRunMs }) => [
       model,
       variant,
       String(images),
       percent(top1),
       percent(top5),
+      calibrationError.toFixed(4),
       medianRunMs.toFixed(2),
     ]),
-  ];
-  const widths = table[0]?.map((_, column) => Math.max(10, ...table.map((row) => row[column]?.length ?? 0))) ?? [];
-  const lines = table.map((row) =>
-    row
-      .map((cell, column) => (column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
-      .join('  '),
-  );
+  ]);
+  lines.push(...calibrationLines(scores), ...broaderLines(scores, percent));
   for (const { model, agreement } of scores.slice(1)) {
     lines.push(`${model} and ${scores[0]?.model} name the same class first for ${percent(agreement)} of the images.`);
   }
@@ -83,6 +96,50 @@ export function toText({ scores, unknownClasses, refused }: Result): string {
   }
   for (const [name, code] of Object.entries(refused)) lines.push(`Skipped ${name}: ${code}`);
   return lines.join('\n');
+}
+
+/** Lines of cells: two columns of words, then numbers. */
+function alignTable(table: readonly (readonly string[])[]): string[] {
+  const widths = table[0]?.map((_, column) => Math.max(10, ...table.map((row) => row[column]?.length ?? 0))) ?? [];
+  return table.map((row) =>
+    row
+      .map((cell, column) => (column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
+      .join('  '),
+  );
+}
+
+function calibrationLines(scores: readonly Score[]): readonly string[] {
+  const rows = scores.flatMap(({ model, variant, calibration }) => {
+    if (!calibration) return [];
+    const { temperature, fittedOn, images, before, after } = calibration;
+    return [
+      [model, variant, String(fittedOn), String(temperature), String(images), before.toFixed(4), after.toFixed(4)],
+    ];
+  });
+  const header = ['model', 'variant', 'fitted on', 'temperature', 'other images', 'error without', 'error with'];
+  return rows.length === 0 ? [] : ['', ...alignTable([header, ...rows])];
+}
+
+function broaderLines(scores: readonly Score[], percent: (share: number) => string): readonly string[] {
+  const rows = scores.flatMap(({ model, variant, broader = [] }) =>
+    broader.map((at) => {
+      const shares = [at.sure, at.sureRight, at.broader, at.broaderTop1, at.broaderRight, at.right].map(percent);
+      return [model, variant, String(at.threshold), ...shares, String(at.medianClasses)];
+    }),
+  );
+  const header = [
+    'model',
+    'variant',
+    'threshold',
+    'sure',
+    'right',
+    'broader',
+    'its top-1',
+    'right',
+    'either right',
+    'classes',
+  ];
+  return rows.length === 0 ? [] : ['', ...alignTable([header, ...rows])];
 }
 
 /** A line for each image: its name, its class, and the first prediction of each model, separated by tabs. */

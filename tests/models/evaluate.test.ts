@@ -90,7 +90,7 @@ describe('evaluate', () => {
     const { stdout } = evaluate('--data', data, '--models', 'mobilenet', '--predictions', file, '--limit', '2');
 
     const [header, row] = readFileSync(file, 'utf8').split('\n');
-    expect(stdout).toMatch(/^model +variant +images +top-1 +top-5 +ms per run\nmobilenet +\S+ +1 /);
+    expect(stdout).toMatch(/^model +variant +images +top-1 +top-5 +calibration error +ms per run\nmobilenet +\S+ +1 /);
     expect(header).toBe('image\twnid\tmobilenet');
     expect(row).toMatch(/^n01443537_1\.png\tn01443537\tn\d{8}$/);
   });
