@@ -33,6 +33,7 @@ HELP = {
     "build": "all of these; what was done before is skipped",
 }
 
+FEATURES_HELP = "add the embedding to the graphs of a model folder as a second output, for ?features=1"
 TRAIN_HELP = "train one of the embedded models and write its folder"
 
 
@@ -48,6 +49,9 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=module.HELP, description=_sentence(module.HELP))
         module.arguments(command)
         command.set_defaults(run=module.main)
+    command = commands.add_parser("features", help=FEATURES_HELP, description=_sentence(FEATURES_HELP))
+    command.add_argument("folder", type=Path, metavar="FOLDER", help="the folder, whose files and card are written anew")
+    command.set_defaults(run=_add_features)
     command = commands.add_parser("train", help=TRAIN_HELP, description=_sentence(TRAIN_HELP))
     models = command.add_subparsers(dest="model", required=True, metavar="MODEL")
     for name, module in (("clouds", clouds), ("digits", digits)):
@@ -118,6 +122,14 @@ def _add_variants(folder: Path) -> int:
 
     added = add_variants(folder, classes_here())
     print("\n".join(added) or f"{folder} has all that this processor can add")
+    return 0
+
+
+def _add_features(args: argparse.Namespace) -> int:
+    read_card(args.folder)  # before the packages that do the work are loaded
+    from pipeline.features import add_features
+
+    print("\n".join(add_features(args.folder)))
     return 0
 
 

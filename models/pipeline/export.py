@@ -21,6 +21,7 @@ import torch
 
 from pipeline.architectures import build
 from pipeline.faults import Fault
+from pipeline.features import hide
 from pipeline.graph import OPSET, check_graph, fold_padding, run_graph
 from pipeline.images import normalized, probes
 from pipeline.labels import read_labels
@@ -62,6 +63,7 @@ def run(context: Context) -> dict:
     if fetched["kind"] == "onnx":
         source = Path(fetched["weights"])
         shutil.copyfile(source, file)
+        hide(file)
         check_graph(file, source, recipe, len(labels))
         logits = run_graph(file, images)
         expected = _golden_beside(source, fetched["sha256"], logits)

@@ -96,8 +96,9 @@ def optimized(source: Path, given: dict, instructions: str, precision: str, fold
 def graph_entry(file: Path, precision: str, given: dict, golden: dict, measured: dict, **more: object) -> dict:
     """What a card says of a variant's graph; empty lists are left out."""
     graph = {"precision": precision, "file": file.name, "sha256": hash_of_file(file), **more}
-    output = {"name": onnx.load(file, load_external_data=False).graph.output[0].name}
-    whole = {**graph, "input": given, "output": output, "golden": golden, "measured": measured}
+    output, *others = ({"name": value.name} for value in onnx.load(file, load_external_data=False).graph.output)
+    features = {"features": others[0]} if others else {}
+    whole = {**graph, "input": given, "output": output, **features, "golden": golden, "measured": measured}
     return {key: value for key, value in whole.items() if value != []}
 
 

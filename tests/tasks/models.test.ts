@@ -65,7 +65,9 @@ describe.each(names)('models/%s', (name) => {
     const graphs = [card(name), ...variants].flatMap(({ file, externalData = [] }) => [file, ...externalData]);
     const files = graphs.map((data) => data.file ?? data);
 
-    expect(readdirSync(join(modelsDir, name)).sort()).toEqual(['labels.json', 'model.json', ...new Set(files)].sort());
+    const { labels, ancestors, languages } = card(name);
+    const tables = [labels, ancestors, ...Object.values(languages)];
+    expect(readdirSync(join(modelsDir, name)).sort()).toEqual(['model.json', ...tables, ...new Set(files)].sort());
     for (const file of files) expect(statSync(join(modelsDir, name, file)).size).toBeLessThanOrEqual(15_000_000);
   });
 
@@ -75,6 +77,14 @@ describe.each(names)('models/%s', (name) => {
     expect(new Set(classes).size).toBe(200);
     expect(classes).toEqual([...classes].sort());
     expect(new Set(spec.details.labels.map((label) => label.label)).size).toBe(200);
+  });
+
+  it('has a German label for each class and each ancestor, no two alike', () => {
+    const named = [...spec.details.labels, ...(spec.details.ancestors ?? [])].map((entry) => entry.class);
+    const german = spec.details.languages?.find(({ tag }) => tag === 'de')?.labels;
+
+    expect([...(german?.keys() ?? [])].sort()).toEqual([...named].sort());
+    expect(new Set(german?.values()).size).toBe(named.length);
   });
 
   it('gives the golden logits that ONNX Runtime for Python gave', async () => {

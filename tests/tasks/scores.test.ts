@@ -154,3 +154,37 @@ describe('another model in its place', () => {
     expect((await askBlack(fn, '')).status).toBe(200);
   });
 });
+
+describe('the shipped pair', () => {
+  let fn: RunningFunction;
+  beforeAll(async () => {
+    fn = await started('primary');
+  });
+
+  it('gives 256 features of the lead model, the same each time, and without them the same predictions', async () => {
+    const headers = { prefer: 'handling=strict' };
+    const ask = async (query: string) => (await post(fn.url, { query, headers })).json();
+    const [one, other, without] = [await ask('?features=1'), await ask('?features=1'), await ask('')];
+
+    expect(one).toMatchObject({ model: 'wide-resnet', degraded: false });
+    expect(one.features).toHaveLength(256);
+    expect(new Set(one.features).size).toBeGreaterThan(10);
+    expect(one.features).toEqual(other.features);
+    expect(one.predictions).toEqual(without.predictions);
+  });
+
+  it('takes features and broader with a strict preference', async () => {
+    const response = await post(fn.url, { query: '?features=1&broader=1', headers: { prefer: 'handling=strict' } });
+
+    expect(response.headers.get('preference-applied')).toBe('handling=strict');
+    expect(await response.json()).toHaveProperty('broader');
+  });
+
+  it('speaks German', async () => {
+    const response = await post(fn.url, { headers: { 'accept-language': 'de' } });
+    const { predictions } = (await response.json()) as { predictions: { label: string }[] };
+
+    expect(response.headers.get('content-language')).toBe('de');
+    expect(predictions[0]?.label).toBe('Goldfisch');
+  });
+});
