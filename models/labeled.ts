@@ -24,6 +24,16 @@ export class DataError extends Error {
   override readonly name = 'DataError';
 }
 
+/** The bytes of a file that a person named. @throws DataError */
+export function readNamedFile(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new DataError(`Expected a file that can be read for ${path} but received ${code}`, { cause });
+  }
+}
+
 const imageFile = /\.(jpe?g|png|webp|gif|avif)$/i;
 const leadingClass = /^n\d{8}(?=[_.-]|$)/;
 

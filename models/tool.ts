@@ -1,6 +1,11 @@
+/** What the command line has to say as well, or otherwise, as the work found out: status 2. */
+export class QuestionError extends Error {
+  override readonly name = 'QuestionError';
+}
+
 /**
- * Runs a command-line tool. Status 2 and the usage, when `readOptions` throws about the command line; status 1, when the work
- * fails. Of either fault only the message is written.
+ * Runs a command-line tool. Status 2 and the usage, when `readOptions` throws about the command line; status 2, when the work asks
+ * for more; status 1, when it fails. Of any fault only the message is written.
  */
 export async function runTool<Options>(
   usage: string,
@@ -14,7 +19,7 @@ export async function runTool<Options>(
     fail(fault, 2, `\n\n${usage}`);
     return;
   }
-  await work(options).catch((fault: unknown) => fail(fault, 1));
+  await work(options).catch((fault: unknown) => fail(fault, fault instanceof QuestionError ? 2 : 1));
 }
 
 function fail(fault: unknown, exitCode: number, hint = ''): void {

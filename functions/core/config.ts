@@ -116,7 +116,7 @@ function chooseModels(slots: readonly ModelSlot[], env: NodeJS.ProcessEnv, expec
 }
 
 /** No slash, and nothing that a path understands otherwise. */
-function isFolderName(text: string): boolean {
+export function isFolderName(text: string): boolean {
   return /^[\w-][\w.-]*(@[\w.-]+)?$/.test(text);
 }
 

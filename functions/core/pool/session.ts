@@ -10,6 +10,31 @@ export interface ModelFile {
   readonly optimizedBy: string | null;
 }
 
+/** An input or an output of a graph, as ONNX Runtime tells of it. */
+export interface Slot {
+  readonly name: string;
+  /** Such as `float32`; null for what is no tensor. */
+  readonly elementType: string | null;
+  /** Names, or nothing, for what is not fixed. */
+  readonly shape: readonly (number | string)[];
+}
+
+/** An output of a run. */
+export interface Filled {
+  readonly dims: readonly number[];
+  readonly data: Values;
+}
+
+/** A loaded graph, whichever of its tensors are used. */
+export interface Graph {
+  readonly inputs: readonly Slot[];
+  readonly outputs: readonly Slot[];
+  /** The named outputs for a tensor of one input. @throws ONNX Runtime's error */
+  run(input: string, tensor: Tensor, outputs: readonly string[]): Promise<readonly Filled[]>;
+  /** Frees the session; not while a run is in flight. */
+  release(): Promise<void>;
+}
+
 /** A loaded model. `run` blocks its thread for the whole inference, so it belongs into a worker. */
 export interface Model {
   /** One tensor in, the values of the output out, and then those of `further` ones by name. @throws ONNX Runtime's error */
@@ -18,12 +43,27 @@ export interface Model {
   release(): Promise<void>;
 }
 
+/** What a run throws is not written to stderr as well, in several lines and red. */
+const quiet: InferenceSession.RunOptions = { logSeverityLevel: 4 };
+
 /**
  * Loads an ONNX file into one session of one thread: concurrency comes from workers, and a second thread would spin on the
  * cores that decode uploads. A file that was optimized before is taken as it is.
  * @throws Error of one sentence, which may quote ONNX Runtime
  */
 export async function loadModel({ path, input, output, optimizedBy }: ModelFile): Promise<Model> {
+  const { run, release } = await openGraph(path, optimizedBy);
+  return {
+    async run(tensor, further = []) {
+      const filled = await run(input.name, tensor, [output.name, ...further]);
+      return filled.map(({ data }) => data);
+    },
+    release,
+  };
+}
+
+/** The same, before it is known which input and output are used. @throws Error of one sentence, which may quote ONNX Runtime */
+export async function openGraph(path: string, optimizedBy: string | null = null): Promise<Graph> {
   const version = env.versions.node;
   if (optimizedBy !== null && optimizedBy !== version) {
     throw new Error(`Expected ONNX Runtime ${optimizedBy}, which optimized the file, but received ${version}`);
@@ -46,14 +86,21 @@ export async function loadModel({ path, input, output, optimizedBy }: ModelFile)
     throw new Error(`Expected a graph that ONNX Runtime ${version} loads but received: ${cause.message}`, { cause });
   });
   return {
-    async run({ elementType, data, dims }, further = []) {
-      const tensor = new OrtTensor(elementType, data, dims);
-      const names = [output.name, ...further];
-      const outputs = await session.run({ [input.name]: tensor }, names);
-      return names.map((name) => outputs[name]?.data as Values);
+    inputs: session.inputMetadata.map(toSlot),
+    outputs: session.outputMetadata.map(toSlot),
+    async run(input, { elementType, data, dims }, names) {
+      const outputs = await session.run({ [input]: new OrtTensor(elementType, data, dims) }, names, quiet);
+      return names.map((name) => outputs[name] as OrtTensor & { readonly data: Values });
     },
     release: () => session.release(),
   };
+}
+
+function toSlot(metadata: InferenceSession.ValueMetadata): Slot {
+  const { name } = metadata;
+  return metadata.isTensor
+    ? { name, elementType: metadata.type, shape: metadata.shape }
+    : { name, elementType: null, shape: [] };
 }
 
 /** An input on its way through a loaded model. */
