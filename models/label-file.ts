@@ -45,7 +45,7 @@ function readLines(text: string, refuse: Refuse): readonly Label[] {
   if (lines.every((line, index) => line.startsWith(`${index} `) && line.length > `${index} `.length)) {
     return lines.map((line, index) => toLabel(line.slice(`${index} `.length).trim(), index, refuse));
   }
-  const ids = lines.map((line) => /^(n\d{8})\s+(.+)$/.exec(line));
+  const ids = lines.map((line) => /^(n\d{8})[\s_-]+(.+)$/.exec(line));
   return lines.map((line, index) => toLabel(ids.every(Boolean) ? ids[index]?.slice(1) : line, index, refuse));
 }
 

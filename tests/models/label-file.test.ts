@@ -26,6 +26,7 @@ describe('readLabelFile', () => {
 
   it.each([
     ['WordNet ids before names', 'n01440764 tench\nn01443537 goldfish\n'],
+    ["Stanford Dogs' folders", 'n01440764-tench\nn01443537-goldfish\n'],
     ["Keras' class_index", '{"0": ["n01440764", "tench"], "1": ["n01443537", "goldfish"]}'],
     ['a list of pairs', '[["n01440764", "tench"], ["n01443537", "goldfish"]]'],
   ])('tells classes from labels in %s', (_what, text) => {
