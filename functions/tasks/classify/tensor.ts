@@ -16,13 +16,14 @@ export function toTensor(pixels: Pixels, recipe: Recipe, former?: Tensor): Tenso
   const size = width * height * channels;
   const data = former?.data ?? createData(elementType, size);
   const [pixelStep, channelStep] = layout === 'NCHW' ? [1, width * height] : [channels, 1];
-  const [first, second, third] = [0, 1, 2].map((channel) => tabulate(recipe, channel)) as [Data, Data, Data];
-  const [firstAt, thirdAt] = recipe.channels === 'BGR' ? ([2, 0] as const) : ([0, 2] as const); // in a pixel
+  const [red, green, blue] = recipe.channels === 'BGR' ? ([2, 1, 0] as const) : ([0, 1, 2] as const);
+  const [reds, greens, blues] = [red, green, blue].map((channel) => tabulate(recipe, channel)) as [Data, Data, Data];
+  const [redStep, greenStep, blueStep] = [red * channelStep, green * channelStep, blue * channelStep];
   // All three at once: a channel after the other takes two and a half times as long.
   for (let from = 0, to = 0; from < size; from += channels, to += pixelStep) {
-    data[to] = first[pixels.data[from + firstAt] as number] as number;
-    data[to + channelStep] = second[pixels.data[from + 1] as number] as number;
-    data[to + 2 * channelStep] = third[pixels.data[from + thirdAt] as number] as number;
+    data[to + redStep] = reds[pixels.data[from] as number] as number;
+    data[to + greenStep] = greens[pixels.data[from + 1] as number] as number;
+    data[to + blueStep] = blues[pixels.data[from + 2] as number] as number;
   }
   return {
     elementType,
