@@ -149,7 +149,7 @@ async function classifyPictures(
     const { pixels } = await decodeImage(read(), details.input, maxPixels).catch((cause: Error) => {
       throw new DataError(`${name}: ${cause.message}`, { cause });
     });
-    const best = topPredictions((await answer(pixels)) as Float32Array, details, 3);
+    const best = topPredictions(((await answer(pixels)) as ClassifyOutput).logits, details, 3);
     lines.push(`${name}: ${best.map(({ label, score }) => `${label} ${score.toFixed(3)}`).join(', ')}`);
   }
   await model.release();
