@@ -1,5 +1,6 @@
 import { ModelError } from './core/card/card.ts';
 import { ConfigError, loadBoot } from './core/config.ts';
+import { hasTerminal } from './core/files.ts';
 import { type ServedFunction, startServer } from './core/http/server.ts';
 
 /** By FUNCTION_TARGET; each is built when it is loaded. */
@@ -11,6 +12,12 @@ const functions: Readonly<Record<string, () => Promise<ServedFunction>>> = {
 };
 
 let served: ServedFunction | undefined;
+const hadTerminal = hasTerminal();
+process.on('SIGHUP', () => {
+  const isHungUp = hadTerminal && !hasTerminal();
+  if (isHungUp) process.kill(process.pid, 'SIGTERM');
+  else served?.service.reload();
+});
 try {
   const { port, target } = loadBoot(Object.keys(functions));
   served = (await functions[target]?.()) as ServedFunction;

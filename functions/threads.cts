@@ -5,4 +5,5 @@
   const workers = Number(process.env.WORKERS);
   const decoders = workers >= 1 && workers <= most ? workers : Math.min(most, availableParallelism());
   process.env.UV_THREADPOOL_SIZE ??= String(Math.max(4, decoders)); // its own 4 are the least: files and names need some, too
+  process.on('SIGHUP', () => {}); // which would end the process until serve.ts has been read
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { closeSync, openSync, readFileSync, readlinkSync, readSync, writeSync } from 'node:fs';
+import { closeSync, createReadStream, openSync, readFileSync, readlinkSync, readSync, writeSync } from 'node:fs';
 
 /** What a file holds, short of its bytes. */
 export interface Digest {
@@ -48,6 +48,23 @@ export function digestOfFile(path: string): Digest | undefined {
   });
 }
 
+/** The same without holding up the event loop, which only hashes, a block at a time. */
+export async function digestMeanwhile(path: string): Promise<Digest | undefined> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  try {
+    for await (const block of createReadStream(path, { highWaterMark: blockBytes })) {
+      hash.update(block);
+      bytes += block.length;
+    }
+  } catch (fault) {
+    return unlessAbsent(() => {
+      throw fault;
+    });
+  }
+  return { sha256: hash.digest('hex'), bytes };
+}
+
 function unlessAbsent<T>(read: () => T): T | undefined {
   try {
     return read();
@@ -63,6 +80,16 @@ export function readThreadId(): number | undefined {
     return Number(readlinkSync('/proc/thread-self').split('/').at(-1));
   } catch {
     return undefined;
+  }
+}
+
+/** Whether there is a terminal from which this process can be interrupted; not any more once that has been closed. */
+export function hasTerminal(): boolean {
+  try {
+    closeSync(openSync('/dev/tty', 'r'));
+    return true;
+  } catch {
+    return false;
   }
 }
 

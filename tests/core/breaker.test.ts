@@ -5,7 +5,7 @@ function makeBreaker() {
   let nowMs = 0;
   const changes: boolean[] = [];
   const onChange = (isClosed: boolean) => changes.push(isClosed);
-  const breaker = createBreaker({ failures: 3, openMs: 5000, onChange, now: () => nowMs });
+  const breaker = createBreaker({ failures: () => 3, openMs: 5000, onChange, now: () => nowMs });
   const admits = () => breaker.admit() !== undefined;
   const end = (verdict: Verdict) => breaker.admit()?.record(verdict);
   const pass = (ms: number) => {

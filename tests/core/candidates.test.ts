@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { listCandidates, verifyFiles } from '../../functions/core/card/catalog.ts';
+import { listCandidates, verifyFiles, verifyFilesMeanwhile } from '../../functions/core/card/catalog.ts';
 import { instructionsOf } from '../../functions/core/card/instructions.ts';
 import { imageCard } from '../../functions/tasks/image/card.ts';
 import { card, folderWith, labels, otherWeights, sha256Of, variant } from '../support/cards.ts';
@@ -50,6 +50,20 @@ describe('listCandidates', () => {
 
     expect(() => verifyFiles(fast)).toThrow(/fast\.onnx: Expected SHA-256 .* but received no file$/);
     expect(() => verifyFiles(rest as typeof fast)).not.toThrow();
+  });
+
+  it('verifies files in the same way beside other work', async () => {
+    const dir = folderWith({ model: both, variantBytes: null, bytes: otherWeights });
+    const [fast, rest] = listCandidates(dir, 'small', imageCard, ['x64-avx2']);
+    const messageOf = (fault: unknown) => (fault as Error).message;
+    for (const spec of [fast, rest as typeof fast]) {
+      const sooner = () => verifyFiles(spec);
+      const later = verifyFilesMeanwhile(spec).catch(messageOf);
+
+      expect(sooner).toThrow(String(await later));
+    }
+    const intact = listCandidates(folderWith({ model: both }), 'small', imageCard, ['x64-avx2']);
+    await Promise.all(intact.map(verifyFilesMeanwhile));
   });
 
   it('verifies external data, too', () => {

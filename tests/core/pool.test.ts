@@ -194,6 +194,19 @@ describe('createPool', () => {
     expect(pool.counts().workers).toBe(1);
   });
 
+  it.each([
+    ['serve', undefined],
+    ['refuse', 'golden case failed'],
+    ['refuse later', 'golden case failed'], // the second of two
+    ['die', 'Error: cannot start'],
+  ])('tells when all of its workers serve, or why one does not: %s', async (path, cause) => {
+    const pool = makePool({ path, workers: 2 });
+    pool.start();
+
+    expect(await pool.untilWhole()).toBe(cause);
+    if (cause === undefined) expect(pool.counts().workers).toBe(2);
+  });
+
   it('starts no worker after it was closed', async () => {
     const events: string[] = [];
     const pool = makePool({ onEvent: (_severity, message) => events.push(message) });

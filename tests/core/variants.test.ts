@@ -3,12 +3,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import { allowedInstructions } from '../../functions/core/card/instructions.ts';
-import { createService } from '../../functions/core/chain/service.ts';
-import { loadConfig } from '../../functions/core/config.ts';
-import { createMetrics } from '../../functions/core/observe/metrics.ts';
-import { classify } from '../../functions/tasks/classify/task.ts';
 import type { RunningFunction } from '../support/function.ts';
-import { changeCard } from '../support/models.ts';
+import { changeCard, serveModels } from '../support/models.ts';
 import { ask, cleanAfterEach, linesOf } from '../support/served.ts';
 
 const { later, modelsDir, startPrimary } = cleanAfterEach();
@@ -88,17 +84,8 @@ describe('a model whose file is gone when its worker starts', () => {
   /** A fallback in this very process; nothing of a model is read after its file has been verified, before this returns. */
   function serveFallback(dir: string) {
     let lost = 0;
-    const service = createService({
-      tier: 'fallback',
-      task: classify,
-      choices: [{ folder: 'mobilenet', embedded: 'mobilenet' }],
-      instructions: [],
-      config: loadConfig(classify, 1, { MODELS_DIR: dir }),
-      log: (_severity, message) => {
-        lost += Number(message === 'worker lost');
-      },
-      metrics: createMetrics(),
-      onLost: () => {},
+    const service = serveModels(dir, undefined, (_severity, message) => {
+      lost += Number(message === 'worker lost');
     });
     later(() => service.close());
     const until = async (condition: () => boolean) => {

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ModelSpec } from '../../functions/core/card/card.ts';
 import { answer, type ModelChain, type Question } from '../../functions/core/chain/answer.ts';
 import { createBreaker } from '../../functions/core/chain/breaker.ts';
+import { createHolds } from '../../functions/core/chain/holds.ts';
 import type { Pool } from '../../functions/core/pool/pool.ts';
 import type { Run } from '../../functions/core/pool/queue.ts';
 import { Problem } from '../../functions/core/problem.ts';
@@ -60,11 +61,12 @@ export function chainOf(
     };
     const isReady = () => end.status === 'done' || end.status === 'overload' || end.status === 'timeout';
     const predictMs = (afterMs = 0) => afterMs + predictedMs;
-    const breaker = createBreaker({ failures: 3, openMs: 5000, onChange: () => {} });
+    const breaker = createBreaker({ failures: () => 3, openMs: 5000, onChange: () => {} });
     for (let i = 0; i < failures; i += 1) breaker.admit()?.record('failure');
     return {
       spec,
       breaker,
+      holds: createHolds(),
       pool: {
         run,
         isReady,

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type Digest, digestOfFile, readTextFile } from '../files.ts';
+import { type Digest, digestMeanwhile, digestOfFile, readTextFile } from '../files.ts';
 import {
   asList,
   asObject,
@@ -59,15 +59,34 @@ export function listCandidates<Details>(
   return suited as [ModelSpec<Details>, ...ModelSpec<Details>[]];
 }
 
-/** Reads the graph's files and compares their SHA-256 with the card's. @throws ModelError that lists every fault */
-export function verifyFiles({ files }: Pick<ModelSpec, 'files'>): void {
+/**
+ * Reads the graph's files and compares their SHA-256 with the card's.
+ * @param read gives a file's digest, undefined where there is none
+ * @throws ModelError that lists every fault
+ */
+export function verifyFiles({ files }: Pick<ModelSpec, 'files'>, read = digestOfFile): void {
   const faults = files.flatMap(({ path, sha256 }) => {
-    const found = tellDigest(path);
+    const found = tellDigest(path, read);
     return found.sha256 === sha256
       ? []
       : [`${path}: Expected SHA-256 ${sha256} for its bytes but received ${found.told}`];
   });
   if (faults.length > 0) throw new ModelError(faults.join('\n'));
+}
+
+/** The same beside other work. Rejects with the ModelError. */
+export async function verifyFilesMeanwhile({ files }: Pick<ModelSpec, 'files'>): Promise<void> {
+  const ends = new Map<string, () => Digest | undefined>();
+  for (const { path } of files) {
+    const end = await digestMeanwhile(path).then(
+      (digest) => () => digest,
+      (fault) => () => {
+        throw fault;
+      },
+    );
+    ends.set(path, end);
+  }
+  verifyFiles({ files }, (path) => ends.get(path)?.());
 }
 
 /**
@@ -93,9 +112,9 @@ export function readModelSpec<Details>(
 }
 
 /** What is found in place of a file's SHA-256, in words. */
-function tellDigest(path: string): Partial<Digest> & { readonly told: string } {
+function tellDigest(path: string, read: typeof digestOfFile): Partial<Digest> & { readonly told: string } {
   try {
-    const digest = digestOfFile(path);
+    const digest = read(path);
     if (digest === undefined) return { told: 'no file' };
     return { ...digest, told: `${digest.sha256} (${digest.bytes} bytes)` };
   } catch (fault) {

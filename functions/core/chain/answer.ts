@@ -1,19 +1,12 @@
 import type { ModelSpec } from '../card/card.ts';
-import type { Pool } from '../pool/pool.ts';
 import type { Run } from '../pool/queue.ts';
 import { asProblem, type Problem } from '../problem.ts';
 import type { Answer, Decoded, Precision, Reason, TaskInput, Tier } from '../task.ts';
-import type { Breaker, Verdict } from './breaker.ts';
+import type { Verdict } from './breaker.ts';
 import { budgetFor, type Decision, decide, type Miss, retryAfter, takenOut, toleratedMs } from './decide.ts';
+import type { ServedModel } from './place.ts';
 import { busy, deadlineExceeded, primaryRequired, unanswered } from './refusal.ts';
 import type { Standing } from './standing.ts';
-
-/** A model that is being served: its folder, its workers, and what takes it out when it fails again and again. */
-export interface ServedModel {
-  readonly spec: ModelSpec;
-  readonly pool: Pool;
-  readonly breaker: Breaker;
-}
 
 /** Decodes uploads, a few at a time. */
 export interface Decoder {
@@ -38,7 +31,7 @@ export interface Decoder {
 /** What a function answers with. */
 export interface ModelChain {
   readonly tier: Tier;
-  /** The lead model first, then its standby models. */
+  /** As of now: the lead model first, then its standby models. */
   readonly models: readonly [ServedModel, ...ServedModel[]];
   /** Whether the first of `models` is the primary model, the only one that does not degrade an answer. */
   readonly isPrimaryServed: boolean;
@@ -117,13 +110,27 @@ export function answer(
 }
 
 async function askModels(course: Course): Promise<Result> {
-  const { question, chain, misses } = course;
-  const candidates = chain.models.slice(0, question.strict ? 1 : undefined); // the chain's own may be replaced meanwhile
+  const { question, chain } = course;
   refuseHopeless(chain, question);
-  let reason: Reason | null = chain.tier === 'fallback' ? 'failover' : chain.isPrimaryServed ? null : 'error';
+  const candidates = chain.models.slice(0, question.strict ? 1 : undefined); // others may take their places meanwhile
+  const releases = candidates.map(({ holds }) => holds.take());
+  try {
+    return await askInTurn(course, candidates, chain.isPrimaryServed);
+  } finally {
+    for (const release of releases) release();
+  }
+}
+
+async function askInTurn(
+  course: Course,
+  candidates: readonly ServedModel[],
+  isPrimaryServed: boolean,
+): Promise<Result> {
+  const { question, chain, misses } = course;
+  let reason: Reason | null = chain.tier === 'fallback' ? 'failover' : isPrimaryServed ? null : 'error';
   for (const [rank, model] of candidates.entries()) {
     const standby = candidates.slice(rank + 1).find(({ pool }) => pool.isReady());
-    const precision = chain.isPrimaryServed && rank === 0 ? 'exact' : 'reduced';
+    const precision = isPrimaryServed && rank === 0 ? 'exact' : 'reduced';
     const run = await askModel(course, model, standby, precision);
     if (run.status === 'done') {
       course.stages.queue = (course.stages.queue ?? 0) + run.queueMs;

@@ -18,8 +18,8 @@ export interface Breaker {
 }
 
 export interface BreakerOptions {
-  /** So many failures in a row open it. */
-  readonly failures: number;
+  /** So many failures in a row open it, as of now. */
+  readonly failures: () => number;
   /** So long no run is admitted; then one is. */
   readonly openMs: number;
   readonly onChange: (isClosed: boolean) => void;
@@ -44,7 +44,7 @@ export function createBreaker({ failures, openMs, onChange, now = () => performa
   function judge(verdict: Verdict): void {
     if (verdict === 'unknown') return;
     inARow = verdict === 'success' ? 0 : inARow + 1;
-    if (inARow >= failures) turn(now() + openMs);
+    if (inARow >= failures()) turn(now() + openMs);
     else if (openUntilMs !== undefined) turn(undefined);
   }
 

@@ -1,5 +1,5 @@
 import { type CardRules, ModelError, type ModelSpec, portable } from '../card/card.ts';
-import { listCandidates, verifyFiles } from '../card/catalog.ts';
+import { listCandidates, verifyFiles, verifyFilesMeanwhile } from '../card/catalog.ts';
 import { type ModelChoice, nameOf } from '../config.ts';
 import type { Log } from '../observe/log.ts';
 
@@ -16,6 +16,8 @@ export interface ChoosingOptions {
 export interface Choosing {
   /** The files to try for a choice, the best first; none is read before its turn comes. */
   list(choice: ModelChoice): Generator<ModelSpec, undefined>;
+  /** The files that the folder of a choice has now, the best first, for a model that is served meanwhile; no other folder is read. */
+  again(choice: ModelChoice): AsyncGenerator<ModelSpec, undefined>;
   /** Takes note of a file that turned out not to be what its card says. */
   refuse(spec: Pick<ModelSpec, 'folder' | 'variant'>, cause: string): void;
   /** Everything that was refused so far. */
@@ -31,26 +33,33 @@ export function createChoosing({ choices, modelsDir, instructions, card, log }: 
     else log('warn', 'variant refused', { model: folder, variant, cause });
   }
 
-  /** What `read` gives; undefined where it says that a folder or file must not be served. */
-  function unlessRefused<T>(spec: Pick<ModelSpec, 'folder' | 'variant'>, read: () => T): T | undefined {
+  /** For what says that a folder or file must not be served. */
+  function refuseFor(spec: Pick<ModelSpec, 'folder' | 'variant'>, fault: unknown): void {
+    if (!(fault instanceof ModelError)) throw fault;
+    refuse(spec, fault.message);
+  }
+
+  function candidatesOf(folder: string): readonly ModelSpec[] {
     try {
-      return read();
+      return listCandidates(modelsDir, folder, card, instructions);
     } catch (fault) {
-      if (!(fault instanceof ModelError)) throw fault;
-      refuse(spec, fault.message);
-      return undefined;
+      refuseFor({ folder, variant: portable }, fault);
+      return [];
+    }
+  }
+
+  function isIntact(spec: ModelSpec): boolean {
+    try {
+      verifyFiles(spec);
+      return true;
+    } catch (fault) {
+      refuseFor(spec, fault);
+      return false;
     }
   }
 
   function* listOf(folder: string): Generator<ModelSpec, undefined> {
-    const read = () => listCandidates(modelsDir, folder, card, instructions);
-    for (const spec of unlessRefused({ folder, variant: portable }, read) ?? []) {
-      const isIntact = unlessRefused(spec, () => {
-        verifyFiles(spec);
-        return true;
-      });
-      if (isIntact) yield spec;
-    }
+    for (const spec of candidatesOf(folder)) if (isIntact(spec)) yield spec;
     return undefined;
   }
 
@@ -62,6 +71,16 @@ export function createChoosing({ choices, modelsDir, instructions, card, log }: 
       if (folder === embedded || isServedAnyway) return undefined;
       log('warn', 'embedded model instead', { model: folder, embedded });
       return yield* listOf(embedded);
+    },
+    async *again({ folder }) {
+      for (const spec of candidatesOf(folder)) {
+        const proven = await verifyFilesMeanwhile(spec).then(
+          () => spec,
+          (fault) => refuseFor(spec, fault),
+        );
+        if (proven) yield proven;
+      }
+      return undefined;
     },
     refuse,
     fault: () => new ModelError(faults.join('\n')),

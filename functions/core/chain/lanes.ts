@@ -1,67 +1,52 @@
 import type { ModelError, ModelSpec } from '../card/card.ts';
 import type { ModelChoice } from '../config.ts';
-import type { Log } from '../observe/log.ts';
-import { createEstimate } from '../pool/estimate.ts';
-import { createPool, type Pool } from '../pool/pool.ts';
-import type { ServedModel } from './answer.ts';
-import { createBreaker } from './breaker.ts';
 import type { Choosing } from './choice.ts';
+import { type Place, prepareModel, type ServedModel, type WorkerOptions } from './place.ts';
+import { createReload } from './reload.ts';
 
-export interface LanesOptions {
+export interface LanesOptions extends WorkerOptions {
   /** In the order in which the models should answer. */
   readonly choices: readonly ModelChoice[];
-  readonly choosing: Choosing;
-  /** Address of the task's module for the workers. */
-  readonly thread: URL;
-  /** Of each model. */
-  readonly workers: number;
-  readonly log: Log;
-  /** Milliseconds of a clock that stands still with the process. */
-  readonly now: () => number;
+  /** Reads the folders as they are now. */
+  readonly choose: () => Choosing;
   /** Called when the lead model cannot answer any more: refused, taken out, or without a worker. */
   readonly onLost: () => void;
+  /** Longest load of a model that should take the place of another. @default 60000 */
+  readonly loadMs?: number;
 }
 
 /** The models of a function with their workers. */
 export interface Lanes {
-  /** The lead model first; a model whose file is refused is replaced in place. */
-  readonly models: readonly [ServedModel, ...ServedModel[]];
+  /** Those that are served now, the lead model first. */
+  models(): readonly [ServedModel, ...ServedModel[]];
   /** Whether the first of the models is the chosen lead model. */
   isLeading(): boolean;
   /** Whether a model is not asked after repeated failures, since another one answers in its place. */
-  isTakenOut(rank: number): boolean;
+  isTakenOut(model: ServedModel): boolean;
   /** Folders of the chosen models that cannot answer now. */
   missing(): readonly string[];
   /** Settles with the reasons as soon as no model can ever answer any more, else never. */
   readonly lost: Promise<ModelError>;
+  /** Reads the folders again and serves what has changed in them: see createReload. */
+  reload(): Promise<void>;
   /** Ends the workers once they are idle. */
   close(): Promise<void>;
 }
 
-interface Lane {
-  readonly rank: number;
-  /** The files to try when the present one is refused. */
-  readonly others: Generator<ModelSpec, undefined>;
-}
-
 interface State extends LanesOptions {
-  readonly lanes: readonly Lane[];
-  readonly models: ServedModel[];
+  readonly choosing: Choosing;
+  /** In the order of the choices. */
+  readonly places: readonly Place[];
+  /** All whose workers have not ended, in a place or not. */
+  readonly open: Set<ServedModel>;
   markLost(fault: ModelError): void;
 }
 
-const workerScript = new URL('../pool/worker.js', import.meta.url);
-
-/** Waiting runs a worker, 150 kB each at 224 pixels. What time allows is decided by prediction; this bounds the memory. */
-const queuedPerWorker = 64;
-
-/** Three failures in a row are no accident, and no more than three clients then had to wait for nothing. */
-const breakerFailures = 3;
-/** Half of the ten seconds within which a model that is well again should lead again. */
-const breakerOpenMs = 5000;
-
 /** Where a core is short, a standby model gives way to the event loop and the decoders, and the lead model to all of them. */
 const niceness = { lead: 10, last: 5 };
+
+/** A gigabyte from a slow disk is there by then. */
+const longestLoadMs = 60_000;
 
 /**
  * Starts the models' workers, the last model's first: it is the smallest and answers while the others load. Of each folder the best file
@@ -70,117 +55,120 @@ const niceness = { lead: 10, last: 5 };
  * @throws ModelError when no folder is left
  */
 export function createLanes(options: LanesOptions): Lanes {
-  const { choices, choosing } = options;
-  const found = choices.flatMap((choice) => {
-    const others = choosing.list(choice);
-    const spec = others.next().value;
-    return spec === undefined ? [] : [{ spec, others }];
-  });
-  if (found.length === 0) throw choosing.fault();
+  const { choices, choose, onLost } = options;
+  const choosing = choose();
+  const places = choices.map((choice): Place => ({ choice, others: choosing.list(choice), model: undefined }));
   let markLost: (fault: ModelError) => void = () => {};
   const lost = new Promise<ModelError>((resolve) => {
     markLost = resolve;
   });
-  const lanes = found.map(({ others }, rank) => ({ rank, others }));
-  const state: State = { ...options, lanes, models: [], markLost: (fault) => markLost(fault) };
-  state.models.push(...found.map(({ spec }, rank) => serveModel(state, spec, rank)));
-  if (!isLeading(state)) options.onLost();
-  startAll(state);
+  const state: State = { ...options, choosing, places, open: new Set(), markLost: (fault) => markLost(fault) };
+  for (const place of places) place.model = prepareNext(state, place);
+  if (state.open.size === 0) throw choosing.fault();
+  if (!isLeading(state)) onLost();
+  let isClosing = false;
+  const reload = createReload({
+    loadMs: longestLoadMs,
+    ...options,
+    places,
+    started: startAll(state),
+    prepare: (place, spec) => prepare(state, place, spec),
+    retire: (model) => retire(state, model),
+    isClosing: () => isClosing,
+  });
   return {
-    models: state.models as unknown as Lanes['models'],
+    models: () => modelsOf(state) as unknown as ReturnType<Lanes['models']>,
     isLeading: () => isLeading(state),
-    isTakenOut: (rank) => isTakenOut(state, rank),
+    isTakenOut: (model) => isTakenOut(state, model),
     missing() {
-      const serving = state.models.filter((model, rank) => canServe(state, model, rank)).map(({ spec }) => spec.folder);
-      return choices.map(({ folder }) => folder).filter((folder) => !serving.includes(folder));
+      const serving = modelsOf(state).filter((model) => canServe(state, model));
+      return choices
+        .map(({ folder }) => folder)
+        .filter((folder) => !serving.some(({ spec }) => spec.folder === folder));
     },
     lost,
+    reload,
     close: async () => {
-      await Promise.all(state.models.map(({ pool }) => pool.close()));
+      isClosing = true;
+      await Promise.all([...state.open].map(({ pool }) => pool.close()));
     },
   };
 }
 
-async function startAll(state: State): Promise<void> {
-  for (const rank of [...state.models.keys()].toReversed()) await startModel(state, rank);
+async function startAll({ places }: State): Promise<void> {
+  for (const place of places.toReversed()) await start(place);
 }
 
 /** Settles when a file serves or the last one is refused. */
-async function startModel({ models }: State, rank: number): Promise<void> {
-  let pool: Pool | undefined;
-  while (pool !== models[rank]?.pool) {
-    pool = models[rank]?.pool;
-    await pool?.start();
+async function start(place: Place): Promise<void> {
+  let model: ServedModel | undefined;
+  while (model !== place.model) {
+    model = place.model;
+    await model?.pool.start();
   }
 }
 
-function isLeading({ models, choices }: State): boolean {
-  return models[0]?.spec.folder === choices[0]?.folder;
+function modelsOf({ places }: State): readonly ServedModel[] {
+  return places.flatMap(({ model }) => model ?? []);
 }
 
-function isTakenOut({ models }: State, rank: number): boolean {
-  return models[rank]?.breaker.isClosed() === false && models.slice(rank + 1).some(({ pool }) => pool.isReady());
+function isLeading({ places: [lead] }: State): boolean {
+  return lead !== undefined && lead.model?.spec.folder === lead.choice.folder;
+}
+
+function isTakenOut(state: State, model: ServedModel): boolean {
+  const models = modelsOf(state);
+  const others = models.slice(models.indexOf(model) + 1);
+  return !model.breaker.isClosed() && others.some(({ pool }) => pool.isReady());
 }
 
 /** Whether it can be expected to answer: loaded, not taken out, and not all of its workers lost to runs that overstay. */
-function canServe(state: State, { pool }: ServedModel, rank: number): boolean {
-  const { workers, abandoned } = pool.counts();
-  return pool.isReady() && !isTakenOut(state, rank) && abandoned < workers;
+function canServe(state: State, model: ServedModel): boolean {
+  const { workers, abandoned } = model.pool.counts();
+  return model.pool.isReady() && !isTakenOut(state, model) && abandoned < workers;
 }
 
-function serveModel(state: State, spec: ModelSpec, rank: number): ServedModel {
-  const { log, onLost, lanes } = state;
-  const breaker = createBreaker({
-    failures: rank < lanes.length - 1 ? breakerFailures : Number.POSITIVE_INFINITY, // no model stands by for the last one
-    openMs: breakerOpenMs,
-    onChange: (isClosed) => {
-      log(isClosed ? 'info' : 'error', isClosed ? 'model back in' : 'model taken out', { model: spec.name });
-      if (!isClosed && rank === 0) onLost();
-    },
+function prepare(state: State, place: Place, spec: ModelSpec): ServedModel {
+  const { places, open, onLost } = state;
+  const model = prepareModel({
+    ...state,
+    place,
+    spec,
+    niceness: place === places.at(-1) ? niceness.last : niceness.lead,
+    isBacked: () => model !== modelsOf(state).at(-1),
+    onTrouble: () => model === modelsOf(state)[0] && onLost(),
+    onRefused: (cause) => replace(state, place, cause),
   });
-  return { spec, pool: openPool(state, spec, rank), breaker };
+  open.add(model);
+  return model;
 }
 
-function openPool(state: State, spec: ModelSpec, rank: number): Pool {
-  const { lanes, workers, thread, now, log, onLost } = state;
-  const { name, version, variant, path, input, output, optimizedBy, details } = spec;
-  const pool = createPool({
-    script: workerScript,
-    load: {
-      path,
-      input,
-      output,
-      optimizedBy,
-      details,
-      thread: thread.href,
-      niceness: rank < lanes.length - 1 ? niceness.lead : niceness.last,
-    },
-    workers,
-    maxQueued: workers * queuedPerWorker,
-    estimate: createEstimate(),
-    now,
-    onEvent(severity, message, fields) {
-      log(severity, message, { model: name, version, variant, ...fields });
-      if (severity !== 'error' || pool.isReady()) return;
-      const refusal = pool.refusal();
-      if (refusal !== undefined) replace(state, rank, refusal);
-      else if (rank === 0) onLost();
-    },
-  });
-  return pool;
+/** The next file for a place; undefined where there is none. */
+function prepareNext(state: State, place: Place): ServedModel | undefined {
+  const spec = place.others.next().value;
+  return spec && prepare(state, place, spec);
 }
 
 /** Puts the next file in the place of one that has turned out not to be what its card says. */
-function replace(state: State, rank: number, cause: string): void {
-  const { models, lanes, choosing, onLost } = state;
-  const former = models[rank] as ServedModel;
+function replace(state: State, place: Place, cause: string): void {
+  const { choosing, onLost } = state;
+  const former = place.model as ServedModel;
+  const isFirst = former === modelsOf(state)[0];
   choosing.refuse(former.spec, cause);
-  const spec = lanes[rank]?.others.next().value;
-  if (spec !== undefined) {
-    models[rank] = serveModel(state, spec, rank);
-    startModel(state, rank);
-    former.pool.close();
+  const next = prepareNext(state, place);
+  if (next) {
+    place.model = next;
+    start(place);
+    retire(state, former);
   }
-  if (rank === 0 && (spec === undefined || !isLeading(state))) onLost();
-  if (models.every(({ pool }) => pool.refusal() !== undefined)) state.markLost(choosing.fault());
+  if (isFirst && !(next && isLeading(state))) onLost();
+  if (modelsOf(state).every(({ pool }) => pool.refusal() !== undefined)) state.markLost(choosing.fault());
+}
+
+/** Ends a model that is in no place, once the last request that began with it has its answer. */
+async function retire({ open }: State, model: ServedModel): Promise<void> {
+  const { holds, pool } = model;
+  await holds.untilNone();
+  await pool.close();
+  open.delete(model);
 }

@@ -4,12 +4,13 @@ import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import { createEstimate } from '../pool/estimate.ts';
 import type { Task, Tier } from '../task.ts';
-import type { Decoder, ModelChain, Result, ServedModel } from './answer.ts';
+import type { Decoder, ModelChain, Result } from './answer.ts';
 import { createChoosing } from './choice.ts';
 import { createWorkingClock } from './clock.ts';
 import type { Debut } from './debut.ts';
 import { createGate } from './gate.ts';
 import { createLanes } from './lanes.ts';
+import type { ServedModel } from './place.ts';
 import type { ShadowMiss } from './shadow.ts';
 import { createStanding } from './standing.ts';
 
@@ -29,6 +30,8 @@ export interface Service {
   isDraining(): boolean;
   /** From here on the function says that it is not ready; requests are still answered. */
   beginDrain(): void;
+  /** Reads the model folders again and serves what has changed in them; nothing comes of it during a drain. Never rejects. */
+  reload(): Promise<void>;
   /** Settles with the reasons as soon as no model can ever answer any more, else never. */
   readonly lost: Promise<ModelError>;
   /** Ends the workers once they are idle. */
@@ -58,12 +61,12 @@ const shadowTimeoutMs = 1000;
 export function createService(options: ServiceOptions): Service {
   const { tier, task, choices, instructions, config, log, metrics, onLost, debut } = options;
   const now = createWorkingClock();
-  const choosing = createChoosing({ choices, modelsDir: config.modelsDir, instructions, card: task.card, log });
-  const lanes = createLanes({ choices, choosing, thread: task.thread, workers: config.workers, log, now, onLost });
-  const { models } = lanes;
+  const choose = () => createChoosing({ choices, modelsDir: config.modelsDir, instructions, card: task.card, log });
+  const lanes = createLanes({ choices, choose, thread: task.thread, workers: config.workers, log, now, onLost });
   metrics.watchModels(() =>
-    models.map(({ spec: { name, version, variant }, pool }, rank) => {
-      return { model: name, version, variant, ...pool.counts(), isTakenOut: lanes.isTakenOut(rank) };
+    lanes.models().map((model) => {
+      const { name, version, variant } = model.spec;
+      return { model: name, version, variant, ...model.pool.counts(), isTakenOut: lanes.isTakenOut(model) };
     }),
   );
   const gate = createGate(config.workers, createEstimate(), now);
@@ -83,7 +86,9 @@ export function createService(options: ServiceOptions): Service {
   return {
     chain: {
       tier,
-      models,
+      get models() {
+        return lanes.models();
+      },
       get isPrimaryServed() {
         return tier === 'primary' && lanes.isLeading();
       },
@@ -92,17 +97,20 @@ export function createService(options: ServiceOptions): Service {
       decoder,
     },
     missing: lanes.missing,
-    canAnswer: () => models.some(({ pool }) => pool.isReady()),
-    isHeldBack: () => debut?.waits(lanes.isLeading() && models[0].pool.isReady()) ?? false,
+    canAnswer: () => lanes.models().some(({ pool }) => pool.isReady()),
+    isHeldBack: () => debut?.waits(lanes.isLeading() && lanes.models()[0].pool.isReady()) ?? false,
     isIdle() {
       const isAtWork = ({ pool }: ServedModel) => pool.counts().busy + pool.counts().queued > 0;
-      return !draining && gate.isEmpty() && !models.some(isAtWork);
+      return !draining && gate.isEmpty() && !lanes.models().some(isAtWork);
     },
-    compareStandby: (result) => compare(task, models[1], result),
+    compareStandby: (result) => compare(task, lanes.models()[1], result),
     isDraining: () => draining,
     lost: lanes.lost,
     beginDrain() {
       draining = true;
+    },
+    reload: async () => {
+      if (!draining) await lanes.reload();
     },
     close: lanes.close,
   };

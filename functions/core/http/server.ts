@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { createHolds } from '../chain/holds.ts';
 import type { Service } from '../chain/service.ts';
 import { type Config, ConfigError } from '../config.ts';
 import type { Log } from '../observe/log.ts';
@@ -60,13 +61,13 @@ export async function startServer(served: ServedFunction, port: number): Promise
   };
   const server = createServer(options, (request, response) => serve(request, response, 'none'));
   const connections = createConnections(server, handler.refuse);
-  const open = createOpenRequests();
+  const unanswered = createHolds();
   server.on('checkContinue', (request, response) => serve(request, response, 'continue'));
   server.on('checkExpectation', (request, response) => serve(request, response, 'another'));
 
   async function serve(request: FunctionRequest, response: ServerResponse, expects: Expectation): Promise<void> {
     connections.add(request, response);
-    open.add(response);
+    response.once('close', unanswered.take());
     if (!(await receive(served, request, response, expects))) discardBody(request);
     else if (request.exchange?.route?.name === 'task') {
       request.url = '/'; // Express would route by the target as it was sent, and the route is known
@@ -81,7 +82,7 @@ export async function startServer(served: ServedFunction, port: number): Promise
   return {
     port: address.port,
     drain: () => {
-      draining ??= drain(served, server, open.untilNone);
+      draining ??= drain(served, server, unanswered.untilNone);
       return draining;
     },
   };
@@ -108,26 +109,6 @@ async function receive(
     handler.refuse(request, response, fault);
     return false;
   }
-}
-
-/** Counts requests whose answers are not sent yet. */
-function createOpenRequests() {
-  let count = 0;
-  let markNone: (() => void) | undefined;
-  return {
-    add(response: ServerResponse): void {
-      count += 1;
-      response.once('close', () => {
-        count -= 1;
-        if (count === 0) markNone?.();
-      });
-    },
-    untilNone: () =>
-      new Promise<void>((resolve) => {
-        markNone = resolve;
-        if (count === 0) resolve();
-      }),
-  };
 }
 
 async function drain(

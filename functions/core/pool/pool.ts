@@ -44,6 +44,8 @@ export interface Pool {
   meanMs(): number;
   /** Starts the workers, once and not after `close`; settles when the first of them can serve or is lost, or at `close`. */
   start(): Promise<void>;
+  /** Settles when all of the workers can serve, or with the cause when one of them is lost before, or at `close`. */
+  untilWhole(): Promise<string | undefined>;
   /** Runs the model within `timeoutMs`, waiting included; an aborted signal ends the wait, too. Never rejects. The input stays usable. */
   run(input: TaskInput, timeoutMs: number, signal?: AbortSignal): Promise<Run>;
   /** Why the file was refused for good, so that no new worker is started; undefined where it was not. */
@@ -76,13 +78,23 @@ const staleMs = 1000; // one run a second is what it costs to find out that a sl
 export function createPool(options: PoolOptions): Pool {
   const { script, load, workers: count, estimate, now = () => performance.now() } = options;
   const started = deferred();
+  const whole = deferred<string>();
+  let closed: Promise<void> | undefined;
   const threads = createThreads({
     script,
     load,
     count,
-    onReady: (thread, modelMs) => welcome(queue, thread, modelMs),
+    onReady: (thread, modelMs) => {
+      welcome(queue, thread, modelMs);
+      started.resolve();
+      if (threads.ready().length === count) whole.resolve();
+    },
     onEnd: (thread, message) => finish(queue, thread, message),
-    onLost: (thread, cause) => lose(queue, thread, cause),
+    onLost: (thread, cause) => {
+      lose(queue, thread, cause);
+      started.resolve();
+      whole.resolve(cause);
+    },
   });
   const queue: Queue = {
     ...options,
@@ -95,8 +107,16 @@ export function createPool(options: PoolOptions): Pool {
     isClosing: false,
     busyMs: 0,
     learnedMs: Number.NEGATIVE_INFINITY,
-    markStarted: started.resolve,
   };
+  async function close(): Promise<void> {
+    queue.isClosing = true;
+    started.resolve();
+    whole.resolve();
+    failAll(queue, 'its workers are being stopped');
+    const ended = threads.close();
+    for (const thread of threads.ready()) if (!queue.running.has(thread)) threads.quit(thread);
+    await ended;
+  }
   return {
     isReady: () => isReady(queue),
     absence: () => absence(queue),
@@ -110,22 +130,19 @@ export function createPool(options: PoolOptions): Pool {
       threads.start();
       return started.promise;
     },
+    untilWhole: () => whole.promise,
     run: (input, timeoutMs, signal) => enter(queue, input, timeoutMs, signal),
     counts: () => counts(queue),
-    async close() {
-      queue.isClosing = true;
-      started.resolve(); // callers of `start` wait no longer
-      failAll(queue, 'its workers are being stopped');
-      const closed = threads.close();
-      for (const thread of threads.ready()) if (!queue.running.has(thread)) threads.quit(thread);
-      await closed;
+    close() {
+      closed ??= close();
+      return closed;
     },
   };
 }
 
-function deferred() {
-  let resolve: () => void = () => {};
-  const promise = new Promise<void>((settle) => {
+function deferred<T = void>() {
+  let resolve: (value?: T) => void = () => {};
+  const promise = new Promise<T | undefined>((settle) => {
     resolve = settle;
   });
   return { promise, resolve };

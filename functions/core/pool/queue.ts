@@ -50,7 +50,6 @@ export interface Queue {
   busyMs: number;
   /** When the last run ended well. */
   learnedMs: number;
-  markStarted(): void;
 }
 
 export function isReady({ isClosing, threads }: Queue): boolean {
@@ -136,7 +135,6 @@ export function welcome(queue: Queue, thread: Thread, modelMs: number): void {
   // The first run of a session, amid the start of everything else, tells little of those to come.
   queue.estimate.presume(modelMs);
   queue.onEvent('info', 'worker ready', { path: queue.load.path });
-  queue.markStarted();
   goOn(queue, thread);
 }
 
@@ -175,7 +173,6 @@ export function lose(queue: Queue, thread: Thread, cause: string): void {
     failAll(queue, cause);
   }
   queue.onEvent('error', 'worker lost', { path: queue.load.path, cause });
-  queue.markStarted();
 }
 
 export function failAll({ waiting }: Queue, cause: string): void {
