@@ -26,11 +26,15 @@ export function refuse(sentence: string): never {
   process.exit(2);
 }
 
-/** Calls `stop` at the first SIGINT, SIGTERM or SIGHUP; a second one ends the process at once. */
-export function onInterrupt(stop: (signal: NodeJS.Signals) => void): void {
+/** Calls `stop` at the first SIGINT, SIGTERM or SIGHUP; a second one ends the process at once. One that `isOther` does not count. */
+export function onInterrupt(
+  stop: (signal: NodeJS.Signals) => void,
+  isOther: (signal: NodeJS.Signals) => boolean = () => false,
+): void {
   let since: number | undefined;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
+      if (isOther(signal)) return;
       if (since !== undefined && Date.now() - since > sameSignalMs) process.exit(130);
       if (since === undefined) stop(signal);
       since ??= Date.now();

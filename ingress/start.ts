@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { hasTerminal } from '../functions/core/files.ts';
 import { type FunctionName, functionCommand, memoryVariables } from '../functions/launch.ts';
 import { onInterrupt, readCommand } from './command.ts';
 import { accessLogName, configName, makeRunFolder, type RunFolder } from './folder.ts';
@@ -11,10 +12,12 @@ import { freePort, reserve } from './port.ts';
 import { localVariables, renderIngress } from './render.ts';
 import { readSettings, StartError, type SystemName, systems } from './settings.ts';
 import { type Program, type Supervised, supervise } from './supervise.ts';
+import { watchModels } from './watch.ts';
 
-const usage = `Usage: npm start
+const usage = `Usage: npm start [-- --watch]
 
 Starts the functions and nginx in front of them, and restarts what dies. Ctrl-C drains and stops; a second one stops at once.
+A SIGHUP has the functions read their model folders again; with --watch they do whenever a folder has changed.
 It reads these variables; the functions get all others:
 
   FUNCTIONS             ${Object.keys(systems).join(', ')}, or some of them with commas (default all)
@@ -22,6 +25,7 @@ It reads these variables; the functions get all others:
   DRAIN_MS              longest drain (default 25000)`;
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
+const modelsDir = process.env.MODELS_DIR || join(root, 'models');
 
 // A model loads in under a second; a slow disk may take longer, but not this long.
 const readyWithinMs = 60_000;
@@ -45,7 +49,8 @@ process.once('exit', () => {
   folder?.remove();
 });
 
-readCommand(usage, {});
+const { watch } = readCommand(usage, { options: { watch: { type: 'boolean' } } }).values;
+const hadTerminal = hasTerminal();
 try {
   await startStack();
 } catch (fault) {
@@ -72,7 +77,8 @@ async function startStack(): Promise<void> {
   const variables = { ...localVariables({ runDir: '.', port, functions }), ACCESS_LOG: accessLogName };
   folder = makeRunFolder(renderIngress(variables));
   output.pass(folder.accessLog);
-  stopOnSignal(names, drainMs);
+  obeySignals(names, drainMs);
+  if (watch) watchModels(modelsDir, () => reload(names));
   for (const [name, port] of ports) start(functionProgram(name, port));
   const ready = new Map(ports.map(([name, port]) => [name, untilReady(name, `http://127.0.0.1:${port}/readyz`)]));
   const all = Promise.all(ready.values());
@@ -114,11 +120,10 @@ function start(program: Program): void {
 }
 
 function functionProgram(name: FunctionName, port: number): Program {
-  const defaults = { MODELS_DIR: join(root, 'models'), ...memoryVariables(name) };
   return {
     name,
     command: functionCommand(name),
-    env: { ...defaults, ...process.env, FUNCTION_TARGET: name, PORT: String(port) },
+    env: { ...memoryVariables(name), ...process.env, MODELS_DIR: modelsDir, FUNCTION_TARGET: name, PORT: String(port) },
   };
 }
 
@@ -133,15 +138,25 @@ function nginxProgram(file: string, cwd: string): Program {
   };
 }
 
-// nginx first: the functions must answer what it has accepted.
-function stopOnSignal(functions: readonly FunctionName[], drainMs: number): void {
-  onInterrupt(async () => {
+function obeySignals(functions: readonly FunctionName[], drainMs: number): void {
+  const stop = async () => {
     isStopping = true;
     say('stops; once more to stop at once');
-    await programs.get('nginx')?.stop('SIGQUIT', drainMs);
+    await programs.get('nginx')?.stop('SIGQUIT', drainMs); // first: the functions must answer what it has accepted
     await Promise.all(functions.map((name) => programs.get(name)?.stop('SIGTERM', drainMs + drainMarginMs)));
     await end(0);
+  };
+  onInterrupt(stop, (signal) => {
+    const isHungUp = hadTerminal && !hasTerminal();
+    if (signal !== 'SIGHUP' || isHungUp) return false;
+    reload(functions);
+    return true;
   });
+}
+
+function reload(functions: readonly FunctionName[]): void {
+  say('the functions read their model folders again');
+  for (const name of functions) programs.get(name)?.signal('SIGHUP');
 }
 
 // Never settles once everything stops: the process exits then.

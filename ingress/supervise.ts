@@ -36,6 +36,8 @@ export interface Supervised {
   trust(): void;
   /** Sends `signal`, and SIGKILL after `graceMs`. */
   stop(signal: NodeJS.Signals, graceMs: number): Promise<void>;
+  /** Sends a signal that does not end it; nothing comes of it between two runs. */
+  signal(signal: NodeJS.Signals): void;
   /** SIGKILL, at once. */
   kill(): void;
 }
@@ -90,6 +92,9 @@ export function supervise(program: Program, { say, giveUp, readOutput }: Audienc
       }
       cancel.abort();
       await untilRead(child);
+    },
+    signal: (signal) => {
+      if (child !== undefined && isRunning(child)) child.kill(signal);
     },
     kill: () => {
       isStopping = true;

@@ -8,7 +8,11 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach } from '@jest/globals';
 import { freePort } from '../../ingress/port.ts';
 
-const script = fileURLToPath(new URL('../../ingress/start.js', import.meta.url));
+/** The compiled start.js. */
+export const startCommand = [
+  process.execPath,
+  fileURLToPath(new URL('../../ingress/start.js', import.meta.url)),
+] as const;
 
 /** A running `npm start`. */
 export interface Stack {
@@ -32,7 +36,7 @@ export interface Stack {
 
 export interface StackOptions {
   readonly env?: NodeJS.ProcessEnv;
-  /** @default the compiled start.js */
+  /** @default startCommand */
   readonly command?: readonly [string, ...string[]];
   readonly cwd?: string;
   readonly stdio?: StdioOptions;
@@ -65,8 +69,8 @@ export function useStack() {
     folder: () => folder,
     /** The test's, once it was started. */
     stack: () => stack,
-    async start(env: NodeJS.ProcessEnv = {}): Promise<Stack> {
-      stack = await startStack(folder, { env });
+    async start(env: NodeJS.ProcessEnv = {}, command?: StackOptions['command']): Promise<Stack> {
+      stack = await startStack(folder, { env, ...(command && { command }) });
       return stack;
     },
   };
@@ -75,7 +79,7 @@ export function useStack() {
 /** Starts classify on a free port with one worker per function; settles once the process is spawned. */
 export async function startStack(folder: string, options: StackOptions = {}): Promise<Stack> {
   const port = await freePort();
-  const { env, command = [process.execPath, script], ...others } = options;
+  const { env, command = startCommand, ...others } = options;
   const [file, ...args] = command;
   const variables = { FUNCTIONS: 'classify', TMPDIR: folder, PORT: String(port), DRAIN_MS: '5000', WORKERS: '1' };
   const child = spawn(file, args, {
