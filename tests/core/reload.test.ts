@@ -139,12 +139,13 @@ describe('a SIGHUP', () => {
 describe('a request that began before a swap', () => {
   it('ends with the model it began with, which serves until then', async () => {
     const dir = modelsDir({ mobilenet: 'moody' });
+    const ask = classify.parse(new URLSearchParams('top=2'), {});
     const messages: string[] = [];
     const decodes: [version: string, goOn: () => void][] = [];
     const decode: Task['decode'] = async (bytes, how) => {
       const details = how.details as ImageModel;
       await new Promise<void>((resolve) => decodes.push([String(details.labels[1]?.label), resolve]));
-      return classify.decode(bytes, { ...how, details, ask: { top: 2 }, settings: { maxPixels: 100 } });
+      return classify.decode(bytes, { ...how, details, ask, settings: { maxPixels: 100 } });
     };
     const task: Task = { ...(classify as Task), decode };
     publish(dir, '1');
@@ -152,7 +153,7 @@ describe('a request that began before a swap', () => {
     later(() => service.close());
     await untilTrue(service.canAnswer);
     const bytes = await plain('black');
-    const question = { bytes, ask: { top: 2 }, strict: false, deadlineMs: performance.now() + 60_000 };
+    const question = { bytes, ask, strict: false, deadlineMs: performance.now() + 60_000 };
     const begin = () => answer({ ...question, signal: new AbortController().signal }, service.chain).result;
 
     const before = begin();
