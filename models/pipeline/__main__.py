@@ -3,7 +3,7 @@
     models/.venv/bin/models build wide-resnet-50-2 --calibrate-on photos --data photos
     models/.venv/bin/models optimize --folder models/wide-resnet-50-2@imagenet-1k-v2      on another processor
 
-Reading recipes and printing help needs the standard library alone. `pipeline/compare.py` and `pipeline/retrain.py`
+Reading recipes and printing help needs the standard library alone, and no step needs PyTorch. `pipeline/compare.py` and `pipeline/retrain.py`
 bring `arguments(parser)` and `main(args) -> int`, whose result is the exit status; so does each module of `training/`
 that `models train` names.
 """
@@ -25,13 +25,17 @@ from training import clouds, digits
 SEEDS = 2**32  # what numpy takes
 HELP = {
     "fetch": "bring the recipe's weights and check their hash",
-    "export": "write them as an ONNX graph and compare it with PyTorch",
+    "export": "write them as an ONNX graph",
     "quantize": "make int8 candidates, calibrated on images",
     "optimize": "write one optimized variant for each instruction-set class, or add this processor's to a folder",
     "check": "measure and hold against the recipe's gates",
     "pack": "write the model folder",
     "build": "all of these; what was done before is skipped",
 }
+
+EXTRAS = dict.fromkeys(("torch", "torchvision", "PIL", "pyarrow", "scipy", "matplotlib"), "training")
+EXTRAS |= {"tifffile": "clouds", "lightgbm": "clouds"}
+"""Packages that only some commands need, and the argument of setup.sh that installs them."""
 
 FEATURES_HELP = "add the embedding to the graphs of a model folder as a second output, for ?features=1"
 TRAIN_HELP = "train one of the embedded models and write its folder"
@@ -140,6 +144,12 @@ def main(arguments: list[str] | None = None) -> int:
         return args.run(args)
     except Fault as fault:
         print(fault, file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as cause:
+        if cause.name not in EXTRAS:
+            raise
+        found = f"received none: bash models/setup.sh {EXTRAS[cause.name]} installs it"
+        print(f"Expected the package {cause.name} for models {args.command} but {found}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted; the same command resumes after the last finished step", file=sys.stderr)

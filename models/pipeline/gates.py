@@ -27,15 +27,15 @@ LIMITS: Mapping[str, tuple[str, str]] = {
     "min_top1": ("float_top1", "top-1 of the float32 model on the labeled data, as served"),
     "min_path_agreement": (
         "path_agreement",
-        "share of images with one first class as served and by torch on torchvision's pixels",
+        "share of images with one first class as served and by ONNX Runtime in Python on Pillow's pixels",
     ),
     "max_parity_larger": (
         "parity_larger",
-        "mean difference to torchvision's pixels, of 255, of images larger than the input",
+        "mean difference to Pillow's pixels, of 255, of images larger than the input",
     ),
     "max_parity_smaller": (
         "parity_smaller",
-        "mean difference to torchvision's pixels, of 255, of images smaller than the input",
+        "mean difference to Pillow's pixels, of 255, of images smaller than the input",
     ),
     "min_agreement": ("agreement", "share of images with the same first class in int8 and in float32"),
     "max_top1_loss": ("top1_loss", "share of labeled images by which int8 is right less often, as served"),

@@ -1,4 +1,4 @@
-"""ONNX graphs without PyTorch: sessions, checks of the portable graph, and its padding.
+"""ONNX graphs: sessions and checks of the portable graph.
 
     check_graph(file, file, recipe, classes=200)
     logits = run_graph(file, images)
@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from pipeline.faults import Fault
 from pipeline.recipe import INPUT_NAME, OUTPUT_NAME, Recipe
@@ -35,10 +33,11 @@ def open_session(model: onnx.ModelProto | Path, level: str = "all") -> onnxrunti
     return onnxruntime.InferenceSession(source, session_options(level), providers=["CPUExecutionProvider"])
 
 
-def run_graph(file: Path, images: np.ndarray) -> np.ndarray:
+def run_graph(model: onnx.ModelProto | Path, images: np.ndarray, level: str = "all") -> np.ndarray:
     """The logits by ONNX Runtime, float32 [n, classes]; raises Fault when it refuses or a logit is not finite."""
+    file = model if isinstance(model, Path) else "a graph in memory"
     try:
-        session = open_session(file)
+        session = open_session(model, level)
         logits = np.stack([session.run([OUTPUT_NAME], {INPUT_NAME: image[None]})[0][0] for image in images])
     except Exception as cause:  # onnxruntime's exceptions have no common class
         version = onnxruntime.__version__
@@ -46,7 +45,7 @@ def run_graph(file: Path, images: np.ndarray) -> np.ndarray:
     return finite(logits, file)
 
 
-def finite(logits: np.ndarray, file: Path) -> np.ndarray:
+def finite(logits: np.ndarray, file: Path | str) -> np.ndarray:
     """The logits; raises Fault, which names the graph, where one is not finite."""
     if not np.isfinite(logits).all():
         raise Fault(f"Expected finite logits for {file} but received NaN or infinity")
@@ -75,44 +74,3 @@ def check_graph(file: Path, source: Path, recipe: Recipe, classes: int) -> None:
     unfolded = [node.name for node in norms if node.input[0] in convolved]
     if unfolded:
         raise Fault(f"Expected batch norms folded into convolutions for {source} but received {unfolded[0]}")
-
-
-def fold_padding(graph: onnx.GraphProto) -> None:
-    """Moves constant zero padding into the convolution that alone reads it: TensorFlow's SAME, uneven by a pixel."""
-    constants = _constants(graph)
-    for pad in [entry for entry in graph.node if entry.op_type == "Pad"]:
-        mode = next((attribute.s for attribute in pad.attribute if attribute.name == "mode"), b"constant")
-        amounts = constants.get(pad.input[1])
-        value = constants.get(pad.input[2], np.ones(1)) if len(pad.input) > 2 and pad.input[2] else np.zeros(1)
-        after = [entry for entry in graph.node if pad.output[0] in entry.input]
-        if mode != b"constant" or amounts is None or np.any(value) or [entry.op_type for entry in after] != ["Conv"]:
-            continue
-        own = next(attribute for attribute in after[0].attribute if attribute.name == "pads")
-        if len(amounts) == 8 and not amounts[[0, 1, 4, 5]].any():  # of batch and channels
-            own.ints[:] = [int(one + other) for one, other in zip(own.ints, amounts[[2, 3, 6, 7]], strict=True)]
-            after[0].input[0] = pad.input[0]
-    _drop_unread(graph)
-    del graph.value_info[:]  # shapes that were inferred before
-
-
-def _constants(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
-    """What does not depend on the image, weights included, by name."""
-    found = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
-    for entry in graph.node:
-        if all(name in found for name in entry.input if name):
-            values = ReferenceEvaluator(entry).run(None, {name: found[name] for name in entry.input if name})
-            found.update(zip(entry.output, values, strict=True))
-    return found
-
-
-def _drop_unread(graph: onnx.GraphProto) -> None:
-    read = {value.name for value in graph.output}
-    kept = []
-    for entry in reversed(graph.node):
-        if read.intersection(entry.output):
-            kept.insert(0, entry)
-            read.update(entry.input)
-    weights = [weight for weight in graph.initializer if weight.name in read]
-    del graph.node[:], graph.initializer[:]
-    graph.node.extend(kept)
-    graph.initializer.extend(weights)

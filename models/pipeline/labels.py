@@ -40,7 +40,7 @@ def _imagenet() -> dict[str, str]:
     """ImageNet numbers its classes in the order of their ids, so a sorted list is the order of the logits."""
     spec = find_spec(PACKAGE)  # found, not imported: it would read more than is wanted
     if spec is None or not spec.submodule_search_locations:
-        raise Fault(f"Expected the package {PACKAGE} (models/requirements.txt) for the labels but received nothing")
+        raise Fault(f"Expected the package {PACKAGE} for the labels but received nothing: bash models/setup.sh")
     folder = Path(spec.submodule_search_locations[0])
     by_index, names = _json(folder / "imagenet1k_to_21k.json"), _json(folder / "imagenet1k_clean_names.json")
     ids = [by_index.get(str(index)) for index in range(len(by_index))]

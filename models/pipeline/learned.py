@@ -1,4 +1,4 @@
-"""What int8 makes of a model that was trained with the ranges of its activations (`pipeline/light.py`).
+"""What int8 makes of a model that was trained with the ranges of its activations (`training/light.py`).
 
 Its graph has a Clip behind each activation, whose bounds are the ranges: the method `learned` takes them as they are.
 More rewrites serve such graphs: bytes less a constant are the same bytes with another zero point, the logits stay the
@@ -74,10 +74,17 @@ def drop_constants(graph: onnx.GraphProto) -> None:
         graph.initializer.remove(weight)
 
 
+def round_to_bytes(weight: np.ndarray) -> np.ndarray:
+    """float32 [out, ...]: the nearest signed bytes times a scale for each output; a second time changes nothing."""
+    largest = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)
+    scale = np.maximum(largest, np.float32(LEAST_SCALE * LARGEST)) / np.float32(LARGEST)
+    return np.clip(np.rint(weight * (np.float32(1) / scale)), -LARGEST, LARGEST).astype(np.float32) * scale
+
+
 def store_bytes(graph: onnx.GraphProto) -> None:
     """Stores the weights of convolutions and matrix products as signed bytes and a scale for each output, in place.
 
-    They must have been rounded so (`light.round_weights`): what Cast and Mul make of them is then what they were.
+    They must have been rounded so (`round_to_bytes`): what Cast and Mul make of them is then what they were.
     Raises Fault about a product whose weights are not an initializer with an output a row.
     """
     weights = {weight.name: weight for weight in graph.initializer}

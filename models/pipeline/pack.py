@@ -146,8 +146,7 @@ def _verified(fetched: dict) -> str:
 
 def _export_gate(context: Context) -> dict:
     exported, limit = context.result("export"), context.recipe.export.max_difference
-    compared = "PyTorch" if exported["torch"] else "the golden case of its source"
-    what = f"difference of a logit to {compared}, as a share of the largest"
+    what = f"difference of a logit to {exported['compared']}, as a share of the largest"
     measured = float(f"{exported['max_difference']:.3g}")
     return {
         "name": "max_export_difference",

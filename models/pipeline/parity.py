@@ -1,4 +1,4 @@
-"""How far the service's pixels and first classes are from those of Pillow, torchvision and PyTorch."""
+"""How far the service's pixels and first classes are from those that Pillow and ONNX Runtime give in Python."""
 
 import io
 import statistics
@@ -6,24 +6,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet
-import torch
 from PIL import Image, ImageOps
-from torchvision import transforms
 
-from pipeline import export
 from pipeline.faults import Fault
+from pipeline.graph import open_session
 from pipeline.labels import read_labels
 from pipeline.pixel import float_table, to_float_input
+from pipeline.recipe import INPUT_NAME
 from pipeline.steps import Context, progress
 
 
 def parity(context: Context, rows: list[dict], pixels: np.ndarray, served: dict[str, str]) -> dict[str, float | None]:
-    """How far the service's pixels and first classes are from those of torchvision and PyTorch on the same files."""
+    """How far the service's pixels and first classes are from Pillow's and from the portable graph's on the same files."""
     recipe = context.recipe.input
     expected_pixels = reference(recipe.resize, recipe.crop, recipe.kernel)
-    torch.set_num_threads(1)  # as ONNX Runtime's in this step
-    model = export.torch_model(context)
+    session = open_session(Path(context.result("export")["onnx"]))
     floats = float_table(recipe.mean, recipe.std)
     classes = [label["class"] for label in read_labels(context.recipe)]
     found: dict[str, list[float]] = {"parity_larger": [], "parity_smaller": [], "path_agreement": []}
@@ -34,20 +31,22 @@ def parity(context: Context, rows: list[dict], pixels: np.ndarray, served: dict[
         difference = float(np.abs(image.astype(np.int16) - expected).mean())
         found["parity_larger" if is_larger else "parity_smaller"].append(difference)
         if row["image"] in served:
-            with torch.inference_mode():
-                best = int(model(torch.from_numpy(to_float_input(expected, floats)))[0].argmax())
+            best = int(session.run(None, {INPUT_NAME: to_float_input(expected, floats)})[0].argmax())
             found["path_agreement"].append(classes[best] == served[row["image"]])
         show(done + 1)
     return {name: statistics.mean(values) if values else None for name, values in found.items()}
 
 
 def reference(resize: int, crop: int, kernel: str) -> Callable[[bytes], np.ndarray]:
-    """A function from an encoded image to torchvision's pixels, uint8 [crop, crop, 3], upright as in the service."""
-    modes = {"linear": transforms.InterpolationMode.BILINEAR, "cubic": transforms.InterpolationMode.BICUBIC}
-    transform = transforms.Compose([transforms.Resize(resize, modes[kernel]), transforms.CenterCrop(crop)])
+    """A function from an encoded image to torchvision's pixels, uint8 [crop, crop, 3], upright as in the service: the
+    shorter side resized, the longer one cut off to whole pixels, and the middle, half a pixel to the even side."""
+    kernels = {"linear": Image.Resampling.BILINEAR, "cubic": Image.Resampling.BICUBIC}
 
     def to_pixels(encoded: bytes) -> np.ndarray:
-        return np.asarray(transform(ImageOps.exif_transpose(Image.open(io.BytesIO(encoded))).convert("RGB")))
+        image = ImageOps.exif_transpose(Image.open(io.BytesIO(encoded))).convert("RGB")
+        width, height = (int(resize * side / min(image.size)) for side in image.size)
+        left, top = round((width - crop) / 2), round((height - crop) / 2)
+        return np.asarray(image.resize((width, height), kernels[kernel]).crop((left, top, left + crop, top + crop)))
 
     return to_pixels
 
@@ -62,6 +61,8 @@ def originals(data: Path, rows: list[dict]) -> Iterator[bytes]:
                 raise Fault(f"Expected a file for {places[0]} but received none")
             yield found.read_bytes()
         return
+    import pyarrow.parquet
+
     images = pyarrow.parquet.read_table(data, columns=["image"])["image"]
     for row in rows:
         yield images[int(row["image"])].as_py()

@@ -28,6 +28,7 @@ ARCHITECTURES = (
     "mobilenet_v3_large",
     "mobilenet_v2",
     "efficientnet-lite0",
+    "efficientnet-lite2",
 )
 CALIBRATED = ("percentile", "entropy", "minmax")
 METHODS = (*CALIBRATED, "learned")
@@ -39,16 +40,18 @@ NAME = r"[a-z0-9]+(?:[.-][a-z0-9]+)*"  # of a model folder, a path of the servic
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """Where weights come from: torchvision, by its own name, a file of an installed package, or a file here."""
+    """Where weights come from: torchvision, a file of a package of the Python package index, or a file here."""
 
     source: str = one_of("torchvision", "package", "file")
     sha256: str = text("8 to 64 hexadecimal digits, the first of the file's SHA-256", "[0-9a-f]{8,64}")
     name: str | None = text(
         "the name of torchvision's weights, such as MobileNet_V2_Weights.IMAGENET1K_V2", r"\w+\.\w+", default=None
     )
-    package: str | None = text("the import name of a package", r"[a-z_]\w*", default=None)
+    url: str | None = text("an address that begins with https://", r"https://\S+", default=None)
+    """Of torchvision's file."""
+    package: str | None = text("a package and its version, such as a-package==1.0", r"[\w.-]+==[\w.]+", default=None)
     file: str | None = text(default=None)
-    """Of a package: inside it; else relative to models/."""
+    """Of a package: inside its wheel; else relative to models/."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +90,7 @@ class Export:
     """What the ONNX graph is held against."""
 
     max_difference: float = number(0, 1)
-    """Largest difference of a logit between PyTorch and ONNX Runtime, as a share of the largest logit."""
+    """Largest difference of a logit to what the graph is compared with, as a share of the largest logit."""
     byte_weights: bool = flag(False)
     """Whether weights are rounded to 8 bits and stored as such: a quarter of the size, float32 when it is loaded."""
 
@@ -213,8 +216,8 @@ def _refuse_contradictions(recipe: Recipe, file: Path, refuse: Refuse) -> None:
         refuse(f'"{file.stem}" (the file\'s name)', "name", f'"{recipe.name}"')
     if recipe.input.crop > recipe.input.resize:
         refuse(f"at most {recipe.input.resize} (input.resize)", "input.crop", recipe.input.crop)
-    needed = {"torchvision": ("name",), "package": ("package", "file"), "file": ("file",)}[weights.source]
-    asked = [(f"weights.{key}", getattr(weights, key), key in needed) for key in ("name", "package", "file")]
+    needed = {"torchvision": ("name", "url"), "package": ("package", "file"), "file": ("file",)}[weights.source]
+    asked = [(f"weights.{key}", getattr(weights, key), key in needed) for key in ("name", "url", "package", "file")]
     for key, value, is_needed in [*asked, ("labels.file", labels.file, labels.source == "file")]:
         if (value is not None) != is_needed:
             source = f'{key.partition(".")[0]}.source is "{(labels if key == "labels.file" else weights).source}"'

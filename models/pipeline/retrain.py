@@ -24,7 +24,7 @@ from pipeline.recipe import DataSet, Input, Labels, Recipe, Weights
 from pipeline.steps import Options, hash_of, hash_of_file, progress, run_steps, say
 
 if TYPE_CHECKING:
-    from pipeline.tune import Lesson
+    from training.tune import Lesson
 
 HELP = "teach the embedded pair new images, and pack what became of it as a new version"
 
@@ -149,8 +149,8 @@ def _tune(args: argparse.Namespace, base: Base, course: Course, work: Path, chec
     """Writes the tuned weights, and what they took beside them; raises Fault."""
     import torch
 
-    from pipeline.restore import restore
-    from pipeline.tune import BATCH, Tuning, grow, has_bfloat16, tune
+    from training.restore import restore
+    from training.tune import BATCH, Tuning, grow, has_bfloat16, tune
 
     torch.set_num_threads(args.threads)
     name = base.recipe.name
@@ -188,7 +188,7 @@ def _lesson(work: Path, kind: str, pictures: Sequence[Picture], base: Base, clas
     """The pictures as the service decodes them, larger than the model takes them."""
     import numpy as np
 
-    from pipeline.tune import Lesson
+    from training.tune import Lesson
 
     side = round(base.card["input"]["crop"] * ENLARGED)
     out = work / f"{kind}-{side}.npy"

@@ -1,4 +1,4 @@
-"""Published wheels as pip brings them, with the hash checked; nothing is installed and no code in them runs.
+"""Published wheels as pip brings them, with its hash checked; nothing is installed and no code in them runs.
 
 file = fetch_wheel(Wheel("ukis-csmask", "1.0.0", "898d6efe..."), Path("models/.work/clouds-ukis"))
 """
@@ -15,11 +15,11 @@ from pipeline.steps import hash_of_file
 
 @dataclass(frozen=True)
 class Wheel:
-    """One file of the Python package index; `sha256` in hexadecimal digits."""
+    """One file of the Python package index; `sha256` in hexadecimal digits, or None where what is in it is checked."""
 
     package: str
     version: str
-    sha256: str
+    sha256: str | None
 
 
 def fetch_wheel(wheel: Wheel, folder: Path) -> Path:
@@ -27,13 +27,14 @@ def fetch_wheel(wheel: Wheel, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     pattern = f"{wheel.package.replace('-', '_')}-{wheel.version}-*.whl"
     for file in folder.glob(pattern):
-        if hash_of_file(file) == wheel.sha256:
+        if wheel.sha256 is not None and hash_of_file(file) == wheel.sha256:
             return file
         file.unlink()
     with TemporaryDirectory() as scratch:
         wanted = Path(scratch) / "requirements.txt"
-        wanted.write_text(f"{wheel.package}=={wheel.version} --hash=sha256:{wheel.sha256}\n", encoding="utf-8")
-        options = ("--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--require-hashes")
+        sha256 = "" if wheel.sha256 is None else f" --hash=sha256:{wheel.sha256}"
+        wanted.write_text(f"{wheel.package}=={wheel.version}{sha256}\n", encoding="utf-8")
+        options = ("--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:")
         command = (sys.executable, "-m", "pip", "download", *options, "--dest", folder, "--requirement", wanted)
         done = subprocess.run(command, capture_output=True, text=True)
     file = next(folder.glob(pattern), None)

@@ -95,11 +95,11 @@ def export(network, file: Path) -> None:
 
     import torch
 
-    from pipeline.export import OPSET
+    from pipeline.graph import OPSET
 
     sides = {2: "height", 3: "width"}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # see pipeline/export.py
+        warnings.simplefilter("ignore")  # the graph exporter that follows this one writes opset 18 and later only
         torch.onnx.export(
             network,
             (torch.zeros(1, 7, 64, 64),),

@@ -39,9 +39,8 @@ def main(args: argparse.Namespace) -> int:
     import numpy as np
     import torch
 
-    from pipeline.export import write_graph
     from pipeline.graph import run_graph
-    from training.digits_net import CLASSES, train
+    from training.digits_net import train, write_graph
 
     torch.set_num_threads(1)
     args.work.mkdir(parents=True, exist_ok=True)
@@ -55,7 +54,7 @@ def main(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     file = args.out / "model.onnx"
     golden = read_idx(photos / "golden-idx3-ubyte").astype(np.float32)[:, None] / 255
-    write_graph(model, golden, CLASSES, file)
+    write_graph(model, file)
     logits = run_graph(file, golden)[0]
     with torch.inference_mode():
         expected = model(torch.from_numpy(golden))[0].numpy()

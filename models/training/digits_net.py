@@ -8,10 +8,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from torch import nn
 from torch.nn import functional
 
+from pipeline.network import Network
 from training.running import BATCH, Run, accuracy
 
 SIDE = 28
@@ -45,6 +47,21 @@ class Net(nn.Sequential):
         # At first the mean of 7x7: what is where is learned, as a 6 and a 9 have the same parts.
         nn.init.constant_(self[15].weight, 1 / 49)
         nn.init.zeros_(self[15].bias)
+
+
+def write_graph(model: Net, file: Path) -> None:
+    """Writes the model as ONNX, for one digit a run."""
+    tensors = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    net = Network(lambda name, _shape: tensors[name], [1, 1, SIDE, SIDE])
+    x = net.image
+    for place, layer in enumerate(model):
+        if isinstance(layer, nn.Conv2d):
+            norm = f"{place + 1}" if layer.bias is None else None
+            more = {"norm": norm, "bias": norm is None, "padding": layer.padding[0]}
+            x = net.conv(x, f"{place}", layer.out_channels, layer.kernel_size[0], layer.stride[0], layer.groups, **more)
+        elif isinstance(layer, nn.ReLU):
+            x = net.relu(x)
+    onnx.save(net.finish(net.linear(net.flatten(x), f"{len(model) - 1}", CLASSES)), file)
 
 
 def vary(digits: torch.Tensor, random: torch.Generator, strength: float) -> torch.Tensor:

@@ -19,10 +19,10 @@ from torch import nn
 from torch.nn import functional
 
 import data
-from pipeline.architectures import build
-from pipeline.crops import crop, distillation, random_crops
-from pipeline.light import MobileNetLight, round_weights, simulate_bytes
-from pipeline.restore import restore
+from training.architectures import build
+from training.crops import crop, distillation, random_crops
+from training.light import MobileNetLight, round_weights, simulate_bytes
+from training.restore import restore
 from running import Run, accuracy
 from surgery import fit_ranges, lightened
 from train import Muon

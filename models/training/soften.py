@@ -3,7 +3,7 @@
     python soften.py wide-resnet --checkpoint wide-resnet.pt --data DIR --out soft-labels --crops 4
 
 Each image is cropped the same few times, so that the teacher runs once a crop and not once a step (arXiv 2112.01528).
-`--out` receives `crops.npy`, float32 [crops, n, 2, 3] (see `pipeline/crops.py`), and `logits.npy`, float16 [crops, n, classes].
+`--out` receives `crops.npy`, float32 [crops, n, 2, 3] (see `training/crops.py`), and `logits.npy`, float16 [crops, n, classes].
 An interrupted run resumes.
 """
 
@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 import data
-from pipeline.architectures import build
-from pipeline.crops import crop, random_crops
+from training.architectures import build
+from training.crops import crop, random_crops
 
 BATCH = 250
 SIZE = 56

@@ -6,8 +6,9 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.mobilenetv3 import MobileNetV3
 
-from pipeline.light import FACTOR, LEFT_OUT, LEVELS, MobileNetLight, Range, Squeeze, Swish
-from pipeline.crops import crop
+from pipeline.architectures import LEFT_OUT, SWISH_FACTOR
+from training.crops import crop
+from training.light import LEVELS, MobileNetLight, Range, Squeeze, Swish
 
 SAMPLES = 400_000  # values of a tensor that a range is chosen by
 HIGHS = np.linspace(0.15, 1, 35)  # ends that are tried, as a share of the largest value
@@ -51,7 +52,7 @@ def folded(layer: nn.Sequential) -> tuple[torch.Tensor, torch.Tensor]:
 def put(layer: nn.Module, weight: torch.Tensor, bias: torch.Tensor, then: nn.Module | None = None) -> None:
     """Copies into the first channels, as the activation `then` needs it; the others become zero."""
     if isinstance(then, Swish):
-        weight, bias = weight * FACTOR, (bias + 3) * FACTOR
+        weight, bias = weight * SWISH_FACTOR, (bias + 3) * SWISH_FACTOR
     layer.weight.zero_()
     layer.bias.zero_()
     layer.weight[: weight.shape[0], : weight.shape[1]] = weight

@@ -16,8 +16,8 @@ import torch
 from torch.nn import functional
 
 import data
-from pipeline.architectures import MEAN, STD, build
-from pipeline.crops import crop, distillation, random_crops
+from training.architectures import MEAN, STD, build
+from training.crops import crop, distillation, random_crops
 from running import Run, accuracy
 
 # Share of the time at which a training size begins. Crops of random area show things about 1.2 times larger than the

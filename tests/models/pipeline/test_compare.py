@@ -1,4 +1,4 @@
-"""Comparison; needs scipy, matplotlib, Node.js, dist/: python -m unittest tests/models/pipeline/test_compare.py"""
+"""Comparison, by Node.js and dist/; needs `models/setup.sh training`: python -m unittest tests/models/pipeline/test_compare.py"""
 
 import contextlib
 import io

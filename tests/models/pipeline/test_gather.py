@@ -1,4 +1,4 @@
-"""python -m unittest tests/models/pipeline/test_gather.py, with models/ on PYTHONPATH; needs Pillow and pyarrow."""
+"""Images to learn from; needs `models/setup.sh training`: python -m unittest tests/models/pipeline/test_gather.py"""
 
 import io
 import json

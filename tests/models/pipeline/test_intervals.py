@@ -1,4 +1,4 @@
-"""Intervals; needs scipy: PYTHONPATH=models python -m unittest tests/models/pipeline/test_intervals.py"""
+"""Intervals; needs `models/setup.sh training`: python -m unittest tests/models/pipeline/test_intervals.py"""
 
 import unittest
 

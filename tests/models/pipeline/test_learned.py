@@ -1,4 +1,4 @@
-"""python -m unittest tests.pipeline.test_learned, with models/ on PYTHONPATH; needs torch, onnx and onnxruntime."""
+"""Graphs whose ranges were trained; needs `models/setup.sh training`: python -m unittest tests/models/pipeline/test_learned.py"""
 
 import json
 import tempfile
@@ -9,18 +9,20 @@ import numpy as np
 import onnx
 import torch
 from onnx import helper, numpy_helper
-from pipeline.architectures import MEAN, STD
-from pipeline.export import run_graph, write_graph
+from training.architectures import MEAN, STD
+from pipeline.export import write_graph
 from pipeline.faults import Fault
-from pipeline.learned import fold_offsets, learned_ranges, restore_floats, store_bytes
-from pipeline.light import SHIFT, U_END, MobileNetLight, Swish, as_bytes, round_weights, simulate_bytes
-from pipeline.graph import open_session
+from pipeline.learned import fold_offsets, learned_ranges, restore_floats, round_to_bytes, store_bytes
+from pipeline.architectures import SWISH_SHIFT, SWISH_U_END
+from state import tensors_of
+from training.light import MobileNetLight, Swish, as_bytes, round_weights, simulate_bytes
+from pipeline.graph import open_session, run_graph
 from pipeline.pixel import float_table, to_byte_input
 from pipeline.quantize import Choice, quantize
 from pipeline.ranges import observe
 from pipeline.rewrite import prepare
 from pipeline.recipe import MODELS, Quantize
-from pipeline.restore import restore
+from training.restore import restore
 from pipeline.images import generated
 from torch import nn
 from torch.nn import functional
@@ -55,7 +57,7 @@ class LearnedTest(unittest.TestCase):
         cls.model = light()
         cls.images = generated(12, SIDE, 1)
         cls.file = cls.folder / "model.onnx"
-        write_graph(cls.model, inputs(cls.images[:1]), CLASSES, cls.file)
+        onnx.save(write_graph("mobilenet-light", tensors_of(cls.model), CLASSES, SIDE, "the test"), cls.file)
         cls.logits = run_graph(cls.file, inputs(cls.images))
 
     @classmethod
@@ -132,12 +134,13 @@ class LightTest(unittest.TestCase):
         self.assertTrue(torch.allclose(Swish()((x + 3) * 6**-0.5), functional.hardswish(x), atol=1e-5))
 
     def test_the_shift_is_a_whole_number_of_steps(self) -> None:
-        self.assertAlmostEqual(SHIFT / (U_END / 255), 127)
+        self.assertAlmostEqual(SWISH_SHIFT / (SWISH_U_END / 255), 127)
 
     def test_rounded_weights_are_whole_numbers_of_a_scale_and_stay(self) -> None:
         weight = torch.randn(4, 3, 3, 3)
         once = as_bytes(weight)
 
+        np.testing.assert_array_equal(round_to_bytes(weight.numpy()), once.numpy())
         self.assertTrue(torch.equal(as_bytes(once), once))
         steps = once / (weight.abs().flatten(1).amax(1) / 127).view(-1, 1, 1, 1)
         self.assertLess((steps - steps.round()).abs().max().item(), 1e-3)

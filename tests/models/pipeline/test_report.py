@@ -1,4 +1,4 @@
-"""What follows from answers; needs scipy: python -m unittest tests/models/pipeline/test_report.py"""
+"""What follows from answers; needs `models/setup.sh training`: python -m unittest tests/models/pipeline/test_report.py"""
 
 from dataclasses import replace
 from pathlib import Path

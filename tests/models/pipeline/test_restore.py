@@ -1,4 +1,4 @@
-"""python -m unittest tests.pipeline.test_restore, with models/ on PYTHONPATH; needs torch, onnx and onnxruntime."""
+"""Weights out of graphs; needs `models/setup.sh training`: python -m unittest tests/models/pipeline/test_restore.py"""
 
 import json
 import shutil
@@ -8,12 +8,13 @@ from pathlib import Path
 import onnx
 import torch
 from folder import FolderTest, sha256
-from pipeline.architectures import MEAN, STD, build
+from training.architectures import MEAN, STD, build
 from pipeline.export import write_graph
 from pipeline.images import golden, normalized
-from pipeline.light import Range
+from training.light import Range
 from pipeline.recipe import MODELS, read_recipe
-from pipeline.restore import restore
+from state import tensors_of
+from training.restore import restore
 from torch import nn
 
 SIDE = 32  # pixels: the smallest that both architectures take in full
@@ -54,7 +55,8 @@ class RestoreTest(FolderTest):
     def write(cls, folder: Path, model: nn.Module) -> None:
         """A model folder as far as `restore` reads it."""
         folder.mkdir()
-        write_graph(model, IMAGE, CLASSES, folder / "model.onnx")
+        graph = write_graph(folder.name, tensors_of(model), CLASSES, SIDE, "the test")
+        onnx.save(graph, folder / "model.onnx")
         with torch.inference_mode():
             logits = model(torch.from_numpy(IMAGE))[0].tolist()
         card = {

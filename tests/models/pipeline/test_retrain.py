@@ -1,4 +1,4 @@
-"""python -m unittest tests/models/pipeline/test_retrain.py, with models/ on PYTHONPATH; needs Pillow and pyarrow."""
+"""Retraining; needs `models/setup.sh training`: python -m unittest tests/models/pipeline/test_retrain.py"""
 
 import json
 import random

@@ -1,11 +1,12 @@
-"""python -m unittest tests.pipeline.test_surgery, with models/ on PYTHONPATH; needs torch and torchvision."""
+"""The light form of a MobileNet; needs `models/setup.sh training`: python -m unittest tests/models/pipeline/test_surgery.py"""
 
 import sys
 import unittest
 
 import torch
-from pipeline.architectures import build
-from pipeline.light import LEFT_OUT, Range, simulate_bytes
+from training.architectures import build
+from pipeline.architectures import LEFT_OUT
+from training.light import Range, simulate_bytes
 from pipeline.recipe import MODELS
 from pipeline.images import generated
 from torch import nn

@@ -1,4 +1,4 @@
-"""python -m unittest tests/models/pipeline/test_tune.py, with models/ on PYTHONPATH; needs torch."""
+"""Fine-tuning; needs `models/setup.sh training`: python -m unittest tests/models/pipeline/test_tune.py"""
 
 import tempfile
 import unittest
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pipeline.architectures import build
-from pipeline.crops import normalized, random_crops
-from pipeline.tune import Lesson, Tuning, grow, has_bfloat16, imprinted, tune
+from training.architectures import build
+from training.crops import normalized, random_crops
+from training.tune import Lesson, Tuning, grow, has_bfloat16, imprinted, tune
 from torch import nn
 
 SIDE = 40

@@ -3,28 +3,21 @@
     model = MobileNetLight(200)
     simulate_bytes(model, True)  # computes what int8 will, and can still be trained
 
-Each activation passes a `Range`, which the exporter writes as a Clip: the ranges of the int8 graph are part of the model
-and are trained with it (after arXiv 1712.05877). Hard swish is u (u - SHIFT) of u = (x + 3) / sqrt(6): the convolution
+Each activation passes a `Range`, which the graph has as a Clip: the ranges of the int8 graph are part of the model
+and are trained with it (after arXiv 1712.05877). Hard swish is u (u - SWISH_SHIFT) of u = (x + 3) / sqrt(6): the convolution
 before it has factor and offset in its weights, the range of u cuts it off, and one product is left. Above x = 3 it stays
 3, where hard swish goes on. There are no batch norms: those of the trained model are folded.
 """
-
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from pipeline.architectures import LIGHT, LIGHT_HIDDEN, SWISH_LEAST, SWISH_MOST, SWISH_SHIFT, SWISH_U_END, Shape
+
 LEVELS = 255  # steps of a byte
 LARGEST = 127  # of a signed byte; -128 is left out, so that weights are symmetric
-FACTOR = 6**-0.5  # of x in u, so that the product of u with itself is divided by 6
-SHIFT = 3 * FACTOR
-# u ends at 2 SHIFT, where x is 3; one step of 254 more makes SHIFT exactly 127 steps.
-U_END = 2 * SHIFT * LEVELS / (LEVELS - 1)
-SWISH_LEAST = -0.375  # of x (x + 3) / 6, at x = -1.5
-SWISH_MOST = U_END * (U_END - SHIFT)
 PIXELS = (-2.118, 2.64)  # what normalizing makes of the bytes 0 and 255, over all channels
-MULTIPLE = 16  # channels inside a block: a register of AVX-512 holds as many sums
 
 
 class Range(nn.Module):
@@ -90,16 +83,16 @@ def round_weights(model: nn.Module) -> None:
 
 
 class Swish(nn.Module):
-    """u (u - SHIFT) of u, which the convolution before gives."""
+    """u (u - SWISH_SHIFT) of u, which the convolution before gives."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.cut = Range(0, U_END)
+        self.cut = Range(0, SWISH_U_END)
         self.out = Range(SWISH_LEAST, SWISH_MOST)
 
     def forward(self, u: torch.Tensor) -> torch.Tensor:
         u = self.cut(u)
-        return self.out(u * (u - SHIFT))
+        return self.out(u * (u - SWISH_SHIFT))
 
 
 def activation(swish: bool) -> nn.Module:
@@ -120,19 +113,6 @@ class Squeeze(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         means = self.pooled(functional.adaptive_avg_pool2d(x, 1))
         return self.out(x * self.gate(self.excite(self.squeezed(self.squeeze(means)))))
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Of a block: `wide` channels inside, `squeeze` those of its squeeze and excitation, 0 for none."""
-
-    width: int
-    kernel: int
-    wide: int
-    out: int
-    squeeze: int
-    swish: bool
-    stride: int
 
 
 class Block(nn.Module):
@@ -160,41 +140,15 @@ class Block(nn.Module):
         return self.added(x + y) if self.skips else y
 
 
-# MobileNetV3-Large's without its second block of 112 channels and the last of 160, which gave least: without them and
-# without training the model named the right class for 46.4 % of 2,000 validation images (with them: 48.1 %).
-SHAPES = (
-    Shape(16, 3, 16, 16, 0, False, 1),
-    Shape(16, 3, 64, 24, 0, False, 2),
-    Shape(24, 3, 72, 24, 0, False, 1),
-    Shape(24, 5, 72, 40, 24, False, 2),
-    Shape(40, 5, 120, 40, 32, False, 1),
-    Shape(40, 5, 120, 40, 32, False, 1),
-    Shape(40, 3, 240, 80, 0, True, 2),
-    Shape(80, 3, 200, 80, 0, True, 1),
-    Shape(80, 3, 184, 80, 0, True, 1),
-    Shape(80, 3, 184, 80, 0, True, 1),
-    Shape(80, 3, 480, 112, 120, True, 1),
-    Shape(112, 5, 672, 160, 168, True, 1),
-    Shape(160, 5, 960, 160, 240, True, 1),
-)
-LEFT_OUT = (11, 14)  # of MobileNetV3-Large's 15 blocks
-
-
-def padded(shape: Shape) -> Shape:
-    """With channels inside in whole registers; those added weigh nothing at first."""
-    wide = -(-shape.wide // MULTIPLE) * MULTIPLE
-    return Shape(shape.width, shape.kernel, wide, shape.out, shape.squeeze, shape.swish, shape.stride)
-
-
 class MobileNetLight(nn.Module):
     """The model: normalized RGB [n, 3, h, w] to logits [n, classes]."""
 
-    def __init__(self, classes: int, features: int = 960, hidden: int = 512):
+    def __init__(self, classes: int, features: int = 960, hidden: int = LIGHT_HIDDEN):
         super().__init__()
         self.pixels = Range(*PIXELS)
-        self.stem, self.stem_active = ByteConv(3, SHAPES[0].width, 3, 2, 1), Swish()
-        self.blocks = nn.ModuleList(Block(padded(shape)) for shape in SHAPES)
-        self.last, self.last_active = ByteConv(SHAPES[-1].out, features, 1), Swish()
+        self.stem, self.stem_active = ByteConv(3, LIGHT[0].width, 3, 2, 1), Swish()
+        self.blocks = nn.ModuleList(Block(shape) for shape in LIGHT)
+        self.last, self.last_active = ByteConv(LIGHT[-1].out, features, 1), Swish()
         self.pooled = Range(SWISH_LEAST, SWISH_MOST)
         self.hidden, self.hidden_active = ByteConv(features, hidden, 1), Swish()
         self.head = ByteLinear(hidden, classes)

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pipeline.crops import crop, distillation, random_crops
+from training.crops import crop, distillation, random_crops
 
 BATCH = 64  # half of it rehearsal, where there is some
 SMOOTHING = 0.1  # of labels, as in the pair's own training

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from pipeline.architectures import MEAN, STD
+from training.architectures import MEAN, STD
 
 TEMPERATURE = 2.0  # of distillation
 

@@ -16,12 +16,12 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from pipeline.architectures import build
+from training.architectures import build
 from pipeline.card import proven_file, read_card
 from pipeline.faults import Fault
 from pipeline.images import golden, normalized
 from pipeline.learned import restore_floats
-from pipeline.light import Range
+from training.light import Range
 
 OPERATORS = {nn.Conv2d: "Conv", nn.Linear: "Gemm", nn.BatchNorm2d: "BatchNormalization", Range: "Clip"}
 TENSORS = {
