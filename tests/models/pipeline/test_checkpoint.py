@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 from folder import FolderTest
-from pipeline.checkpoint import MOST_DIMENSIONS, read_checkpoint
+from pipeline.checkpoint import read_checkpoint
+from pipeline.unpickle import MOST_DIMENSIONS
 from saved import dictionary, joined, pickled, save, storage, tensor, value, write_zip
 
 NUMBERS = np.arange(12, dtype=np.float32)
