@@ -42,6 +42,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Runs `models compare`; the exit status."""
+    import scipy.stats  # noqa: F401, missing it is told now, not after minutes
+
     try:
         old, new = read_model(args.old), read_model(args.new)
         found = compare(old, new, args.data, rules_of(args.recipe or new.name, args.recipe is not None), args.limit)

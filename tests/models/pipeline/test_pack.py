@@ -40,7 +40,7 @@ class PackTest(FolderTest):
                 "max_difference": 0.0000012345,
                 "golden": [0.5] * 200,
                 "tolerance": 0.001,
-                "torch": False,
+                "compared": "the golden case of its source",
                 "trained": {},
                 **(exported or {}),
             },
