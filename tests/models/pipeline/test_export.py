@@ -1,5 +1,6 @@
 """The portable graph: python -m unittest tests/models/pipeline/test_export.py"""
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +13,7 @@ from onnx import TensorProto, helper
 from pipeline import export, graph
 from pipeline.architectures import WRITERS, write_network
 from pipeline.export import write_graph
+from pipeline.features import hide
 from pipeline.graph import open_session
 from pipeline.images import generated, normalized
 from pipeline.labels import read_labels
@@ -70,13 +72,15 @@ class WeightsTest(ExportTest):
 
 
 class RunTest(ExportTest):
-    def test_the_embedded_graphs_are_taken_as_they_are_and_give_their_golden_logits(self) -> None:
+    def test_the_embedded_graphs_are_taken_without_their_embedding_and_give_their_golden_logits(self) -> None:
         for name in ("wide-resnet", "mobilenet"):
             with self.subTest(recipe=name):
                 recipe = read_recipe(name)
                 source = MODELS / name / "model.onnx"
                 result = export.run(self.context(recipe, "onnx", source))
-                self.assertEqual(Path(result["onnx"]).read_bytes(), source.read_bytes())
+                taken, shipped = onnx.load(result["onnx"]), onnx.load(source)
+                del shipped.graph.output[1:]
+                self.assertEqual(taken, shipped)
                 self.assertLess(result["max_difference"], recipe.export.max_difference)
                 self.assertGreater(result["max_difference"], 0)  # the card's logits are rounded: so they were compared
 
@@ -128,13 +132,14 @@ class GraphTest(ExportTest):
     def test_another_opset_other_shapes_and_a_file_cut_short_are_refused(self) -> None:
         recipe = read_recipe("wide-resnet")
         smaller = replace(recipe, input=replace(recipe.input, crop=64))
-        whole = (MODELS / "wide-resnet" / "model.onnx").read_bytes()
+        file = self.folder / "model.onnx"
+        shutil.copy(MODELS / "wide-resnet" / "model.onnx", file)
+        hide(file)
+        whole = file.read_bytes()
         ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 72, 72]) for name in ("image", "logits")]
         plain = helper.make_graph([helper.make_node("Identity", ["image"], ["logits"])], "newer", ends[:1], ends[1:])
         newer = helper.make_model(plain, opset_imports=[helper.make_opsetid("", 18)]).SerializeToString()
         cut = "Expected a valid ONNX graph for .*model.onnx but received a file cut short"
-        file = self.folder / "model.onnx"
-        file.write_bytes(whole)
         graph.check_graph(file, file, recipe, 200)
         for content, given, classes, expected in (
             (newer, recipe, 200, "Expected opset 17 or older for .*model.onnx but received opset 18"),
