@@ -5,6 +5,7 @@ import { type AddOptions, folderOf } from './add.ts';
 import { likes } from './likes.ts';
 
 export const usage = `Usage: npm run models -- add FILE.onnx --labels FILE [options]
+       npm run models -- build RECIPE [options]    (in Python, as compare, features, optimize, retrain and train: build --help)
 
 Makes a model folder of an image classifier in ONNX and proves it by the service's own steps. What the file tells is read from it;
 what neither it nor the options tell is asked for in one sentence, with status 2.
@@ -53,7 +54,8 @@ export function readAddOptions(args = process.argv.slice(2)): AddOptions {
     },
   });
   const [command, path, ...others] = positionals;
-  if (command !== 'add') throw new TypeError(`Expected add for the command but received ${command ?? 'nothing'}`);
+  if (command !== 'add')
+    throw new TypeError(`Expected add or build for the command but received ${command ?? 'nothing'}`);
   if (path === undefined || others.length > 0) {
     throw new TypeError(`Expected one ONNX file for add but received ${positionals.length - 1}`);
   }

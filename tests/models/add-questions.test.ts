@@ -164,7 +164,7 @@ describe('models add takes no command line', () => {
   });
 
   it.each([[[]], [['remove', 'x']]])('that names no command: %j', (args) => {
-    expect(() => readAddOptions(args)).toThrow(/^Expected add for the command but received/);
+    expect(() => readAddOptions(args)).toThrow(/^Expected add or build for the command but received/);
   });
 });
 

@@ -93,6 +93,21 @@ describe('pipeline', () => {
     expect(/"onnxruntime==(.+)"/.exec(pins)?.[1]).toBe(dependencies['onnxruntime-node']);
   });
 
+  it("is run by npm's command, which sets it up where it is not", () => {
+    const program = fileURLToPath(new URL('../../models/models.js', import.meta.url));
+    const { status, stdout, stderr } = spawnSync(process.execPath, [program, 'build', '--help'], {
+      encoding: 'utf8',
+      env: { ...process.env, PYTHON: 'false' },
+    });
+
+    if (status === 0) expect(stdout).toMatch(/^usage: models build/);
+    else
+      expect({ stdout, stderr }).toEqual({
+        stdout: '',
+        stderr: expect.stringMatching(/^Expected Python 3.11 or later for PYTHON/),
+      });
+  });
+
   it('pins every package to one version', () => {
     const pins = readFileSync(join(root, 'models/pyproject.toml'), 'utf8');
     const lists = pins.match(/^(requires|dependencies|training|clouds) = \[[^\]]*(\[training\][^\]]*)?\]/gm) ?? [];
