@@ -80,8 +80,8 @@ export async function addGraph({
 
 /** The scores of the picture in what `models add` told, by color. */
 export function scoresIn(told: string): Record<string, number> {
-  const line = told.split('\n').find((text) => text.includes('picture.png: ')) ?? '';
-  const pairs = line.replace(/^.*picture\.png: /, '').split(', ');
+  const line = told.split('\n').find((text) => text.includes('picture.png, ')) ?? '';
+  const pairs = line.replace(/^.*picture\.png, \d+ ms: /, '').split(', ');
   return Object.fromEntries(pairs.map((pair) => pair.split(' ')).map(([color, score]) => [color, Number(score)]));
 }
 
