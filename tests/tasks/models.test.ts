@@ -87,6 +87,10 @@ describe.each(names)('models/%s', (name) => {
     expect(new Set(german?.values()).size).toBe(named.length);
   });
 
+  it('has a temperature for each of its files', () => {
+    expect([card(name), ...card(name).variants].map(({ temperature }) => temperature)).not.toContain(undefined);
+  });
+
   it('gives the golden logits that ONNX Runtime for Python gave', async () => {
     const logits = await run(spec, goldenPixels(spec.details.input.crop));
 
