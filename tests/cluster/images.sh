@@ -8,6 +8,7 @@
 #   MODELS                              folder of model folders, for other models than the embedded ones
 #   PRIMARY_MODEL, FALLBACK_MODEL, CLOUDS_MODEL, DIGITS_MODEL   which of them, NAME or NAME@VERSION
 #   NPMRC                               file with npm's settings, such as a registry or a certificate; no layer keeps it
+#   SOURCE                              the repository's address, a label
 #   SOURCE_DATE_EPOCH                   the time that everything in the images is from, in seconds; by default the last commit's
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -20,11 +21,8 @@ builder=${BUILDER:-$(for name in buildah podman docker; do command -v "$name" &&
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 
 options=(--build-arg "VERSION=$(sed -n 's/^  "version": "\(.*\)",$/\1/p' package.json)" --build-arg "REVISION=$(git describe --always --abbrev=40 --dirty --exclude "*")")
-for base in BUILD_BASE RUN_BASE NGINX_BASE; do
-  [[ -z ${!base:-} ]] || options+=(--build-arg "$base=${!base}")
-done
-for model in PRIMARY_MODEL FALLBACK_MODEL CLOUDS_MODEL DIGITS_MODEL; do
-  [[ -z ${!model:-} ]] || options+=(--build-arg "$model=${!model}")
+for argument in BUILD_BASE RUN_BASE NGINX_BASE PRIMARY_MODEL FALLBACK_MODEL CLOUDS_MODEL DIGITS_MODEL SOURCE; do
+  [[ -z ${!argument:-} ]] || options+=(--build-arg "$argument=${!argument}")
 done
 [[ -z ${MODELS:-} || -d $MODELS ]] || { echo "Expected a folder for MODELS but received $MODELS" >&2; exit 1; }
 [[ -z ${MODELS:-} ]] || options+=(--build-context "models=$MODELS")

@@ -1,15 +1,9 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Labels, Manifest } from './manifests.ts';
-
-// As CommonJS: it has no types of its own.
-const { load, loadAll } = createRequire(import.meta.url)('js-yaml') as {
-  load(text: string): unknown;
-  loadAll(text: string): unknown[];
-};
+import { load, loadAll } from './yaml.ts';
 
 interface Kustomization {
   readonly namespace?: string;

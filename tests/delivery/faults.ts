@@ -1,0 +1,193 @@
+import { at, callsOf, type Files, imagesOf, parse, paths, type Tree, textsOf, valuesOf, workflows } from './files.ts';
+
+/** Every pipeline goes this way; GitHub releases in a job of its own, which logs in again. */
+const way = [
+  'setup',
+  'login',
+  'build',
+  'push',
+  'verify',
+  'index',
+  'sign',
+  'tag',
+  'deploy development',
+  'deploy production',
+];
+const overlays = ['development', 'production'];
+const contexts = ['KUBE_CONTEXT_DEV', 'KUBE_CONTEXT_PROD'];
+/** What a job may write; all else it may only read. */
+const writes: Tree = { 'publish.yml release': ['id-token', 'attestations'] };
+
+const only = <T>(condition: boolean, fault: T): readonly T[] => (condition ? [fault] : []);
+const unique = <T>(values: readonly T[]): readonly T[] => [...new Set(values)];
+const entries = (tree: unknown) => Object.entries((tree ?? {}) as Tree);
+/** One name or a list of names. */
+const names = (value: unknown): readonly string[] => (value === undefined ? [] : [value].flat().map(String));
+
+/** What is wrong with the pipelines of GitHub, GitLab and Azure and between them; a line each. */
+export function faultsOf(files: Files): readonly string[] {
+  return [...githubFaults(files), ...gitlabFaults(files), ...azureFaults(files), ...parityFaults(files)];
+}
+
+function githubFaults(files: Files): readonly string[] {
+  return workflows(files).flatMap(([path, workflow]) => {
+    const file = path.split('/').at(-1) as string;
+    const uses = valuesOf(workflow, 'uses').map(String);
+    return [
+      ...entries(at(workflow, 'on')).flatMap(([event]) =>
+        only(
+          ['pull_request_target', 'workflow_run'].includes(event),
+          `${file}: ${event} runs foreign code with our rights`,
+        ),
+      ),
+      ...only(workflow.permissions === undefined, `${file}: no permissions`),
+      ...entries(workflow.permissions).flatMap(([right, level]) =>
+        only(level !== 'read', `${file}: ${right}: ${level}`),
+      ),
+      ...entries(workflow.jobs).flatMap(([name, job]) => jobFaults(`${file} ${name}`, job, workflow)),
+      ...uses.flatMap((action) =>
+        only(!/^\.\/|@[0-9a-f]{40}$/.test(action), `${file}: ${action} is not pinned by a commit`),
+      ),
+      ...valuesOf(workflow, 'run').flatMap((run) =>
+        only(/\$\{\{/.test(String(run)), `${file}: an expression in a script: ${run}`),
+      ),
+    ];
+  });
+}
+
+function jobFaults(name: string, job: unknown, workflow: Tree): readonly string[] {
+  const { permissions, steps = [] } = job as { permissions?: Tree; steps?: readonly Tree[] };
+  const allowed = names(writes[name]);
+  const needed = names((job as Tree).needs);
+  return [
+    ...only(
+      permissions === undefined && Object.keys(at(workflow, 'permissions')).length === 0,
+      `${name}: no permissions`,
+    ),
+    ...entries(permissions).flatMap(([right, level]) =>
+      only(level !== 'read' && !allowed.includes(right), `${name}: ${right}: ${level}`),
+    ),
+    ...needed.flatMap((need) =>
+      only(at(workflow, 'jobs')[need] === undefined, `${name}: needs ${need}, which is no job`),
+    ),
+    ...steps.flatMap((step) =>
+      only(
+        /^actions\/checkout@/.test(String(step.uses)) && at(step, 'with')['persist-credentials'] !== false,
+        `${name}: checkout leaves its token behind`,
+      ),
+    ),
+  ];
+}
+
+/** Keys at the top of .gitlab-ci.yml that are no jobs. */
+const gitlabKeys = ['stages', 'workflow', 'default', 'variables'];
+
+function gitlabFaults(files: Files): readonly string[] {
+  const pipeline = parse(files, paths.gitlab);
+  const jobs = entries(pipeline).filter(([name]) => !gitlabKeys.includes(name));
+  const stages = names(pipeline.stages);
+  const stageOf = (job: unknown): unknown => (job as Tree).stage ?? at(pipeline, String((job as Tree).extends)).stage;
+  return [
+    ...only(stages.join() !== 'test,lint,build,deploy', `GitLab: stages ${stages}`),
+    ...jobs.flatMap(([name, job]) => [
+      ...only(!stages.includes(String(stageOf(job))), `GitLab ${name}: stage ${stageOf(job)} is unknown`),
+      ...names((job as Tree).needs).flatMap((need) =>
+        only(pipeline[need] === undefined, `GitLab ${name}: needs ${need}, which is no job`),
+      ),
+    ]),
+    ...valuesOf(pipeline, 'image').flatMap((image) =>
+      only(!/:\d+\.\d+\.\d+|@sha256:[0-9a-f]{64}$/.test(String(image)), `GitLab: image ${image} is not pinned`),
+    ),
+    ...only(!valuesOf(at(pipeline, 'production'), 'when').includes('manual'), 'GitLab: production is not by hand'),
+  ];
+}
+
+/** What Azure itself defines, as far as it is used. */
+const azureOwn = /^(Build\.|System\.|Agent\.)/;
+
+function azureFaults(files: Files): readonly string[] {
+  const pipeline = parse(files, paths.azure);
+  const stages = pipeline.stages as readonly Tree[];
+  const header = String(files[paths.azure]).split('\ntrigger:', 1).join();
+  const jobs = stages.flatMap(({ jobs }) => jobs as readonly Tree[]);
+  const nameOf = ({ stage, job, deployment }: Tree) => String(stage ?? job ?? deployment);
+  const production = jobs.find(({ deployment }) => deployment === 'production');
+  const before = jobs.find((job) => nameOf(job) === production?.dependsOn);
+  const variables = textsOf(pipeline).flatMap((text) =>
+    [...text.matchAll(/\$\(([\w.]+)\)/g)].map(([, name]) => String(name)),
+  );
+  return [
+    ...only(stages.map(nameOf).join() !== 'Test,Build,Deploy', `Azure: stages ${stages.map(nameOf)}`),
+    ...[stages, ...stages.map(({ jobs }) => jobs as readonly Tree[])].flatMap((siblings) =>
+      siblings.flatMap((one) =>
+        names(one.dependsOn).flatMap((need) =>
+          only(!siblings.map(nameOf).includes(need), `Azure ${nameOf(one)}: depends on ${need}, which is not there`),
+        ),
+      ),
+    ),
+    ...unique(variables).flatMap((name) =>
+      only(
+        !azureOwn.test(name) && !new RegExp(`\\b${name}\\b`).test(header),
+        `Azure: $(${name}) is not explained at the top`,
+      ),
+    ),
+    ...only(
+      !valuesOf(before, 'task').some((task) => /^ManualValidation@/.test(String(task))),
+      'Azure: production is not by hand',
+    ),
+  ];
+}
+
+function parityFaults(files: Files): readonly string[] {
+  const [publish, cd, gitlab, azure] = [paths.publish, paths.cd, paths.gitlab, paths.azure].map((path) =>
+    parse(files, path),
+  );
+  const deploys = valuesOf(publish, 'overlay').map((overlay) => `deploy ${overlay}`);
+  const calls = { GitHub: [...callsOf(publish), ...deploys], GitLab: callsOf(gitlab), Azure: callsOf(azure) };
+  const node = /^ARG BUILD_BASE=.*\/node:([\d.]+)/m.exec(String(files[paths.recipe]))?.[1];
+  const nodes = {
+    GitHub: valuesOf(publish, 'node-version'),
+    GitLab: [/\/node:([\d.]+)/.exec(String(at(gitlab, 'default').image))?.[1]],
+    Azure: valuesOf(azure, 'versionSpec'),
+  };
+  const scripts = Object.keys(files).flatMap((path) => /^\.github\/scripts\/(\w+)\.sh$/.exec(path)?.[1] ?? []);
+  const called = [...Object.values(calls).flat(), ...callsOf(cd)].map((call) => call.split(' ', 1).join());
+  const choices = (at(cd, 'on', 'workflow_dispatch', 'inputs', 'overlay').options ?? []) as readonly string[];
+  return [
+    ...Object.entries(calls).flatMap(([system, list]) => {
+      const [checks, rest] = [unique(list).slice(0, 2), unique(list).slice(2)];
+      return only(
+        `${[...checks].sort()},${rest}` !== `lint,test,${way}`,
+        `${system}: calls ${unique(list).join(', ')}`,
+      );
+    }),
+    ...Object.entries(nodes).flatMap(([system, versions]) =>
+      only(versions.join() !== node, `${system}: Node.js ${versions}, the images ${node}`),
+    ),
+    ...only(
+      !valuesOf(parse(files, paths.ci), 'node').flat().includes(node?.split('.')[0]),
+      `ci.yml: not on Node.js ${node}`,
+    ),
+    ...only(choices.join() !== overlays.join(), `cd.yml: overlays ${choices}`),
+    ...called.concat('common').flatMap((name) => only(!scripts.includes(name), `${name}.sh is called but not there`)),
+    ...scripts.flatMap((name) => only(name !== 'common' && !called.includes(name), `${name}.sh is never called`)),
+    ...contexts.flatMap((name) =>
+      [paths.publish, paths.cd, paths.gitlab, '.github/scripts/deploy.sh'].flatMap((path) =>
+        only(!String(files[path]).includes(name), `${path}: no ${name}`),
+      ),
+    ),
+    ...imagesOf(files).flatMap((name) =>
+      only(at(parse(files, paths.compose), 'services')[name] === undefined, `compose.yaml: no ${name}`),
+    ),
+    ...actionFaults(files),
+  ];
+}
+
+/** One version of each action in all workflows. */
+function actionFaults(files: Files): readonly string[] {
+  const uses = unique(workflows(files).flatMap(([, workflow]) => valuesOf(workflow, 'uses').map(String)));
+  const actions = uses.map((action) => action.split('@', 1).join());
+  return unique(actions).flatMap((action) =>
+    only(actions.filter((other) => other === action).length > 1, `${action}: several versions`),
+  );
+}

@@ -1,0 +1,73 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { load } from '../support/yaml.ts';
+
+/** Text of files by path; the tests plant faults in copies. */
+export type Files = Readonly<Record<string, string>>;
+
+export type Tree = Readonly<Record<string, unknown>>;
+
+export const paths = {
+  publish: '.github/workflows/publish.yml',
+  cd: '.github/workflows/cd.yml',
+  ci: '.github/workflows/ci.yml',
+  gitlab: '.gitlab-ci.yml',
+  azure: 'azure-pipelines.yml',
+  compose: 'compose.yaml',
+  recipe: 'functions/Dockerfile',
+  common: '.github/scripts/common.sh',
+  package: 'package.json',
+} as const;
+
+/** What delivery consists of. */
+export function readFiles(): Files {
+  const all = [...Object.values(paths), ...listed('.github/workflows'), ...listed('.github/scripts')];
+  return Object.fromEntries(all.map((path) => [path, readFileSync(path, 'utf8')]));
+}
+
+const listed = (folder: string) => readdirSync(folder).map((name) => join(folder, name));
+
+export function parse(files: Files, path: string): Tree {
+  return load(String(files[path])) as Tree;
+}
+
+/** The GitHub workflows, by path. */
+export function workflows(files: Files): readonly [path: string, workflow: Tree][] {
+  const found = Object.keys(files).filter((path) => path.startsWith('.github/workflows/'));
+  return found.map((path) => [path, parse(files, path)]);
+}
+
+/** The part of a tree under some keys; an empty one where there is none. */
+export function at(tree: unknown, ...keys: readonly string[]): Tree {
+  const found = keys.reduce<unknown>((part, key) => (part as Tree | undefined)?.[key], tree);
+  return (found ?? {}) as Tree;
+}
+
+/** Every value with the given key, in the order of the file. */
+export function valuesOf(tree: unknown, wanted: string): readonly unknown[] {
+  if (!(tree instanceof Object)) return [];
+  return Object.entries(tree).flatMap(([key, value]) => [
+    ...(key === wanted ? [value] : []),
+    ...valuesOf(value, wanted),
+  ]);
+}
+
+/** Every text in a tree, in the order of the file. */
+export function textsOf(tree: unknown): readonly string[] {
+  if (typeof tree === 'string') return [tree];
+  return tree instanceof Object ? Object.values(tree).flatMap(textsOf) : [];
+}
+
+/** The scripts that a pipeline calls, in order, `deploy` with its overlay. */
+export function callsOf(tree: unknown): readonly string[] {
+  return textsOf(tree).flatMap((text) =>
+    [...text.matchAll(/\.github\/scripts\/([a-z]+)\.sh(?: ([a-z]+)\b)?/g)].map(([, name, overlay]) =>
+      overlay === undefined ? String(name) : `${name} ${overlay}`,
+    ),
+  );
+}
+
+/** Names of the images, as the scripts have them. */
+export function imagesOf(files: Files): readonly string[] {
+  return /^images=\((.*)\)$/m.exec(String(files[paths.common]))?.[1]?.split(' ') ?? [];
+}

@@ -1,0 +1,134 @@
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe } from '@jest/globals';
+import { freePort } from '../../../ingress/port.ts';
+
+/** Where install.sh leaves the tools. */
+const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'understudy', 'delivery');
+export const searchPath = [join(cache, 'bin'), process.env.PATH].join(delimiter);
+
+const isThere = (tool: string) => searchPath.split(delimiter).some((folder) => existsSync(join(folder, tool)));
+
+/** `describe` where all tools are there; else its tests are skipped and counted. */
+export function describeWith(tools: readonly string[]): typeof describe | typeof describe.skip {
+  return tools.every(isThere) ? describe : describe.skip;
+}
+
+export const isInstalled = isThere;
+
+export interface Ran {
+  readonly status: number;
+  readonly output: string;
+}
+
+/** Runs a program to its end; stdout and stderr together. */
+export function run(file: string, args: readonly string[], env: NodeJS.ProcessEnv = {}, cwd = '.'): Promise<Ran> {
+  const options = { cwd, env: { ...process.env, PATH: searchPath, ...env }, maxBuffer: 100_000_000 };
+  return new Promise((resolve) => {
+    execFile(file, [...args], options, (error, stdout, stderr) => {
+      const code = error === null ? 0 : error.code;
+      resolve({
+        status: typeof code === 'number' ? code : 1,
+        output: `${stdout}${stderr}${code === 'ENOENT' ? error : ''}`,
+      });
+    });
+  });
+}
+
+/** A copy of the checkout with its uncommitted changes, as a repository of one more commit. */
+export function copyCheckout(folder: string): void {
+  const git = (...args: string[]) => execFileSync('git', args, { cwd: folder, stdio: 'ignore' });
+  execFileSync('git', ['clone', '--quiet', '--no-hardlinks', '.', folder]);
+  const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '-z']);
+  execFileSync('tar', ['--create', '--null', '--ignore-failed-read', '--files-from=-', `--file=${folder}.tar`], {
+    input: files,
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  execFileSync('tar', ['--extract', `--file=${folder}.tar`, `--directory=${folder}`]);
+  rmSync(`${folder}.tar`);
+  git('checkout', '--quiet', '-B', 'main');
+  commit(folder);
+}
+
+export function commit(folder: string): void {
+  const date = '2026-01-01T00:00:00Z'; // the same files make the same commit, and that the same images
+  const git = ['-c', 'user.name=test', '-c', 'user.email=test@localhost', '-c', 'commit.gpgsign=false'];
+  execFileSync('git', ['add', '--all'], { cwd: folder });
+  execFileSync('git', [...git, 'commit', '--quiet', '--allow-empty', '--message', 'test'], {
+    cwd: folder,
+    env: { ...process.env, GIT_AUTHOR_DATE: date, GIT_COMMITTER_DATE: date },
+  });
+}
+
+/** A registry on loopback that wants a login, and what its clients need to know. */
+export interface Registry {
+  /** Begins the name of every image. */
+  readonly prefix: string;
+  readonly env: NodeJS.ProcessEnv;
+  stop(): Promise<void>;
+}
+
+export const login = { REGISTRY_USER: 'tester', REGISTRY_PASSWORD: 'loopback' };
+
+export async function startRegistry(): Promise<Registry> {
+  const folder = mkdtempSync(join(tmpdir(), 'understudy-registry-'));
+  const address = `127.0.0.1:${await freePort()}`;
+  const write = (name: string, text: string) => {
+    writeFileSync(join(folder, name), text);
+    return join(folder, name);
+  };
+  // The password above, by bcrypt with the fewest rounds.
+  const users = write('users', 'tester:$2b$04$ZAw4AHejryG7JeoGt5oS6ed/c.mgE4wi1oBhYGjdQMqmNII0HNzPS\n');
+  const settings = {
+    version: 0.1,
+    log: { level: 'error', accesslog: { disabled: true } },
+    storage: { filesystem: { rootdirectory: join(folder, 'data') } },
+    auth: { htpasswd: { realm: 'test', path: users } },
+    http: { addr: address },
+  };
+  const child = spawn('registry', ['serve', write('registry.json', JSON.stringify(settings))], {
+    env: { PATH: searchPath, OTEL_TRACES_EXPORTER: 'none' },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  await listens(address, child);
+  const home = join(folder, 'home');
+  mkdirSync(join(home, '.docker'), { recursive: true });
+  const basic = Buffer.from(`${login.REGISTRY_USER}:${login.REGISTRY_PASSWORD}`).toString('base64');
+  const keys = write('home/.docker/config.json', JSON.stringify({ auths: { [address]: { auth: basic } } }));
+  const env = {
+    // buildah takes only registries of this list without TLS; crane takes any on loopback.
+    CONTAINERS_REGISTRIES_CONF: write('registries.conf', `[[registry]]\nlocation = "${address}"\ninsecure = true\n`),
+    REGISTRY_AUTH_FILE: join(folder, 'auth.json'), // where login.sh leaves it
+    DOCKER_CONFIG: join(keys, '..'),
+    HOME: home,
+    ...login,
+  };
+  const stop = async () => {
+    child.kill();
+    if (child.exitCode === null) await once(child, 'exit');
+    rmSync(folder, { recursive: true });
+  };
+  return { prefix: `${address}/understudy/understudy-`, env, stop };
+}
+
+async function listens(address: string, child: ChildProcess): Promise<void> {
+  while (child.exitCode === null) {
+    const answered = await fetch(`http://${address}/v2/`).catch(() => undefined);
+    if (answered?.status === 401) return;
+    await sleep(100);
+  }
+  throw new Error(`Expected a registry at ${address} but it ended with ${child.exitCode}`);
+}
+
+/** The base images, as images.sh reads them: from the environment, else made by bases.sh; undefined where neither can be had. */
+export async function findBases(): Promise<NodeJS.ProcessEnv | undefined> {
+  const { BUILD_BASE, RUN_BASE, NGINX_BASE, NPMRC } = process.env;
+  if (BUILD_BASE !== undefined) return { BUILD_BASE, RUN_BASE, NGINX_BASE, NPMRC };
+  const { status, output } = await run('tests/delivery/tools/bases.sh', []);
+  if (status !== 0) return undefined;
+  return Object.fromEntries(output.split('\n').map((line) => line.split(/=(.*)/s).slice(0, 2)));
+}
