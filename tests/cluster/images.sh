@@ -20,8 +20,12 @@ builder=${BUILDER:-$(for name in buildah podman docker; do command -v "$name" &&
 [[ -n $builder ]] || { echo 'Expected buildah, podman or docker in PATH but received none' >&2; exit 1; }
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 
-options=(--build-arg "VERSION=$(sed -n 's/^  "version": "\(.*\)",$/\1/p' package.json)" --build-arg "REVISION=$(git describe --always --abbrev=40 --dirty --exclude "*")")
-for argument in BUILD_BASE RUN_BASE NGINX_BASE PRIMARY_MODEL FALLBACK_MODEL CLOUDS_MODEL DIGITS_MODEL SOURCE; do
+version=$(sed -n 's/^  "version": "\(.*\)",$/\1/p' package.json) revision=$(git describe --always --abbrev=40 --dirty --exclude "*")
+# As labels, too: buildah takes a LABEL out of its cache although its argument has changed.
+options=(--build-arg "VERSION=$version" --label "org.opencontainers.image.version=$version"
+  --build-arg "REVISION=$revision" --label "org.opencontainers.image.revision=$revision"
+  --build-arg "SOURCE=${SOURCE:-unknown}" --label "org.opencontainers.image.source=${SOURCE:-unknown}")
+for argument in BUILD_BASE RUN_BASE NGINX_BASE PRIMARY_MODEL FALLBACK_MODEL CLOUDS_MODEL DIGITS_MODEL; do
   [[ -z ${!argument:-} ]] || options+=(--build-arg "$argument=${!argument}")
 done
 [[ -z ${MODELS:-} || -d $MODELS ]] || { echo "Expected a folder for MODELS but received $MODELS" >&2; exit 1; }
