@@ -1,0 +1,97 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { imagesOf, readFiles } from '../files.ts';
+import {
+  copyCheckout,
+  describeWith,
+  findBases,
+  login,
+  type Registry,
+  run,
+  searchPath,
+  standInForChecks,
+  startRegistry,
+} from './bench.ts';
+
+jest.setTimeout(30 * 60_000); // five images, on two slow cores
+
+const images = imagesOf(readFiles());
+const bases = await findBases();
+
+(bases === undefined
+  ? describe.skip
+  : describeWith(['gitlab-ci-local', 'rsync', 'registry', 'crane', 'buildah', 'kubectl']))(
+  '.gitlab-ci.yml, run by gitlab-ci-local',
+  () => {
+    const folder = mkdtempSync(join(tmpdir(), 'understudy-gitlab-'));
+    const checkout = join(folder, 'checkout');
+    const log = join(folder, 'kubectl.log');
+    let registry: Registry;
+
+    beforeAll(async () => {
+      registry = await startRegistry();
+      mkdirSync(checkout);
+      copyCheckout(checkout);
+      standInForChecks(checkout);
+      const remote = ['remote', 'set-url', 'origin', 'https://gitlab.example/understudy/understudy.git'];
+      execFileSync('git', remote, { cwd: checkout });
+      // No cluster: kustomize is real, and what would go to the cluster is kept.
+      const real = execFileSync('sh', ['-c', 'command -v kubectl'], { encoding: 'utf8' }).trim();
+      const stand = `#!/bin/sh\ncase $1 in kustomize) exec ${real} "$@" ;; esac\nprintf '%s ' "$@" >>${log}\necho >>${log}\nfor last; do :; done\ncase "$*" in *' apply '*) grep ' image: ' "$last" >>${log} ;; esac\n`;
+      writeFileSync(join(folder, 'kubectl'), stand);
+      chmodSync(join(folder, 'kubectl'), 0o755);
+    });
+
+    afterAll(async () => {
+      await registry.stop();
+      rmSync(folder, { recursive: true });
+    });
+
+    function pipeline(...args: string[]) {
+      const variables = {
+        CI_REGISTRY_IMAGE: registry.prefix.slice(0, registry.prefix.lastIndexOf('/')),
+        CI_REGISTRY_USER: login.REGISTRY_USER,
+        CI_REGISTRY_PASSWORD: login.REGISTRY_PASSWORD,
+        CI_COMMIT_TAG: 'v1.0.0',
+        KUBE_CONTEXT_DEV: 'context-of-development',
+        KUBE_CONTEXT_PROD: 'context-of-production',
+        STORAGE_DRIVER: 'overlay', // the store of this machine
+      };
+      const options = Object.entries(variables).flatMap(([name, value]) => ['--variable', `${name}=${value}`]);
+      const predefined = Object.keys(variables).filter((name) => name.startsWith('CI_'));
+      const env = { ...bases, ...registry.env, PATH: [folder, searchPath].join(delimiter) };
+      const fixed = ['--force-shell-executor', '--shell-isolation', '--ignore-predefined-vars', predefined.join()];
+      return run('gitlab-ci-local', [...fixed, ...options, ...args], env, checkout);
+    }
+
+    it('goes through all stages and stops before production', async () => {
+      const { status, output } = await pipeline();
+
+      expect({ status, output: status === 0 ? '' : output }).toEqual({ status: 0, output: '' });
+      const kept = readFileSync(log, 'utf8');
+      expect(kept).toContain('--context context-of-development apply');
+      expect(kept).not.toContain('context-of-production');
+      for (const name of images) {
+        const { output: digest } = await run('crane', ['digest', `${registry.prefix}${name}:1.0.0`], registry.env);
+        expect(kept).toContain(`image: ${registry.prefix}${name}@${digest.trim()}\n`);
+      }
+    });
+
+    it('goes on to production when told', async () => {
+      const { status, output } = await pipeline('--manual', 'production', '--needs', 'production');
+
+      expect({ status, output: status === 0 ? '' : output }).toEqual({ status: 0, output: '' });
+      expect(readFileSync(log, 'utf8')).toContain('--context context-of-production apply');
+    });
+
+    it('only tests a merge request', async () => {
+      const { output } = await pipeline('--list-json', '--variable', 'CI_PIPELINE_SOURCE=merge_request_event');
+
+      const jobs = JSON.parse(output.slice(output.indexOf('['), output.lastIndexOf(']') + 1));
+      expect(jobs.map(({ name }: { name: string }) => name)).toEqual(['test', 'lint']);
+    });
+  },
+);
