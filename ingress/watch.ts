@@ -39,6 +39,10 @@ function namesIn(folder: string): readonly string[] {
 }
 
 function fileState(path: string): string {
-  const { ino, size, mtimeMs, ctimeMs } = statSync(path, { throwIfNoEntry: false }) ?? {};
-  return [path, ino, size, mtimeMs, ctimeMs].join(':');
+  try {
+    const { ino, size, mtimeMs, ctimeMs } = statSync(path);
+    return [path, ino, size, mtimeMs, ctimeMs].join(':');
+  } catch (fault) {
+    return `${path}:${(fault as NodeJS.ErrnoException).code}`; // gone meanwhile, a link in a circle, a disk that answers no more
+  }
 }

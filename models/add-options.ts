@@ -60,7 +60,7 @@ export function readAddOptions(args = process.argv.slice(2)): AddOptions {
     throw new TypeError(`Expected one ONNX file for add but received ${positionals.length - 1}`);
   }
   const { like, mean, std, version, name } = values;
-  if (like !== undefined && !(like in likes)) {
+  if (like !== undefined && !Object.hasOwn(likes, like)) {
     throw new TypeError(`Expected one of ${Object.keys(likes).join(', ')} for --like but received "${like}"`);
   }
   if ((mean === undefined) !== (std === undefined) || (mean !== undefined && like !== undefined)) {

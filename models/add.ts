@@ -36,6 +36,8 @@ export function folderOf({ path, name, version }: Pick<AddOptions, 'path' | 'nam
       .replace(/\.onnx$/i, '')
       .replace(/[^\w.-]+/g, '-')
       .replace(/^\.+/, '');
+  if (!/\w/.test(chosen))
+    throw new TypeError(`Expected a name for --name but received a file called "${basename(path)}"`);
   return version === undefined ? chosen : `${chosen}@${version}`;
 }
 

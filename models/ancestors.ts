@@ -70,8 +70,8 @@ function addToFolder(folder: string, graph: Graph): void {
   }
   writeEntries(join(folder, 'ancestors.json'), found);
   if (card.ancestors !== undefined) return;
-  const named = text.replace(/([ \t]*)"labels":\s*"[^"]*",(\n?)/, '$&$1"ancestors": "ancestors.json",$2');
-  writeFileSync(path, named);
+  // In front: `labels` may be the last field.
+  writeFileSync(path, text.replace(/([ \t]*)"labels":\s*"[^"]*"/, '$1"ancestors": "ancestors.json",\n$&'));
 }
 
 /** The ancestors of the classes, each with what is directly below it, by the pointers of WordNet's nouns to their hypernyms. */

@@ -79,8 +79,12 @@ const bounds = { least: 1 / 20, most: 20 };
 export function fitTemperature(images: readonly Judged[]): number {
   const lossAt = (inverse: number) => {
     let loss = 0;
-    for (const { logits, truth } of images)
-      loss -= Math.log(scoresOf(logits, { activation: 'softmax', temperature: 1 / inverse })[truth] as number);
+    for (const { logits, truth } of images) {
+      // Not the logarithm of a score: one that is 0 to the last bit would make all losses alike.
+      const highest = logits.reduce((most, logit) => Math.max(most, logit));
+      const sum = logits.reduce((all, logit) => all + Math.exp((logit - highest) * inverse), 0);
+      loss += Math.log(sum) - ((logits[truth] as number) - highest) * inverse;
+    }
     return loss;
   };
   const golden = (Math.sqrt(5) - 1) / 2;

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { isFileName } from '../functions/core/card/schema.ts';
 import { type Graph, openGraph, type Slot } from '../functions/core/pool/session.ts';
 import type { Activation, ImageInput, Label } from '../functions/tasks/image/card.ts';
 import {
@@ -83,7 +84,7 @@ export async function learn(told: Told): Promise<Learned> {
 
 function checkExternalFile(path: string, name: string): void {
   // The graph names its weights, so they cannot be called otherwise in the folder.
-  if (!/^[\w@-][\w.@-]*$/.test(name) || ['model.json', 'labels.json', 'model.onnx'].includes(name)) {
+  if (!isFileName(name) || ['model.json', 'labels.json', 'model.onnx'].includes(name)) {
     throw new DataError(`Expected weights in a file beside ${path}, with a plain name, but received "${name}"`);
   }
   if (existsSync(join(dirname(path), name))) return;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { type ModelChain, refuseHopeless } from '../../functions/core/chain/answer.ts';
+import type { ModelChain } from '../../functions/core/chain/chain.ts';
+import { refuseHopeless } from '../../functions/core/chain/hopeless.ts';
 import type { Run } from '../../functions/core/pool/queue.ts';
 import { ask, chainOf, done, type Lane } from '../support/chain.ts';
 

@@ -101,6 +101,11 @@ describe('readModelSpec', () => {
       /no ancestors for classes with scores of their own but received some/,
     ],
     [
+      'a temperature of what are scores already',
+      { model: { ...card, output: { ...card.output, activation: 'none' }, temperature: 2 } },
+      /no temperature for an output that is scores already but received 2/,
+    ],
+    [
       'a language elsewhere',
       { model: { ...card, languages: { de: '../a.json' } } },
       /language tags other than en, and/,
@@ -170,6 +175,33 @@ describe('readModelSpec', () => {
     const { name = 'small' } = folder as { name?: string };
 
     expect(() => readModelSpec(dir, name, imageCard)).toThrow(message);
+  });
+
+  it.each([
+    [undefined, 'sigmoid'],
+    ['none', 'none'],
+  ])('makes of the output of a variant that says %s: %s', (own, expected) => {
+    const { sha256, file } = card;
+    const variant = {
+      name: 'fast',
+      instructions: 'arm64',
+      precision: 'float32',
+      optimizedBy: null,
+      sha256,
+      file,
+      input,
+    };
+    const output = { ...card.output, ...(own && { activation: own }) };
+    const model = {
+      ...card,
+      output: { ...card.output, activation: 'sigmoid' },
+      variants: [{ ...variant, output, golden: card.golden }],
+    };
+
+    expect(readModelSpec(folderWith({ model }), 'small', imageCard, ['arm64'])).toMatchObject({
+      variant: 'fast',
+      details: { activation: expected },
+    });
   });
 
   it('reports all faults of a card at once', () => {

@@ -99,7 +99,7 @@ describe('strict requests', () => {
     },
   );
 
-  it.each(['?features=0', '?features=11', '?features', '?xfeatures=1', '?top=1'])(
+  it.each(['?features=0', '?features=11', '?features', '?xfeatures=1', '?FEATURES=1', '?top=1'])(
     'are not those with %s',
     async (query) => {
       ingress.primary.behave(busy);

@@ -52,6 +52,7 @@ describe('watchModels', () => {
   it.each<[string, () => void]>([
     ['a file that is written', () => writeFileSync(join(dir, 'large', 'model.onnx'), '1')],
     ['a file of the same size', () => writeFileSync(join(dir, 'large', 'model.json'), '[]')],
+    ['a link in a circle', () => symlinkSync('circle', join(dir, 'large', 'circle'))],
     ['a folder that is gone', () => rmSync(join(dir, 'large'), { recursive: true })],
     [
       'a folder that takes the place of another',

@@ -46,6 +46,12 @@ describe('fitTemperature', () => {
     expect(fitTemperature(imagesAt(temperature))).toBeCloseTo(temperature, 1);
   });
 
+  it('is not led astray by an image whose class has a score of 0 to the last bit', () => {
+    const hopeless = { logits: Float32Array.of(1000, 0), truth: 1 };
+
+    expect(fitTemperature([...imagesAt(1), hopeless])).toBeGreaterThan(1);
+  });
+
   it('stays within bounds for a model that is never wrong, and for one that always is', () => {
     const right = { logits: Float32Array.of(1, 0), truth: 0 };
 

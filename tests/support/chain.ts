@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ModelSpec } from '../../functions/core/card/card.ts';
-import { answer, type ModelChain, type Question } from '../../functions/core/chain/answer.ts';
+import { answer, type Question } from '../../functions/core/chain/answer.ts';
 import { createBreaker } from '../../functions/core/chain/breaker.ts';
+import type { ModelChain } from '../../functions/core/chain/chain.ts';
 import { createHolds } from '../../functions/core/chain/holds.ts';
 import type { Pool } from '../../functions/core/pool/pool.ts';
 import type { Run } from '../../functions/core/pool/queue.ts';

@@ -8,6 +8,11 @@ type Rules = Readonly<Record<string, Rule>>;
 export const text = v.pipe(v.string('text'), v.nonEmpty('text'));
 /** A file of the model's folder itself. */
 export const fileName = v.pipe(v.string('a file name'), v.regex(/^[\w@-][\w.@-]*$/, 'a file name'));
+
+export function isFileName(value: unknown): boolean {
+  return v.is(fileName, value);
+}
+
 export const sha256 = v.pipe(v.string('64 hexadecimal digits'), v.regex(/^[0-9a-f]{64}$/, '64 hexadecimal digits'));
 export const anything = v.optional(v.unknown());
 export const optional = (rule: Rule): Rule => v.optional(rule);

@@ -1,55 +1,13 @@
 import type { ModelSpec } from '../card/card.ts';
 import type { Run } from '../pool/queue.ts';
 import { asProblem, type Problem } from '../problem.ts';
-import type { Answer, Decoded, Precision, Reason, TaskInput, Tier } from '../task.ts';
+import type { Answer, Decoded, Precision, Reason, TaskInput } from '../task.ts';
 import type { Verdict } from './breaker.ts';
-import { budgetFor, type Decision, decide, type Miss, retryAfter, takenOut, toleratedMs } from './decide.ts';
+import type { ModelChain, Prospect } from './chain.ts';
+import { budgetFor, type Decision, decide, type Miss, retryAfter, takenOut } from './decide.ts';
+import { refuseHopeless, waitsOf } from './hopeless.ts';
 import type { ServedModel } from './place.ts';
-import { busy, deadlineExceeded, primaryRequired, unanswered } from './refusal.ts';
-import type { Standing } from './standing.ts';
-
-/** Decodes uploads, a few at a time. */
-export interface Decoder {
-  /** Whether an upload would be decoded at once. */
-  isIdle(): boolean;
-  /** Whether what it predicts is more than a guess. */
-  isSettled(): boolean;
-  /** Milliseconds after which an upload that came now, after `arriving` others, would be decoded. */
-  predictMs(arriving?: number): number;
-  /** The input for a model; rejects with the signal's reason when that is aborted. */
-  decode(
-    bytes: Uint8Array,
-    how: { readonly spec: ModelSpec; readonly ask: unknown; readonly precision: Precision },
-    signal: AbortSignal,
-  ): Promise<{ readonly decoded: Decoded; readonly waitedMs: number }>;
-  /** Models with the same key take the same input. */
-  keyOf(spec: ModelSpec): string;
-  /** Whether a model takes this input. */
-  suits(input: TaskInput, spec: ModelSpec): boolean;
-}
-
-/** What a function answers with. */
-export interface ModelChain {
-  readonly tier: Tier;
-  /** As of now: the lead model first, then its standby models. */
-  readonly models: readonly [ServedModel, ...ServedModel[]];
-  /** Whether the first of `models` is the primary model, the only one that does not degrade an answer. */
-  readonly isPrimaryServed: boolean;
-  /** Longest predicted time, waits included, for which a model is chosen while a standby model is ready. */
-  readonly primaryBudgetMs: number;
-  /** Tells a queue that stands from a burst. */
-  readonly standing: Standing;
-  readonly decoder: Decoder;
-}
-
-/** What is known of a request before its upload. */
-export interface Prospect {
-  readonly strict: boolean;
-  /** When the client's patience ends, on the clock of `performance.now()`. */
-  readonly deadlineMs: number;
-  /** Uploads before it that are still arriving. @default 0 */
-  readonly arriving?: number;
-}
+import { primaryRequired, unanswered } from './refusal.ts';
 
 export interface Question extends Prospect {
   readonly bytes: Uint8Array;
@@ -222,38 +180,4 @@ async function decodeFor(course: Course, spec: ModelSpec, precision: Precision):
 function verdictOn(run: Run, hadBudget: boolean): Verdict {
   if (run.status === 'done' || run.status === 'unfit') return 'success';
   return run.status === 'error' || (run.status === 'timeout' && run.overstayed && hadBudget) ? 'failure' : 'unknown';
-}
-
-/**
- * Before anything is received or decoded: refuses where no model is predicted to answer soon. When idle, the function tries in any case:
- * that delays no other request, and corrects a prediction that was too high. Until the model that stands by for all others has answered
- * a few, the client's patience alone counts: the first runs are slow, and it may be that they came at once because another tier is down.
- * @throws Problem PRIMARY_REQUIRED | DEADLINE_EXCEEDED | BUSY
- */
-export function refuseHopeless(chain: ModelChain, { strict, deadlineMs, arriving = 0 }: Prospect): void {
-  const candidates = chain.models.slice(0, strict ? 1 : undefined);
-  const after = () => retryAfter(waitsOf(chain, candidates));
-  const leftMs = deadlineMs - performance.now();
-  const [lead] = chain.models;
-  if (strict && (!chain.isPrimaryServed || lead.breaker.retryInMs() > 0)) throw primaryRequired(after());
-  if (leftMs <= 0) throw deadlineExceeded();
-  const ready = candidates.filter(({ pool }) => pool.isReady());
-  const decodeMs = chain.decoder.predictMs(arriving);
-  const isSettled = chain.decoder.isSettled() && (ready.at(-1)?.pool.isSettled() ?? false);
-  const allowedMs = isSettled ? toleratedMs(strict, leftMs, chain.primaryBudgetMs) : leftMs;
-  const isHopeless = ({ pool }: ServedModel) =>
-    pool.predictMs(decodeMs) > allowedMs && !(arriving === 0 && chain.decoder.isIdle() && pool.isIdle());
-  if (ready.length === 0 || !ready.every(isHopeless)) return;
-  const cause = `no model is expected to answer within ${Math.round(allowedMs)} ms`;
-  throw strict ? primaryRequired(after(), cause) : busy(cause, after());
-}
-
-/** For each model that is ready: when what waits now will be done and a model that was taken out is tried again. */
-export function waitsOf(
-  { decoder, models }: ModelChain,
-  candidates: readonly ServedModel[] = models,
-): readonly number[] {
-  const decodeMs = decoder.predictMs();
-  const ready = candidates.filter(({ pool }) => pool.isReady()); // one that loads is ready in less than a second
-  return ready.map(({ pool, breaker }) => Math.max(pool.predictMs(decodeMs), breaker.retryInMs()));
 }

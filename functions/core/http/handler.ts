@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { answer, refuseHopeless, waitsOf } from '../chain/answer.ts';
+import { answer } from '../chain/answer.ts';
 import { retryAfter } from '../chain/decide.ts';
+import { refuseHopeless, waitsOf } from '../chain/hopeless.ts';
 import { deadlineExceeded, starting } from '../chain/refusal.ts';
 import type { Service } from '../chain/service.ts';
 import { createShadow } from '../chain/shadow.ts';
@@ -101,8 +102,8 @@ function admitUpload(
   const deadlineMs = exchange.arrivedMs + patienceMs;
   if (isTicking) exchange.uploadDeadlineMs = deadlineMs;
   if (!service.canAnswer()) throw starting();
-  refuseHopeless(service.chain, { strict, deadlineMs, arriving: admission.arriving() });
   if (service.chain.isPrimaryServed) task.judge?.(exchange.ask, service.chain.models[0].spec.details);
+  refuseHopeless(service.chain, { strict, deadlineMs, arriving: admission.arriving() });
   const bytes = Number(headers['content-length'] ?? maxBodyBytes(headers, rules.maxUploadBytes));
   exchange.markArrived = admission.hold(bytes, response, () => retryAfter(waitsOf(service.chain)));
 }
@@ -160,6 +161,7 @@ async function answerTask(
   const result = await settled;
   clearTimeout(timer);
   if (result instanceof Problem) throw result;
+  if (service.chain.isPrimaryServed) task.judge?.(exchange.ask, result.spec.details); // it may have been swapped meanwhile
   exchange.result = result;
   const about = { answer: result.answer, ask: exchange.ask, details: result.spec.details };
   const { contentType, body: encoded, headers: further } = await task.encode(result.output, about);

@@ -31,12 +31,12 @@ export function encodeAnswer({ logits, features }: ClassifyOutput, { answer, ask
 
   const { minScore = 0 } = ask;
   const predictions = topPredictions(logits, details, ask.top).filter(({ score }) => score >= minScore);
-  const isUnsure = ask.broader && ancestors;
-  const broader = isUnsure && findBroader(scoresOf(logits, details), ancestors, ask.minScore ?? sureScore);
+  const knowsBroader = ask.broader && ancestors;
+  const broader = knowsBroader && findBroader(scoresOf(logits, details), ancestors, ask.minScore ?? sureScore);
   const body = {
     ...answer,
     predictions: predictions.map(translate),
-    ...(isUnsure && { broader: broader ? translate(broader) : null }),
+    ...(knowsBroader && { broader: broader ? translate(broader) : null }),
     ...(ask.features && features && { features: [...features] }),
   };
   return {

@@ -1,4 +1,4 @@
-import { type CardRules, ModelError } from '../../core/card/card.ts';
+import { type CardRules, type Json, ModelError } from '../../core/card/card.ts';
 import {
   checked,
   fields,
@@ -39,7 +39,7 @@ export type Activation = 'softmax' | 'sigmoid' | 'none';
 export const activations: readonly Activation[] = ['softmax', 'sigmoid', 'none'];
 
 export interface Label {
-  /** WordNet id, such as n02099601. */
+  /** Such as a WordNet id, n02099601; for a model without ids the same as the label. */
   readonly class: string;
   /** What a person would say. */
   readonly label: string;
@@ -119,7 +119,13 @@ export const imageCard: CardRules<ImageModel> = {
       const expected = `Expected ${golden.logits.length} labels (one a logit of ${graph.file})`;
       throw new ModelError(`${path}: ${expected} but received ${json.length}`);
     }
-    const { activation = 'softmax' } = graph.output as Partial<ImageModel>;
+    const { activation = activationOf(card) ?? 'softmax' } = graph.output as Partial<ImageModel>;
+    const temperature = graph.temperature ?? card.temperature;
+    if (activation === 'none' && temperature !== undefined) {
+      throw new ModelError(
+        `${path}: Expected no temperature for an output that is scores already but received ${temperature}`,
+      );
+    }
     if (activation === 'sigmoid' && card.ancestors !== undefined) {
       throw new ModelError(`${path}: Expected no ancestors for classes with scores of their own but received some`);
     }
@@ -128,13 +134,18 @@ export const imageCard: CardRules<ImageModel> = {
       activation,
       labels: json,
       golden,
-      temperature: Number(graph.temperature ?? card.temperature ?? 1),
+      temperature: Number(temperature ?? 1),
       ...(graph.features !== undefined && { features: graph.features as { name: string } }),
       ...(card.ancestors !== undefined && { ancestors: readAncestors(read(String(card.ancestors)), json) }),
       ...(card.languages !== undefined && { languages: readLanguages(card.languages as Record<string, string>, read) }),
     };
   },
 };
+
+/** Of the portable file; a variant that says nothing else is of the same network. */
+function activationOf({ output }: Json): Activation | undefined {
+  return (output as Partial<ImageModel> | undefined)?.activation;
+}
 
 function areLabels(value: unknown): value is readonly Label[] {
   const isText = (entry: unknown) => typeof entry === 'string' && entry !== '';

@@ -1,5 +1,5 @@
 import { ModelError } from '../../core/card/card.ts';
-import { checked } from '../../core/card/schema.ts';
+import { checked, isFileName } from '../../core/card/schema.ts';
 
 /** The labels in one language other than English. */
 export interface Language {
@@ -13,15 +13,13 @@ type Read = (file: string) => { readonly path: string; readonly json: unknown };
 
 const isTag = (tag: string) => /^[a-z]{2,3}(-[a-z0-9]{2,8})*$/i.test(tag) && !/^en(-|$)/i.test(tag);
 
-const isFile = (file: unknown) => typeof file === 'string' && /^[\w@-][\w.@-]*$/.test(file);
-
 /** A card's `languages`: a file of labels for each language. */
 export const languageFiles = checked(
   (value) =>
     typeof value === 'object' &&
     value !== null &&
     !Array.isArray(value) &&
-    Object.entries(value).every(([tag, file]) => isTag(tag) && isFile(file)),
+    Object.entries(value).every(([tag, file]) => isTag(tag) && isFileName(file)),
   'an object of language tags other than en, and file names',
 );
 
