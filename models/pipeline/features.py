@@ -31,26 +31,36 @@ def add_features(folder: Path) -> list[str]:
     card, _ = read_card(folder)
     graphs = [card, *card.get("variants", [])]
     made = {graph["file"]: exposed(proven_file(folder, graph), graph) for graph in graphs}
-    for file, (content, _) in made.items():
-        (folder / file).write_bytes(content)
-    for graph in graphs:
-        file = folder / graph["file"]
-        told = {**graph, "sha256": hash_of_file(file)}
-        if "measured" in graph:
-            told["measured"] = {**graph["measured"], **_counted(folder, graph)}
-        graph.clear()
-        for key, value in told.items():
-            graph[key] = value
-            if key == "output":
-                graph["features"] = {"name": made[file.name][1]}
-    text = json.dumps(card, indent=2, ensure_ascii=False)
-    (folder / "model.json").write_text(node.formatted(text), encoding="utf-8")
+    parts = {folder / f"{file}.part": folder / file for file in made}
+    card_part = folder / "model.json.part"
+    try:
+        for part, file in parts.items():
+            part.write_bytes(made[file.name][0])
+        for graph in graphs:
+            part = folder / f"{graph['file']}.part"
+            told = {**graph, "sha256": hash_of_file(part)}
+            if "measured" in graph:
+                told["measured"] = {**graph["measured"], **_counted(part, graph)}
+            graph.clear()
+            for key, value in told.items():
+                graph[key] = value
+                if key == "output":
+                    graph["features"] = {"name": made[graph["file"]][1]}
+        text = json.dumps(card, indent=2, ensure_ascii=False)
+        card_part.write_text(node.formatted(text), encoding="utf-8")
+        # All that may fail is done; the card, which says what the graphs are, comes last.
+        for part, file in parts.items():
+            part.replace(file)
+        card_part.replace(folder / "model.json")
+    finally:
+        for part in (*parts, card_part):
+            part.unlink(missing_ok=True)
     return list(made)
 
 
-def _counted(folder: Path, graph: dict) -> dict:
-    """What a variant's `measured` says of its files, as they are now."""
-    files = [folder / entry["file"] for entry in (graph, *graph.get("externalData", []))]
+def _counted(file: Path, graph: dict) -> dict:
+    """What a variant's `measured` says of its files, the graph's being `file`."""
+    files = [file, *(file.parent / entry["file"] for entry in graph.get("externalData", []))]
     nodes = Counter(entry.op_type for entry in onnx.load(files[0], load_external_data=False).graph.node)
     counted = {"bytes": sum(file.stat().st_size for file in files), "nodes": dict(sorted(nodes.items()))}
     return {key: value for key, value in counted.items() if key in graph["measured"]}

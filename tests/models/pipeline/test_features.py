@@ -4,11 +4,14 @@ import contextlib
 import io
 import json
 import shutil
+from unittest import mock
 
 import numpy as np
 import onnx
 from folder import FolderTest, sha256
+from pipeline import node
 from pipeline.__main__ import main
+from pipeline.faults import Fault
 from pipeline.features import hide
 from pipeline.graph import open_session
 from pipeline.images import probes
@@ -92,6 +95,15 @@ class FeaturesTest(FolderTest):
         hide(self.folder / "model.onnx")
 
         self.assertEqual(sha256((self.folder / "model.onnx").read_bytes()), card["sha256"])
+
+    def test_leaves_the_folder_as_it_was_when_the_card_cannot_be_formatted(self) -> None:
+        self.plain_folder()
+        before = {file.name: file.read_bytes() for file in self.folder.iterdir()}
+
+        with mock.patch.object(node, "formatted", side_effect=Fault("Expected Node.js")):
+            self.assertEqual(self.features(), 1)
+
+        self.assertEqual({file.name: file.read_bytes() for file in self.folder.iterdir()}, before)
 
     def test_refuses_a_graph_that_has_the_output(self) -> None:
         self.plain_folder()
