@@ -10,6 +10,7 @@
 #   UNLIMITED        networks, likewise, that are exempt from the limits per client; may be empty
 #   TEMPLATE         default: nginx.conf beside this file
 #   RESOLV_CONF      default: /etc/resolv.conf
+# shellcheck disable=SC2005,SC2034,SC2046,SC2086 # lists of names are split at their blanks; eval reads variables
 set -euf
 
 template=${TEMPLATE:-${0%/*}/nginx.conf}

@@ -21,7 +21,8 @@ if [ ! -x "$bin/python" ]; then
   echo "Expected $bin in load/peers but received nothing: run \"bash load/peers/setup.sh $name\" first" >&2
   exit 1
 fi
-export PEER_MODEL=$(realpath ../../models/wide-resnet) PEER_PORT=$port PEER_LANES=2 PYTHONPATH=$PWD PYTHONDONTWRITEBYTECODE=1
+PEER_MODEL=$(realpath ../../models/wide-resnet)
+export PEER_MODEL PEER_PORT=$port PEER_LANES=2 PYTHONPATH=$PWD PYTHONDONTWRITEBYTECODE=1
 # No usage reports while a server is measured.
 export BENTOML_DO_NOT_TRACK=True BENTOML_HOME=$PWD/build/bentoml RAY_USAGE_STATS_ENABLED=0
 export PEER_IN_FLIGHT=${PEER_IN_FLIGHT:-$("$bin/python" capacity.py "${photos[@]}")}

@@ -67,10 +67,7 @@ const checks: readonly (readonly [
   [
     'shellcheck',
     'bash',
-    [
-      '-c',
-      'shellcheck --external-sources --source-path=SCRIPTDIR .github/scripts/*.sh tests/delivery/tools/*.sh tests/cluster/images.sh .ci/run',
-    ],
+    ['-c', 'git ls-files -z "*.sh" .ci/run | xargs --null shellcheck --external-sources --source-path=SCRIPTDIR'],
     ['.github/scripts/push.sh', '"$prefix$name:$commit_tag" ', '$prefix$name:$commit_tag ', 'SC2086'],
   ],
 ];
