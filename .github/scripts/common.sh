@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034 # the scripts that source it use them
 # What the scripts share. GitHub, GitLab and Azure call them in this order; a step hands over by the file digests.env:
-#   lint, test | setup, login, build, push, verify | login, index, sign, tag | deploy OVERLAY
+#   lint, test | setup, login, build, push, verify | login, index, sign (on GitHub), tag | deploy OVERLAY
 #   IMAGE_PREFIX     begins the name of every image: docker.io/me/understudy-
 #   DIGESTS_AMD64, DIGESTS_ARM64   by push.sh: NAME@sha256:... of each image, separated by commas
 #   DIGESTS          by index.sh, likewise: what is signed, tagged and deployed
@@ -22,9 +22,9 @@ fail() {
 
 # digest_of IMAGE VARIABLE: out of a list of digests
 digest_of() {
-  local entry
-  for entry in ${!2//,/ }; do
+  local entry list=${!2:-}
+  for entry in ${list//,/ }; do
     if [[ $entry =~ ^$1@(sha256:[0-9a-f]{64})$ ]]; then echo "${BASH_REMATCH[1]}" && return; fi
   done
-  fail "Expected $1@sha256:... for $2 but received ${!2:-none}"
+  fail "Expected $1@sha256:... for $2 but received ${list:-none}"
 }

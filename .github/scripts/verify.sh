@@ -27,6 +27,14 @@ refuse() {
   fail "$*"
 }
 
+# Whether all that was started still runs: else another program on its port may have answered.
+check_running() {
+  local name
+  for name in "${!running[@]}"; do
+    kill -0 "${running[$name]}" 2>/dev/null || refuse "Expected $name to run until it is stopped, but it ended"
+  done
+}
+
 # start IMAGE [VARIABLE=VALUE]...: its own command as its own user
 start() {
   local name=$1 digest container command
@@ -65,5 +73,7 @@ photo=(--form image=@tests/images/test_image_1.jpg)
 ask '"label":"goldfish"' /classify "${photo[@]}" --header 'Prefer: handling=strict'
 ask '"digit":' /predict --form image=@tests/images/digit.png
 ask '"cloudFraction":' '/infer?format=rle' --form image=@tests/images/patch.tif
+check_running
 stop primary
 ask '"tier":"fallback"' /classify "${photo[@]}"
+check_running

@@ -1,6 +1,6 @@
 import { at, callsOf, type Files, imagesOf, parse, paths, type Tree, textsOf, valuesOf, workflows } from './files.ts';
 
-/** Every pipeline goes this way; GitHub releases in a job of its own, which logs in again. */
+/** Every pipeline goes this way, but that GitHub alone signs; it releases in a job of its own, which logs in again. */
 const way = [
   'setup',
   'login',
@@ -14,6 +14,8 @@ const way = [
   'deploy production',
 ];
 const overlays = ['development', 'production'];
+/** Which job of publish.yml must have succeeded before another. */
+const before: Tree = { images: 'test', release: 'images', development: 'release', production: 'development' };
 const contexts = ['KUBE_CONTEXT_DEV', 'KUBE_CONTEXT_PROD'];
 /** What a job may write; all else it may only read. */
 const writes: Tree = { 'publish.yml release': ['id-token', 'attestations'] };
@@ -26,7 +28,14 @@ const names = (value: unknown): readonly string[] => (value === undefined ? [] :
 
 /** What is wrong with the pipelines of GitHub, GitLab and Azure and between them; a line each. */
 export function faultsOf(files: Files): readonly string[] {
-  return [...githubFaults(files), ...gitlabFaults(files), ...azureFaults(files), ...parityFaults(files)];
+  return [
+    ...githubFaults(files),
+    ...publishFaults(files),
+    ...gitlabFaults(files),
+    ...azureFaults(files),
+    ...parityFaults(files),
+    ...scriptFaults(files),
+  ];
 }
 
 function githubFaults(files: Files): readonly string[] {
@@ -75,6 +84,51 @@ function jobFaults(name: string, job: unknown, workflow: Tree): readonly string[
         /^actions\/checkout@/.test(String(step.uses)) && at(step, 'with')['persist-credentials'] !== false,
         `${name}: checkout leaves its token behind`,
       ),
+    ),
+  ];
+}
+
+function publishFaults(files: Files): readonly string[] {
+  const publish = parse(files, paths.publish);
+  const secrets = [...String(files[paths.cd]).matchAll(/\$\{\{ secrets\.(\w+) \}\}/g)].map(([, name]) => String(name));
+  const declared = at(parse(files, paths.cd), 'on', 'workflow_call', 'secrets');
+  const callers = entries(publish.jobs).filter(([, job]) => String((job as Tree).uses).endsWith('/cd.yml'));
+  return [
+    ...entries(before).flatMap(([name, need]) =>
+      only(
+        !names(at(publish, 'jobs', name).needs).includes(String(need)),
+        `publish.yml ${name}: does not wait for ${need}`,
+      ),
+    ),
+    ...only(
+      at(publish, 'concurrency')['cancel-in-progress'] !== false,
+      'publish.yml: runs of a ref are not one by one',
+    ),
+    ...unique(secrets).flatMap((name) => [
+      ...only(declared[name] === undefined, `cd.yml: the secret ${name} is not declared for callers`),
+      ...callers.flatMap(([caller, job]) =>
+        only(at(job, 'secrets')[name] === undefined, `publish.yml ${caller}: does not pass the secret ${name}`),
+      ),
+    ]),
+  ];
+}
+
+/** What only a run on another machine would show. */
+function scriptFaults(files: Files): readonly string[] {
+  const azureSteps = valuesOf(parse(files, paths.azure), 'steps');
+  const depths = {
+    GitHub: valuesOf(at(parse(files, paths.publish), 'jobs', 'release'), 'fetch-depth'),
+    GitLab: valuesOf(parse(files, paths.gitlab), 'GIT_DEPTH'),
+    Azure: azureSteps
+      .filter((steps) => callsOf(steps).includes('tag'))
+      .flatMap((steps) => valuesOf(steps, 'fetchDepth')),
+  };
+  return [
+    ...Object.entries(depths).flatMap(([system, depth]) =>
+      only(depth.join() !== '0', `${system}: tag.sh does not see all tags`),
+    ),
+    ...[...String(files[paths.deploy]).matchAll(/\b(sort|sed|grep|tail|rm|mktemp) [^|;()\n]*?(--[a-z]+)/g)].map(
+      ([, program, option]) => `deploy.sh: the ${program} of BusyBox has no ${option}`,
     ),
   ];
 }
@@ -155,9 +209,10 @@ function parityFaults(files: Files): readonly string[] {
   const choices = (at(cd, 'on', 'workflow_dispatch', 'inputs', 'overlay').options ?? []) as readonly string[];
   return [
     ...Object.entries(calls).flatMap(([system, list]) => {
+      const wanted = system === 'GitHub' ? way : way.filter((name) => name !== 'sign');
       const [checks, rest] = [unique(list).slice(0, 2), unique(list).slice(2)];
       return only(
-        `${[...checks].sort()},${rest}` !== `lint,test,${way}`,
+        `${[...checks].sort()},${rest}` !== `lint,test,${wanted}`,
         `${system}: calls ${unique(list).join(', ')}`,
       );
     }),
@@ -172,7 +227,7 @@ function parityFaults(files: Files): readonly string[] {
     ...called.concat('common').flatMap((name) => only(!scripts.includes(name), `${name}.sh is called but not there`)),
     ...scripts.flatMap((name) => only(name !== 'common' && !called.includes(name), `${name}.sh is never called`)),
     ...contexts.flatMap((name) =>
-      [paths.publish, paths.cd, paths.gitlab, '.github/scripts/deploy.sh'].flatMap((path) =>
+      [paths.publish, paths.cd, paths.gitlab, paths.deploy].flatMap((path) =>
         only(!String(files[path]).includes(name), `${path}: no ${name}`),
       ),
     ),

@@ -16,6 +16,7 @@ export const paths = {
   compose: 'compose.yaml',
   recipe: 'functions/Dockerfile',
   common: '.github/scripts/common.sh',
+  deploy: '.github/scripts/deploy.sh',
   package: 'package.json',
 } as const;
 

@@ -118,7 +118,9 @@ export async function startRegistry(): Promise<Registry> {
   const stop = async () => {
     child.kill();
     if (child.exitCode === null) await once(child, 'exit');
-    rmSync(folder, { recursive: true });
+    // Without root, buildah keeps its store here, whose files belong to users of its own namespace.
+    if (process.getuid?.() === 0) rmSync(folder, { recursive: true });
+    else execFileSync('buildah', ['unshare', 'rm', '-rf', folder], { env: { ...process.env, ...env } });
   };
   return { prefix: `${address}/understudy/understudy-`, env, stop };
 }
@@ -137,8 +139,11 @@ async function listens(address: string, child: ChildProcess): Promise<void> {
  * made by bases.sh; undefined where none can be had.
  */
 export async function findBases(): Promise<NodeJS.ProcessEnv | undefined> {
-  const { BUILD_BASE, RUN_BASE, NGINX_BASE, NPMRC } = process.env;
-  if (BUILD_BASE !== undefined) return { BUILD_BASE, RUN_BASE, NGINX_BASE, NPMRC };
+  const given = ['BUILD_BASE', 'RUN_BASE', 'NGINX_BASE', 'NPMRC'].flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  if (process.env.BUILD_BASE !== undefined) return Object.fromEntries(given);
   if (!isInstalled('buildah')) return undefined;
   const [, own = ''] = /^ARG RUN_BASE=(.*)$/m.exec(readFileSync(paths.recipe, 'utf8')) ?? [];
   const pulled = await run('timeout', ['60', 'buildah', 'pull', '--quiet', own]);

@@ -29,7 +29,8 @@ const bases = await findBases();
     const folder = mkdtempSync(join(tmpdir(), 'understudy-gitlab-'));
     const checkout = join(folder, 'checkout');
     const log = join(folder, 'kubectl.log');
-    const release = { CI_COMMIT_TAG: 'v1.0.0' };
+    const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
+    const release = { CI_COMMIT_TAG: `v${version}` };
     let registry: Registry;
 
     beforeAll(async () => {
@@ -76,7 +77,7 @@ const bases = await findBases();
       expect(kept).toContain('--context context-of-development apply');
       expect(kept).not.toContain('context-of-production');
       for (const name of images) {
-        const { output: digest } = await run('crane', ['digest', `${registry.prefix}${name}:1.0.0`], registry.env);
+        const { output: digest } = await run('crane', ['digest', `${registry.prefix}${name}:${version}`], registry.env);
         expect(kept).toContain(`image: ${registry.prefix}${name}@${digest.trim()}\n`);
       }
     });

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests of delivery need into a cache folder, once: some four minutes with Go, Python 3 and npm; without one of
-# them its tools are left out, and their tests are skipped. WITH=cosign builds cosign as well, some five minutes more.
+# them its tools are left out, and their tests are skipped.
 set -uo pipefail
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/understudy/delivery
 mkdir -p "$cache/bin" "$cache/log"
@@ -37,4 +37,3 @@ tool gitlab-ci-local@4.75.1 gitlab_tool
 tool crane@0.22.1 go_tool github.com/google/go-containerregistry/cmd/crane@v0.22.1
 tool act@0.2.89 go_tool github.com/nektos/act@v0.2.89
 tool registry@3.1.2 go_tool github.com/distribution/distribution/v3/cmd/registry@v3.1.2
-[[ ${WITH:-} != cosign ]] || tool cosign@3.1.3 go_tool github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3

@@ -85,7 +85,13 @@ const bases = await findBases();
       return run('act', args, env, checkout);
     }
 
-    const crane = async (...args: string[]) => (await run('crane', args, registry.env)).output.trim();
+    /** @throws Error where crane fails, with what it says */
+    async function crane(...args: string[]): Promise<string> {
+      const { status, output } = await run('crane', args, registry.env);
+      if (status !== 0) throw new Error(`crane ${args.join(' ')}: ${output}`);
+      return output.trim();
+    }
+
     const digests = (tag: string) =>
       Promise.all(images.map((name) => crane('digest', `${registry.prefix}${name}:${tag}`)));
 
@@ -97,12 +103,16 @@ const bases = await findBases();
       const edge = await digests('edge');
       expect(edge).toEqual(images.map(() => expect.stringMatching(/^sha256:[0-9a-f]{64}$/)));
       expect(edge).toEqual(await digests(`sha-${head.slice(0, 12)}`));
+      const tried = await digests(`sha-${head.slice(0, 12)}-amd64`);
       for (const [index, name] of images.entries()) {
         const reference = `${registry.prefix}${name}@${edge[index]}`;
         const { manifests } = JSON.parse(await crane('manifest', reference));
         const { config } = JSON.parse(await crane('config', reference));
-        expect(manifests.map(({ platform }: { platform: object }) => platform)).toEqual([
-          expect.objectContaining({ architecture: 'amd64', os: 'linux' }),
+        expect(manifests).toEqual([
+          expect.objectContaining({
+            digest: tried[index],
+            platform: expect.objectContaining({ architecture: 'amd64', os: 'linux' }),
+          }),
         ]);
         expect(config.User).toBe('65532:65532');
         expect(config.Labels).toMatchObject({ 'org.opencontainers.image.revision': head });
