@@ -25,8 +25,8 @@ const defaults = loadConfig(classify, 1, {});
 
 /** queue-proxy drains until no request has come for this long; a constant of Knative. */
 const queueProxyDrainSeconds = 30;
-/** At 10 requests a second: a cold start takes 1.2 to 2.2 s, and took 3 s on a node that did much else. Twice as many are answered late beyond the capacity. */
-const waitingForFirstPod = 32;
+/** At 10 requests a second: a cold start takes 1.2 to 2.2 s, and on a node that does much else 5 s. */
+const waitingForFirstPod = 64;
 /** queue-proxy closes idle connections to a function after this long; a constant of Go's HTTP client. */
 const queueProxyIdleSeconds = 90;
 
