@@ -78,7 +78,7 @@ function specOf(sweeps: readonly Sweep[]): Spec {
       { name: 'shape', type: 'ordinal', domain: labels, range: shapes },
     ],
     ...(axes && { axes }),
-    legends: [{ fill: 'color', shape: 'shape', labelFontSize: 13, symbolSize: 90, orient: 'right' }],
+    legends: [{ fill: 'color', shape: 'shape', labelFontSize: 13, labelLimit: 200, symbolSize: 90, orient: 'right' }],
     marks: [lines, capacityRule(ours.capacity)],
   };
 }
