@@ -104,7 +104,7 @@ export interface Task<
   /** Whether only the primary model will do for what is asked, as with `Prefer: handling=strict`. @default false */
   needsPrimary?(ask: Ask): boolean;
   /** @throws Problem PARAMETER_INVALID for what the primary model, whose card says `details`, can never answer */
-  judge?(ask: Ask, details: Details): void;
+  check?(ask: Ask, details: Details): void;
   /** Models with the same key take the same decoded input. */
   keyOf(details: Details): string;
   /** Upload to input, with little work on the event loop. @throws Problem for an upload that cannot be decoded */

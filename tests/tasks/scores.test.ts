@@ -141,6 +141,21 @@ describe('another model in its place', () => {
     await expectFault(await askBlack(fn, '?features=1'), 'PRIMARY_REQUIRED', 503);
   });
 
+  it('answers for a lead model that raises, without a broader class that it cannot name', async () => {
+    const dir = modelsDir({ 'wide-resnet': 'moody', mobilenet: 'real' });
+    changeCard(join(dir, 'wide-resnet'), (card) => ({ ...card, ancestors: 'pets.json' }));
+    writeFileSync(join(dir, 'wide-resnet', 'pets.json'), '[{"class": "n9", "label": "pet", "narrower": ["n0", "n1"]}]');
+    changeCard(join(dir, 'mobilenet'), (card) => ({ ...card, ancestors: undefined }));
+    const fn = await started('primary', { MODELS_DIR: dir });
+
+    const response = await post(fn.url, { query: '?broader=1', body: new Uint8Array(await plain('red')) });
+
+    expect(response.status).toBe(200);
+    const answer = await response.json();
+    expect(answer).toMatchObject({ model: 'mobilenet', degraded: true, reason: 'error' });
+    expect(answer).not.toHaveProperty('broader');
+  });
+
   it('is refused for features in the primary as well', async () => {
     const dir = modelsDir({ 'wide-resnet': 'portable', mobilenet: 'moody' });
     changeCard(join(dir, 'wide-resnet'), (card) => ({ ...card, sha256: '0'.repeat(64) }));

@@ -1,8 +1,8 @@
-/** Counts who still needs something. */
+/** Counts the holders of something that may end only without them. */
 export interface Holds {
-  /** What it returns is called once, when it is needed no longer. */
+  /** What it returns is called once, by the holder, to let go. */
   take(): () => void;
-  /** Settles as soon as nobody needs it. */
+  /** Settles as soon as there is no holder. */
   untilNone(): Promise<void>;
 }
 

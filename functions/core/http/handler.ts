@@ -102,7 +102,7 @@ function admitUpload(
   const deadlineMs = exchange.arrivedMs + patienceMs;
   if (isTicking) exchange.uploadDeadlineMs = deadlineMs;
   if (!service.canAnswer()) throw starting();
-  if (service.chain.isPrimaryServed) task.judge?.(exchange.ask, service.chain.models[0].spec.details);
+  if (service.chain.isPrimaryServed) task.check?.(exchange.ask, service.chain.models[0].spec.details);
   refuseHopeless(service.chain, { strict, deadlineMs, arriving: admission.arriving() });
   const bytes = Number(headers['content-length'] ?? maxBodyBytes(headers, rules.maxUploadBytes));
   exchange.markArrived = admission.hold(bytes, response, () => retryAfter(waitsOf(service.chain)));
@@ -161,7 +161,7 @@ async function answerTask(
   const result = await settled;
   clearTimeout(timer);
   if (result instanceof Problem) throw result;
-  if (service.chain.isPrimaryServed) task.judge?.(exchange.ask, result.spec.details); // it may have been swapped meanwhile
+  if (strict) task.check?.(exchange.ask, result.spec.details); // the lead model may have been swapped meanwhile
   exchange.result = result;
   const about = { answer: result.answer, ask: exchange.ask, details: result.spec.details };
   const { contentType, body: encoded, headers: further } = await task.encode(result.output, about);

@@ -30,7 +30,7 @@ export function parseAsk(query: URLSearchParams, headers: IncomingHttpHeaders): 
 }
 
 /** @throws Problem PARAMETER_INVALID for what is asked of a lead model whose folder has no such thing */
-export function judgeAsk(ask: ClassifyAsk, { features, ancestors }: ImageModel): void {
+export function checkAsk(ask: ClassifyAsk, { features, ancestors }: ImageModel): void {
   const refuse = (what: string, name: string) => {
     throw new Problem('PARAMETER_INVALID', `Expected a lead model with ${what} for ${name} but received one without`);
   };

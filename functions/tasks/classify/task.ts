@@ -3,7 +3,7 @@ import { type ImageModel, imageCard } from '../image/card.ts';
 import { decodeImage } from '../image/image.ts';
 import { geometryOf } from '../image/resize.ts';
 import { type ImageSettings, imageTypes, maxImageBytes, readImageSettings } from '../image/settings.ts';
-import { type ClassifyAsk, judgeAsk, parseAsk } from './ask.ts';
+import { type ClassifyAsk, checkAsk, parseAsk } from './ask.ts';
 import { encodeAnswer } from './encode.ts';
 import type { ClassifyInput, ClassifyOutput } from './thread.ts';
 import { topPredictions } from './top.ts';
@@ -23,7 +23,7 @@ export const classify: Task<ClassifyAsk, ImageModel, ClassifyOutput, ImageSettin
   settings: readImageSettings,
   parse: parseAsk,
   needsPrimary: ({ features }) => features,
-  judge: judgeAsk,
+  check: checkAsk,
   keyOf: ({ input }) => geometryOf(input),
   async decode(bytes, { details, ask, settings, precision }) {
     const { pixels, sourceWidth, sourceHeight } = await decodeImage(
