@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Pushes the images under a tag of this commit and platform, which nobody is told to pull, and leaves their digests in digests.env.
+# Pushes the images under a tag of this commit and platform, which no page names, and leaves their digests in digests.env.
 source "$(dirname "$0")/common.sh"
 case $(uname -m) in
   x86_64) platform=amd64 ;;

@@ -1,18 +1,17 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { imagesOf, readFiles } from '../files.ts';
 import {
-  copyCheckout,
+  copyForPipelines,
   describeWith,
   findBases,
   login,
   type Registry,
   run,
   searchPath,
-  standInForChecks,
   startRegistry,
 } from './bench.ts';
 
@@ -35,9 +34,7 @@ const bases = await findBases();
 
     beforeAll(async () => {
       registry = await startRegistry();
-      mkdirSync(checkout);
-      copyCheckout(checkout);
-      standInForChecks(checkout);
+      copyForPipelines(checkout);
       const remote = ['remote', 'set-url', 'origin', 'https://gitlab.example/understudy/understudy.git'];
       execFileSync('git', remote, { cwd: checkout });
       // No cluster: kustomize is real, and what would go to the cluster is kept.

@@ -6,13 +6,12 @@ import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { imagesOf, readFiles, valuesOf, workflows } from '../files.ts';
 import {
   commit,
-  copyCheckout,
+  copyForPipelines,
   describeWith,
   findBases,
   login,
   type Registry,
   run,
-  standInForChecks,
   startRegistry,
 } from './bench.ts';
 
@@ -37,9 +36,7 @@ const bases = await findBases();
 
     beforeAll(async () => {
       registry = await startRegistry();
-      mkdirSync(checkout);
-      copyCheckout(checkout);
-      standInForChecks(checkout);
+      copyForPipelines(checkout);
       for (const action of actions) writeStandIn(action);
     });
 
