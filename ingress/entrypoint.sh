@@ -7,6 +7,7 @@
 # Besides the variables of the template, which are required, it reads
 #   RESOLVER         address of a name server, or "auto" for the first one of RESOLV_CONF; may be empty
 #   TRUSTED_PROXIES  networks, separated by commas or blanks, for REAL_IP; may be empty
+#   OPERATOR         origin of the operator port of `npm start`, which the page may ask; may be empty
 #   UNLIMITED        networks, likewise, that are exempt from the limits per client; may be empty
 #   TEMPLATE         default: nginx.conf beside this file
 #   RESOLV_CONF      default: /etc/resolv.conf
@@ -93,6 +94,7 @@ deployed() {
   if [ -n "$value" ]; then
     address "$1" "$value"
     routes="$routes$path, "
+    SYSTEMS="${SYSTEMS:+$SYSTEMS,}\"$system\""
     return
   fi
   absent="$absent $system"
@@ -134,11 +136,15 @@ render() {
 classify='PRIMARY_ADDRESS PRIMARY_HOST PRIMARY_MAX_CONNS FALLBACK_ADDRESS FALLBACK_HOST FALLBACK_MAX_CONNS WAKE_LISTEN'
 clouds='CLOUDS_ADDRESS CLOUDS_HOST CLOUDS_MAX_CONNS'
 digits='DIGITS_ADDRESS DIGITS_HOST DIGITS_MAX_CONNS'
-names="RUN_DIR LISTEN WORKERS WORKER_CONNECTIONS ACCESS_LOG RESOLVER REAL_IP ROUTES $classify $clouds $digits UNLIMITED RATE BURST CONNECTIONS"
+names="RUN_DIR SITE SYSTEMS OPERATOR LISTEN WORKERS WORKER_CONNECTIONS ACCESS_LOG RESOLVER REAL_IP ROUTES $classify $clouds $digits UNLIMITED RATE BURST CONNECTIONS"
 routes=
 absent=
+SYSTEMS=
 
 word RUN_DIR "${RUN_DIR-}"
+word SITE "${SITE-}"
+OPERATOR=${OPERATOR-}
+if [ -n "$OPERATOR" ]; then word OPERATOR "$OPERATOR"; fi
 word LISTEN "${LISTEN-}"
 word WORKERS "${WORKERS-}"
 count WORKER_CONNECTIONS "${WORKER_CONNECTIONS-}"

@@ -7,6 +7,9 @@ export type IngressVariables = Readonly<Record<string, string>>;
 
 const script = fileURLToPath(new URL('../../ingress/entrypoint.sh', import.meta.url));
 
+/** The site's folder in nginx's working folder. */
+export const siteName = 'site';
+
 /** Path of the template. */
 export const templatePath = fileURLToPath(new URL('../../ingress/nginx.conf', import.meta.url));
 
@@ -22,6 +25,7 @@ export function localVariables(place: {
   };
   return {
     RUN_DIR: place.runDir,
+    SITE: `${place.runDir}/${siteName}`,
     LISTEN: `127.0.0.1:${place.port}`,
     WAKE_LISTEN: `unix:${place.runDir}/wake.sock`, // unused: the fallback on one machine is never scaled to zero
     WORKERS: '2', // the second accepts while the first copies a large upload

@@ -9,8 +9,9 @@ import { accessLogName, configName, makeRunFolder, type RunFolder } from './fold
 import { ensureNginx, NginxError } from './install.ts';
 import { openOutput } from './output.ts';
 import { freePort, reserve } from './port.ts';
-import { localVariables, renderIngress } from './render.ts';
+import { localVariables, renderIngress, siteName } from './render.ts';
 import { readSettings, StartError, type SystemName, systems } from './settings.ts';
+import { buildSite } from './site.ts';
 import { type Program, type Supervised, supervise } from './supervise.ts';
 import { watchModels } from './watch.ts';
 
@@ -76,6 +77,7 @@ async function startStack(): Promise<void> {
   // Relative to nginx's working folder: its configuration cannot express every path.
   const variables = { ...localVariables({ runDir: '.', port, functions }), ACCESS_LOG: accessLogName };
   folder = makeRunFolder(renderIngress(variables));
+  buildSite(join(folder.path, siteName));
   output.pass(folder.accessLog);
   obeySignals(names, drainMs);
   if (watch) watchModels(modelsDir, () => reload(names));

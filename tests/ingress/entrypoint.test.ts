@@ -73,6 +73,12 @@ describe('entrypoint.sh', () => {
       { TRUSTED_PROXIES: ' 10.0.0.0/8, 192.168.0.0/16 fd00::/8,' },
       ['set_real_ip_from 10.0.0.0/8; set_real_ip_from 192.168.0.0/16; set_real_ip_from fd00::/8; real_ip_header'],
     ],
+    ['the systems that are deployed', { CLOUDS_ADDRESS: '' }, [`{"systems":["classify","digits"],"operator":""}`]],
+    [
+      'an operator port',
+      { OPERATOR: 'http://127.0.0.1:9' },
+      [`"operator":"http://127.0.0.1:9"`, ` 'self' http://127.0.0.1:9;`],
+    ],
     ['every character that passes', { LISTEN: 'aZ09_./:@[]+,-' }, ['listen aZ09_./:@[]+,-;']],
   ])('renders %s', async (_what, change, expected) => {
     const { code, text, errors } = await run({ ...variables, ...change }, 'render');
@@ -122,6 +128,11 @@ describe('entrypoint.sh', () => {
     ['only a flag', { PRIMARY_ADDRESS: ' resolve' }, [refused('PRIMARY_ADDRESS', '""')]],
     ['letters beyond ASCII', { PRIMARY_HOST: 'äöü' }, [refused('PRIMARY_HOST', '"äöü"')]],
     ['nothing', { RUN_DIR: '', LISTEN: '' }, [refused('RUN_DIR', '""'), refused('LISTEN', '""')]],
+    [
+      'no folder, and a second source',
+      { SITE: '', OPERATOR: 'a b' },
+      [refused('SITE', '""'), refused('OPERATOR', '"a b"')],
+    ],
     ['a wrong network among others', { TRUSTED_PROXIES: '10.0.0.0/8,a;b' }, [refused('TRUSTED_PROXIES', '"a;b"')]],
     ['a wrong exemption', { UNLIMITED: '10.0.0.0/8;' }, [refused('UNLIMITED', '"10.0.0.0/8;"')]],
     ['half a connection', { CONNECTIONS: '0.5' }, [refusedCount('CONNECTIONS', '0.5')]],

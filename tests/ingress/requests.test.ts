@@ -27,7 +27,7 @@ describe("the ingress's own answers", () => {
   });
 
   it.each<[ProblemCode, string, Sent, Record<string, string>?]>([
-    ['ROUTE_NOT_FOUND', 'an unknown path', { path: '/', method: 'GET' }],
+    ['ROUTE_NOT_FOUND', 'an unknown path', { path: '/nothing', method: 'GET' }],
     ['ROUTE_NOT_FOUND', "a function's other routes", { path: '/metrics', method: 'GET' }],
     ['ROUTE_NOT_FOUND', 'more than the path', { path: '/classify/', body: small }],
     ['ROUTE_NOT_FOUND', 'internal locations', { path: '/problem/malformed', body: small }],

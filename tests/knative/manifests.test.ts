@@ -146,20 +146,25 @@ describe.each(overlays)('the %s overlay', (overlay) => {
   });
 
   it('sets the variables of the ingress, and nothing else', () => {
-    const wanted = Object.keys(localVariables({ runDir: '/run', port: 1, functions: {} }));
+    const { SITE: _ofImage, ...wanted } = localVariables({ runDir: '/run', port: 1, functions: {} });
 
-    expect(Object.keys(variables).sort()).toEqual([...wanted, 'GATEWAY', 'NAMESPACE'].sort());
+    expect(Object.keys(variables).sort()).toEqual([...Object.keys(wanted), 'GATEWAY', 'NAMESPACE'].sort());
     expect(Object.values(variables).join()).not.toContain('$('); // all were known where they are used
     expect(variables.RESOLVER).toBe('auto'); // the pod's own
   });
 
   it('gives the image the template, and a writable folder for the rest', () => {
-    const rendered = renderIngress({ ...variables, RESOLVER: '10.96.0.10' });
+    const site = imageSets('ingress', /^ENV .* SITE=(.*)$/gm) ?? '';
+    const rendered = renderIngress({ ...variables, SITE: site, RESOLVER: '10.96.0.10' });
 
     const configuration = volumeOf(ingress, 'configuration')?.configMap?.name ?? 'none';
     expect(find('ConfigMap', configuration).data).toEqual({ 'nginx.conf': readFileSync(templatePath, 'utf8') });
     expect(rendered).toContain(`pid ${mountOf(ingress, 'run')}/nginx.pid;`);
-    expect(imageSets('ingress', /^ENV TEMPLATE=(.*)$/gm)).toBe(`${mountOf(ingress, 'configuration')}/nginx.conf`);
+    expect(rendered).toContain(`root ${site};`);
+    expect(podOf(ingress).containers[0]?.volumeMounts.filter(({ mountPath }) => site.startsWith(mountPath))).toEqual(
+      [],
+    );
+    expect(imageSets('ingress', /^ENV TEMPLATE=(\S+)/gm)).toBe(`${mountOf(ingress, 'configuration')}/nginx.conf`);
     expect(imageSets('ingress', /^STOPSIGNAL (.*)$/gm)).toBe('SIGQUIT'); // SIGTERM would end nginx at once
   });
 

@@ -7,6 +7,7 @@ export interface Answer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly text: string;
+  readonly bytes: Buffer;
   /** From the first byte sent to the last byte received. */
   readonly ms: number;
 }
@@ -51,7 +52,8 @@ export async function send(origin: string, sent: Sent = {}): Promise<Answer> {
   const chunks: Buffer[] = [];
   for await (const chunk of response) chunks.push(chunk);
   const ms = performance.now() - started;
-  return { status: response.statusCode, headers: response.headers, text: Buffer.concat(chunks).toString(), ms };
+  const bytes = Buffer.concat(chunks);
+  return { status: response.statusCode, headers: response.headers, text: bytes.toString(), bytes, ms };
 }
 
 /** Sends these bytes as they are and returns what comes back before the other side closes, or `waitMs` are over. */

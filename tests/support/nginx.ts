@@ -7,7 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FunctionName } from '../../functions/launch.ts';
 import { ensureNginx } from '../../ingress/install.ts';
 import { freePort } from '../../ingress/port.ts';
-import { type IngressVariables, localVariables, renderIngress } from '../../ingress/render.ts';
+import { type IngressVariables, localVariables, renderIngress, siteName } from '../../ingress/render.ts';
+import { buildSite } from '../../ingress/site.ts';
 
 export interface RunningNginx {
   readonly port: number;
@@ -43,6 +44,7 @@ export async function startNginx(
     text = text.replaceAll(from, to);
   }
   writeFileSync(join(runDir, 'nginx.conf'), text);
+  buildSite(join(runDir, siteName));
 
   const child = spawn(nginx, ['-p', runDir, '-c', join(runDir, 'nginx.conf'), '-e', 'stderr'], {
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -77,13 +79,23 @@ export async function startNginx(
   };
 }
 
-/** Every answer to a client must be JSON or a mask, never a page of nginx, whatever the test is about. */
+/** Every answer to a client must be JSON, a mask or a file of the site, never a page of nginx, whatever the test is about. */
 function refuseOtherTypes(lines: readonly string[]): void {
   const isRoute = /^\/(classify|infer|predict)/;
-  const isOurs = ({ type, uri, bytesOut }: { type: string; uri: string; bytesOut: number }) =>
-    /^(application\/(problem\+)?json|image\/\w+)(;|$)/.test(type) || bytesOut === 0 || !isRoute.test(uri);
+  const isFile = ({ method, status, uri }: AccessLine) =>
+    /^(GET|HEAD)$/.test(method) && status === 200 && !isRoute.test(uri);
+  const isOurs = (line: AccessLine) =>
+    /^(application\/(problem\+)?json|image\/\w+)(;|$)/.test(line.type) || line.bytesOut === 0 || isFile(line);
   const others = lines.filter((line) => !isOurs(JSON.parse(line)));
   if (others.length > 0) throw new Error(`Expected JSON for every answer of nginx but received ${others.join('\n')}`);
+}
+
+interface AccessLine {
+  readonly method: string;
+  readonly status: number;
+  readonly uri: string;
+  readonly type: string;
+  readonly bytesOut: number;
 }
 
 async function untilHealthy(origin: string, isAlive: () => boolean | Promise<never>): Promise<void> {
