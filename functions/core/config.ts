@@ -1,3 +1,4 @@
+import { type JobsConfig, readJobsConfig } from './jobs/settings.ts';
 import type { ModelSlot, ReadInteger, Task } from './task.ts';
 
 /** A model folder to serve, NAME or NAME@VERSION, and the one that is served in its place where it cannot be. */
@@ -32,6 +33,8 @@ export interface Config<Settings = unknown> {
   readonly peerUrl: string;
   /** What the platform calls this revision of the function, as every answer does; empty where there is none. @default "" */
   readonly revision: string;
+  /** Undefined where no job is taken. */
+  readonly jobs: JobsConfig | undefined;
   /** Least severe log line that is written. @default "info" */
   readonly logLevel: LogLevel;
 }
@@ -78,6 +81,7 @@ export function loadConfig<Settings>(
     wakeUrl: env.WAKE_URL ?? '',
     peerUrl: env.PEER_URL ?? '',
     revision: env.K_REVISION ?? '',
+    jobs: readJobsConfig(env, { integer, expect }),
     logLevel: (env.LOG_LEVEL || 'info') as LogLevel,
   };
   const { deadlineMs, primaryBudgetMs } = config;

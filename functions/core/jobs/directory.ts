@@ -1,0 +1,168 @@
+import { randomBytes } from 'node:crypto';
+import { link, mkdir, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { type Condition, isKey, type Store, type Stored } from './store.ts';
+
+/**
+ * A store in a folder, for the processes of one machine. Each version of a value is a file that is never changed: a random etag, a line
+ * feed, and the bytes. The first one lies under its key; the one that took the place of version E lies beside it as KEY~E. link(2)
+ * refuses a name that is there, so of several writers that have read E one succeeds, and none needs a lock that outlives it.
+ * Files come into their place whole, by link or rename, after fsync; then their folder is synced.
+ */
+export function createDirectoryStore(folder: string): Store {
+  const root = resolve(folder);
+  const pathOf = (key: string) => {
+    if (isKey(key)) return join(root, key);
+    throw new Error(`Expected a key of the store but received ${JSON.stringify(key)}`);
+  };
+  return {
+    get: async (key) => (await readVersions(pathOf(key))).at(-1),
+    put: (key, bytes, condition) => put(root, pathOf(key), bytes, condition),
+    delete: (key) => remove(pathOf(key)),
+    list: (prefix) => list(root, prefix),
+    uri: (key) => pathToFileURL(pathOf(key)).href,
+  };
+}
+
+/** Where files are written before they get their names. */
+const draftsFolder = 'drafts';
+
+/** So long no writer takes: what is older was left by one that was killed. */
+const staleDraftMs = 3_600_000;
+
+/** Removes the drafts of writers that were killed. */
+export async function sweepDrafts(folder: string): Promise<void> {
+  const drafts = join(resolve(folder), draftsFolder);
+  for (const name of (await unlessAbsent(readdir(drafts))) ?? []) {
+    const draft = await unlessAbsent(stat(join(drafts, name)));
+    if (draft && Date.now() - draft.mtimeMs > staleDraftMs) await unlessAbsent(unlink(join(drafts, name)));
+  }
+}
+
+const etagLength = 16;
+
+function newEtag(): string {
+  return randomBytes(etagLength / 2).toString('hex');
+}
+
+/** All versions of a value, the present one last; none where there is no value. */
+async function readVersions(path: string): Promise<Stored[]> {
+  const versions: Stored[] = [];
+  for (let name = path; ; name = `${path}~${versions.at(-1)?.etag}`) {
+    const file = await unlessAbsent(readFile(name));
+    if (!file) return versions;
+    versions.push({ etag: file.toString('latin1', 0, etagLength), bytes: file.subarray(etagLength + 1) });
+  }
+}
+
+async function put(
+  root: string,
+  path: string,
+  bytes: Uint8Array,
+  condition: Condition | undefined,
+): Promise<string | undefined> {
+  const etag = newEtag();
+  await mkdirDurably(dirname(path));
+  const draft = await writeDraft(root, etag, bytes);
+  try {
+    if (condition === undefined) await rename(draft, path);
+    else {
+      const name = condition === 'absent' ? path : `${path}~${condition.etag}`;
+      if (!(await linkNew(draft, name))) return undefined;
+      // A value that was deleted since has no such version any more.
+      if (condition !== 'absent' && !(await readVersions(path)).some((version) => version.etag === etag)) {
+        await unlessAbsent(unlink(name));
+        return undefined;
+      }
+    }
+    await syncFolder(dirname(path));
+    return etag;
+  } finally {
+    await unlessAbsent(unlink(draft));
+  }
+}
+
+async function writeDraft(root: string, etag: string, bytes: Uint8Array): Promise<string> {
+  const folder = join(root, draftsFolder);
+  await mkdirDurably(folder);
+  const path = join(folder, etag);
+  const file = await open(path, 'wx', 0o600);
+  try {
+    await file.writeFile(`${etag}\n`);
+    await file.writeFile(bytes);
+    await file.sync();
+  } catch (fault) {
+    await unlessAbsent(unlink(path));
+    throw fault;
+  } finally {
+    await file.close();
+  }
+  return path;
+}
+
+/** Gives a file a second name; false where that is taken, or gone with its folder. */
+async function linkNew(draft: string, name: string): Promise<boolean> {
+  try {
+    await link(draft, name);
+    return true;
+  } catch (fault) {
+    if ((fault as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw fault;
+  }
+}
+
+/** From the first version on: without that one, the others are none. */
+async function remove(path: string): Promise<void> {
+  for (let name = path; ; ) {
+    const file = await unlessAbsent(readFile(name));
+    if (!file) break;
+    await unlessAbsent(unlink(name));
+    name = `${path}~${file.toString('latin1', 0, etagLength)}`;
+  }
+  await unlessAbsent(syncFolder(dirname(path)));
+}
+
+async function* list(root: string, prefix: string): AsyncGenerator<string, void> {
+  if (!prefix.endsWith('/') || !isKey(prefix.slice(0, -1))) {
+    throw new Error(`Expected a key and a slash for the prefix but received ${JSON.stringify(prefix)}`);
+  }
+  yield* (await listFolder(root, prefix)).sort();
+}
+
+async function listFolder(root: string, prefix: string): Promise<string[]> {
+  const entries = (await unlessAbsent(readdir(join(root, prefix), { withFileTypes: true }))) ?? [];
+  const keys: string[] = [];
+  for (const entry of entries) {
+    const key = `${prefix}${entry.name}`;
+    if (entry.isDirectory()) keys.push(...(await listFolder(root, `${key}/`)));
+    else if (isKey(key)) keys.push(key); // no later version of one
+  }
+  return keys;
+}
+
+async function mkdirDurably(folder: string): Promise<void> {
+  const first = await mkdir(folder, { recursive: true, mode: 0o700 });
+  for (let made = folder; first !== undefined && made.length >= first.length; made = dirname(made)) {
+    await syncFolder(dirname(made));
+  }
+}
+
+/** Makes names durable. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function unlessAbsent<T>(done: Promise<T>): Promise<T | undefined> {
+  try {
+    return await done;
+  } catch (fault) {
+    if ((fault as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw fault;
+  }
+}
