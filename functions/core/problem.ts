@@ -65,10 +65,15 @@ export function asProblem(fault: unknown): Problem {
   return fault instanceof Problem ? fault : Problem.internal(fault);
 }
 
+/** Where the ingress explains a code: UPLOAD_EMPTY → /problems#upload-empty. */
+export function problemType(code: string): string {
+  return `/problems#${code.toLowerCase().replaceAll('_', '-')}`;
+}
+
 /** The body of an `application/problem+json` answer. */
 export function toProblemJson(problem: Problem, requestId: string): Record<string, string | number> {
   return {
-    type: `urn:understudy:problem:${problem.code}`,
+    type: problemType(problem.code),
     title: problem.title,
     status: problem.status,
     detail: problem.message,

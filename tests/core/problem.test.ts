@@ -37,7 +37,7 @@ describe('asProblem', () => {
 describe('toProblemJson', () => {
   it('has the members of RFC 9457 and the code', () => {
     expect(toProblemJson(new Problem('UPLOAD_EMPTY', 'Expected a file'), 'id-1')).toEqual({
-      type: 'urn:understudy:problem:UPLOAD_EMPTY',
+      type: '/problems#upload-empty',
       title: 'Upload empty',
       status: 400,
       detail: 'Expected a file',

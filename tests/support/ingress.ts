@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, expect } from '@jest/globals';
-import { Problem, type ProblemCode, problems, toProblemJson } from '../../functions/core/problem.ts';
+import { Problem, type ProblemCode, problems, problemType, toProblemJson } from '../../functions/core/problem.ts';
 import { type Answer, type Sent, send } from './client.ts';
 import { type NginxOptions, type RunningNginx, startNginx } from './nginx.ts';
 import { answer, type Behavior, startUpstream, type Upstream } from './upstream.ts';
@@ -92,7 +92,7 @@ export function expectProblem(answered: Pick<Answer, 'status' | 'headers' | 'tex
   expect(answered.headers['content-type']).toMatch(/^application\/problem\+json(; charset=utf-8)?$/);
   const id = answered.headers['x-request-id'];
   expect(JSON.parse(answered.text)).toEqual({
-    type: `urn:understudy:problem:${code}`,
+    type: problemType(code),
     ...problems[code],
     detail: expect.stringMatching(/./),
     instance: id,

@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, expect } from '@jest/globals';
 import sharp from 'sharp';
-import { problems as common } from '../../functions/core/problem.ts';
+import { problems as common, problemType } from '../../functions/core/problem.ts';
 import { imageProblems } from '../../functions/tasks/image/problems.ts';
 import type { Answer } from './client.ts';
 import { type RunningFunction, startFunction } from './function.ts';
@@ -33,7 +33,7 @@ export async function ask({ url }: RunningFunction, picture: Buffer = black): Pr
 
 export function expectProblem(answer: Answer, code: keyof typeof problems): void {
   expect(JSON.parse(answer.text)).toEqual({
-    type: `urn:understudy:problem:${code}`,
+    type: problemType(code),
     title: problems[code].title,
     status: problems[code].status,
     detail: expect.any(String),
@@ -50,7 +50,7 @@ export async function expectFault(response: Response, code: string, status: numb
   expect(response.status).toBe(status);
   expect(response.headers.get('content-type')).toBe('application/problem+json');
   expect(await response.json()).toMatchObject({
-    type: `urn:understudy:problem:${code}`,
+    type: problemType(code),
     status,
     code,
     detail: expect.stringMatching(/^Expected .+ received/),

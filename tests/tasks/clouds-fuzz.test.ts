@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { problems as common } from '../../functions/core/problem.ts';
+import { problems as common, problemType } from '../../functions/core/problem.ts';
 import { imageProblems } from '../../functions/tasks/image/problems.ts';
 import { residentMib } from '../../load/proc.ts';
 import { infer, makeCloudsModels, startClouds } from '../support/clouds.ts';
@@ -66,7 +66,7 @@ async function judge(response: Response): Promise<string> {
     type === 'application/problem+json' &&
     known?.status === status &&
     body.status === status &&
-    body.type === `urn:understudy:problem:${body.code}` &&
+    body.type === problemType(String(body.code)) &&
     body.instance === headers.get('x-request-id') &&
     /^Expected .+ received/s.test(body.detail) &&
     !/geotiff@|zlib|zstddec|node:|\.[jt]s\b| {4}at /i.test(body.detail);

@@ -169,7 +169,7 @@ describe('POST /predict', () => {
     expect(response.status).toBe(422);
     expect(response.headers.get('content-type')).toBe('application/problem+json');
     expect(await response.json()).toEqual({
-      type: 'urn:understudy:problem:IMAGE_NO_DIGIT',
+      type: '/problems#image-no-digit',
       title: 'Image shows no digit',
       status: 422,
       code: 'IMAGE_NO_DIGIT',

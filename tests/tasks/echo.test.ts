@@ -5,6 +5,7 @@ import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { problemType } from '../../functions/core/problem.ts';
 import { type RunningFunction, watch } from '../support/function.ts';
 
 const script = fileURLToPath(new URL('./echo/serve.js', import.meta.url));
@@ -73,7 +74,7 @@ describe('a task that the core does not know', () => {
     ['UPLOAD_MALFORMED', 'x'.repeat(9), {}],
     ['DEADLINE_EXCEEDED', 'hi', { headers: { 'x-request-start': `t=${(Date.now() / 1000 - 20).toFixed(3)}` } }],
   ])('is refused with %s', async (code, body, sent) => {
-    expect((await ask(body, sent)).json).toMatchObject({ code, type: `urn:understudy:problem:${code}` });
+    expect((await ask(body, sent)).json).toMatchObject({ code, type: problemType(code) });
   });
 
   it('brings problems of its own, also out of its worker, which are not the fault of a model', async () => {

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { problems as common } from '../../functions/core/problem.ts';
+import { problems as common, problemType } from '../../functions/core/problem.ts';
 import { digitProblems } from '../../functions/tasks/digits/problems.ts';
 import { imageProblems } from '../../functions/tasks/image/problems.ts';
 import { residentMib } from '../../load/proc.ts';
@@ -84,7 +84,7 @@ function judge({ status, type, requestId, text }: Answer, isWhole: IsWhole): str
     known?.status === status &&
     body.status === status &&
     body.title === known.title &&
-    body.type === `urn:understudy:problem:${body.code}` &&
+    body.type === problemType(String(body.code)) &&
     body.instance === requestId &&
     /^Expected .+ received/.test(body.detail) &&
     !/vips|sharp|busboy|onnx|node:|\.[jt]s\b/i.test(body.detail);
