@@ -9,6 +9,7 @@ const topOf = (query: string) => classify.parse(new URLSearchParams(query), {}).
 describe('readRoute', () => {
   it.each([
     ['POST', '/classify', { name: 'task' }],
+    ['PUT', '/classify', { name: 'task' }],
     ['GET', '/livez', { name: 'livez' }],
     ['HEAD', '/readyz', { name: 'readyz' }],
     ['GET', '/v2', { name: 'server' }],
@@ -27,8 +28,8 @@ describe('readRoute', () => {
   );
 
   it.each([
-    ['GET', '/classify', 'POST'],
-    ['PUT', '/classify', 'POST'],
+    ['GET', '/classify', 'POST, PUT'],
+    ['DELETE', '/classify', 'POST, PUT'],
     ['POST', '/readyz', 'GET, HEAD'],
   ])('rejects %s %s with METHOD_NOT_ALLOWED and Allow: %s', (method, path, allow) => {
     expect(() => readRoute(method, path, '/classify')).toThrow(

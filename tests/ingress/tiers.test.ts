@@ -10,6 +10,7 @@ import {
   noOutages,
   outages,
   own,
+  photo,
   plain,
   problemJson,
   queueFull,
@@ -59,6 +60,17 @@ describe('failover', () => {
       const asked = fault === refused ? [] : [{ headers: { host: 'classify-primary.local' } }];
       expect(primary.received).toMatchObject(asked);
     });
+  });
+
+  it('moves a PUT and an upload without a type as it does any other', async () => {
+    ingress.primary.behave(own('INTERNAL'));
+
+    const answered = await ingress.post({ method: 'PUT', headers: { 'content-type': [] } });
+
+    expect([answered.status, answered.headers['x-tier']]).toEqual([200, 'fallback']);
+    const asked = { method: 'PUT', url: '/classify', bytes: photo.length, sha256: sha256(photo) };
+    expect([...ingress.primary.received, ...ingress.fallback.received]).toMatchObject([asked, asked]);
+    expect(ingress.fallback.received[0]?.headers).not.toHaveProperty('content-type');
   });
 
   it.each([400, 401, 403, 408, 409, 413, 415, 422, 429, 431, 501])(

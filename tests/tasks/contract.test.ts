@@ -67,6 +67,14 @@ describe.each([
     expect(await sendBare(fn.port)).toMatchObject({ model, tier });
   });
 
+  it('answers a PUT as it does a POST', async () => {
+    const put = await fetch(`${fn.url}/classify?top=2`, { method: 'PUT', body: new Uint8Array(photo) });
+
+    expect(put.status).toBe(200);
+    const posted = await post(fn.url, { query: '?top=2' });
+    expect(await put.json()).toEqual(await posted.json());
+  });
+
   it.each([1, 20])('gives %d predictions when asked to', async (top) => {
     const answer = await (await post(fn.url, { query: `?top=${top}` })).json();
 

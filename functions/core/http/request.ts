@@ -32,13 +32,14 @@ const probes: Readonly<Record<string, Route['name']>> = {
 
 /**
  * The route of a method and a path without its query.
- * @param taskPath where the function's task is POSTed to
+ * @param taskPath where the function's task is POSTed or PUT to
  * @throws Problem ROUTE_NOT_FOUND | METHOD_NOT_ALLOWED
  */
 export function readRoute(method: string, path: string, taskPath: string): Route {
   const route = path === taskPath ? ({ name: 'task' } as const) : findProbe(path);
   if (!route) throw new Problem('ROUTE_NOT_FOUND', 'Expected a known route for path but received another');
-  const allowed = route.name === 'task' ? ['POST'] : ['GET', 'HEAD'];
+  // PUT is what `curl -T photo.jpg` sends.
+  const allowed = route.name === 'task' ? ['POST', 'PUT'] : ['GET', 'HEAD'];
   if (allowed.includes(method)) return route;
   const allow = allowed.join(', ');
   throw new Problem('METHOD_NOT_ALLOWED', `Expected ${allow} for method but received another`, { headers: { allow } });

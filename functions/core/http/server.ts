@@ -99,7 +99,7 @@ async function receive(
   try {
     judgeMessage(request, expects);
     if (expects === 'continue') response.writeContinue();
-    if (request.method === 'POST') {
+    if (request.method === 'POST' || request.method === 'PUT') {
       const deadlineMs = request.exchange?.uploadDeadlineMs ?? Number.POSITIVE_INFINITY;
       const maxBytes = maxBodyBytes(request.headers, config.maxUploadBytes);
       request.rawBody = await receiveBody(request, maxBytes, { deadlineMs });

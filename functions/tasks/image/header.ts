@@ -1,5 +1,6 @@
 import { asAvif, isAvif, isGrayOfLimitedRange } from './avif.ts';
 import type { Inset } from './color.ts';
+import { describeForeign } from './foreign.ts';
 import { firstFrameOf, hasMoreFrames } from './frames.ts';
 import { readJpegHeader } from './jpeg.ts';
 import { failOn, openSharp, refuse, unreadable, unsupported } from './libvips.ts';
@@ -40,7 +41,7 @@ export async function readHeader(bytes: Uint8Array, maxPixels: number): Promise<
 async function readAnyHeader(bytes: Uint8Array): Promise<Header> {
   const content = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const format = recognize(content);
-  if (format === undefined) throw unsupported();
+  if (format === undefined) throw unsupported(describeForeign(content));
   if (format === 'png' && !content.includes('IEND')) throw unreadable();
   if (format === 'jpeg') {
     const { isComplete, size } = readJpegHeader(content);
@@ -55,7 +56,8 @@ async function readAnyHeader(bytes: Uint8Array): Promise<Header> {
   const source = openSharp()(fit.bytes, { autoOrient: true, failOn, limitInputPixels: false });
   const header = await source.metadata().catch(refuse);
   // The same container holds AVIF and HEIC.
-  if (header.format === 'heif' && header.compression !== 'av1') throw unsupported();
+  if (header.format === 'heif' && header.compression !== 'av1')
+    throw unsupported('a container of AVIF with another codec; save it as JPEG');
   const isInk = header.space === 'cmyk';
   return {
     ...fit,

@@ -40,8 +40,9 @@ export function openSharp(): typeof SharpModule {
   return sharp;
 }
 
-export function unsupported(): Problem {
-  const detail = 'Expected a JPEG, PNG, WebP, GIF or AVIF image for the upload but received other content';
+/** @param received what it is, and what to do instead */
+export function unsupported(received = 'other content'): Problem {
+  const detail = `Expected a JPEG, PNG, WebP, GIF or AVIF image for the upload but received ${received}`;
   return imageProblem('IMAGE_UNSUPPORTED', detail);
 }
 
