@@ -1,5 +1,6 @@
 import { type JobsConfig, readJobsConfig } from './jobs/settings.ts';
 import type { ModelSlot, ReadInteger, Task } from './task.ts';
+import { readTraceConfig, type TraceConfig } from './telemetry.ts';
 
 /** A model folder to serve, NAME or NAME@VERSION, and the one that is served in its place where it cannot be. */
 export interface ModelChoice {
@@ -35,6 +36,8 @@ export interface Config<Settings = unknown> {
   readonly revision: string;
   /** Undefined where no job is taken. */
   readonly jobs: JobsConfig | undefined;
+  /** Where traces go; absent: none are made. */
+  readonly traces: TraceConfig | undefined;
   /** Least severe log line that is written. @default "info" */
   readonly logLevel: LogLevel;
 }
@@ -82,6 +85,7 @@ export function loadConfig<Settings>(
     peerUrl: env.PEER_URL ?? '',
     revision: env.K_REVISION ?? '',
     jobs: readJobsConfig(env, { integer, expect }),
+    traces: readTraceConfig(env, expect),
     logLevel: (env.LOG_LEVEL || 'info') as LogLevel,
   };
   const { deadlineMs, primaryBudgetMs } = config;

@@ -8,9 +8,11 @@ import { registerFunction } from './http/framework.ts';
 import { createHandler } from './http/handler.ts';
 import type { ServedFunction } from './http/server.ts';
 import { allowedCores } from './observe/cores.ts';
-import { createLog, gatherLines } from './observe/log.ts';
-import { createMetrics } from './observe/metrics.ts';
+import { createLog, gatherLines, type Log } from './observe/log.ts';
+import { createMetrics, type Metrics } from './observe/metrics.ts';
+import { createTraces } from './observe/traces.ts';
 import type { Task, Tier } from './task.ts';
+import type { TraceConfig } from './telemetry.ts';
 
 export interface FunctionOptions {
   readonly name: string;
@@ -45,11 +47,28 @@ export function defineFunction({ name, tier, task }: FunctionOptions): ServedFun
           onEnd: (outcome, ms) => log('info', 'asked for another primary', { outcome, ms }),
         })
       : undefined;
+  const traces = config.traces && createTraces(traceOptions(name, config.traces, log, metrics));
   const onLost = () => wake?.lost();
   const choices = tier === 'primary' ? config.models : config.models.slice(-1);
   const instructions = allowedInstructions();
   const service = createService({ tier, task, choices, instructions, config, log, metrics, onLost, debut });
-  const handler = createHandler({ name, task, service, config, log, metrics, wake });
+  const handler = createHandler({ name, task, service, config, log, metrics, traces, wake });
   registerFunction(name, handler.handle);
-  return { name, config, log, service, handler };
+  return { name, config, log, service, handler, traces };
+}
+
+/** A collector that fails is logged when that begins and when it ends, and every span is counted. */
+function traceOptions(name: string, { resource, ...collector }: TraceConfig, log: Log, metrics: Metrics) {
+  let isFailing = false;
+  return {
+    ...collector,
+    resource: { 'service.name': `understudy-${name}`, ...resource },
+    onEnd(outcome: 'sent' | 'dropped', count: number, error?: unknown) {
+      metrics.countSpans(outcome, count);
+      if (isFailing === (outcome === 'dropped')) return;
+      isFailing = !isFailing;
+      if (isFailing) log('warn', 'spans dropped', { url: collector.url, error });
+      else log('info', 'spans collected again', { url: collector.url });
+    },
+  };
 }

@@ -25,16 +25,22 @@ export interface Result {
   inputFor(spec: ModelSpec): TaskInput | undefined;
 }
 
-/** Milliseconds of each stage that was reached. */
-export interface Stages {
-  readonly decode?: number;
-  readonly queue?: number;
-  readonly model?: number;
+/** A part of the way, for Server-Timing, the metrics and the trace. */
+export interface Step {
+  readonly stage: 'decode' | 'queue' | 'model';
+  /** On the clock of `performance.now()`. */
+  readonly startMs: number;
+  readonly ms: number;
+  /** The model that was asked. */
+  readonly model?: string;
+  /** Why it did not answer. */
+  readonly miss?: Miss;
 }
 
-/** What the log says of a question, as far as it has come. */
+/** What is known of a question, as far as it has come. */
 export interface Progress {
-  readonly stages: Stages;
+  /** In the order in which they ended. */
+  readonly steps: readonly Step[];
   /** What the task told of the upload. */
   readonly facts: Decoded['facts'];
   /** Why models did not answer. */
@@ -47,7 +53,7 @@ interface Course extends Progress {
   readonly chain: ModelChain;
   readonly startedMs: number;
   readonly inputs: Map<string, TaskInput>;
-  readonly stages: { decode?: number; queue?: number; model?: number };
+  readonly steps: Step[];
   readonly misses: ({ readonly model: string } & Miss)[];
   facts: Decoded['facts'];
 }
@@ -63,7 +69,7 @@ export function answer(
   chain: ModelChain,
 ): { readonly progress: Progress; readonly result: Promise<Result | Problem> } {
   const startedMs = performance.now();
-  const course: Course = { question, chain, startedMs, inputs: new Map(), stages: {}, misses: [], facts: {} };
+  const course: Course = { question, chain, startedMs, inputs: new Map(), steps: [], misses: [], facts: {} };
   return { progress: course, result: askModels(course).catch(asProblem) };
 }
 
@@ -90,17 +96,27 @@ async function askInTurn(
     const standby = candidates.slice(rank + 1).find(({ pool }) => pool.isReady());
     const precision = isPrimaryServed && rank === 0 ? 'exact' : 'reduced';
     const run = await askModel(course, model, standby, precision);
-    if (run.status === 'done') {
-      course.stages.queue = (course.stages.queue ?? 0) + run.queueMs;
-      course.stages.model = run.modelMs;
-      return resultOf(course, model.spec, run.output, reason);
-    }
+    noteRun(course, model.spec.name, run);
+    if (run.status === 'done') return resultOf(course, model.spec, run.output, reason);
     if (run.status === 'unfit') throw run.problem;
     misses.push({ model: model.spec.name, status: run.status, cause: run.cause });
     reason ??= run.status;
   }
   const after = retryAfter(waitsOf(chain, candidates));
   throw question.strict ? primaryRequired(after, misses[0]?.cause) : unanswered(misses, after);
+}
+
+function noteRun({ steps, startedMs }: Course, model: string, run: Run): void {
+  const nowMs = performance.now();
+  if (run.status === 'done') {
+    const ranMs = nowMs - run.modelMs;
+    steps.push({ stage: 'queue', startMs: ranMs - run.queueMs, ms: run.queueMs, model });
+    steps.push({ stage: 'model', startMs: ranMs, ms: run.modelMs, model });
+  } else if (run.status !== 'unfit') {
+    const last = steps.at(-1);
+    const startMs = last ? last.startMs + last.ms : startedMs;
+    steps.push({ stage: 'model', startMs, ms: nowMs - startMs, model, miss: run });
+  }
 }
 
 function resultOf({ chain, inputs }: Course, spec: ModelSpec, output: unknown, reason: Reason | null): Result {
@@ -162,7 +178,7 @@ function decideNow(
 
 /** Decodes once for each key. */
 async function decodeFor(course: Course, spec: ModelSpec, precision: Precision): Promise<TaskInput> {
-  const { question, chain, inputs, stages } = course;
+  const { question, chain, inputs, steps } = course;
   const { bytes, ask, signal } = question;
   const key = chain.decoder.keyOf(spec);
   const known = inputs.get(key);
@@ -170,8 +186,9 @@ async function decodeFor(course: Course, spec: ModelSpec, precision: Precision):
   const startedMs = performance.now();
   const { decoded, waitedMs } = await chain.decoder.decode(bytes, { spec, ask, precision }, signal);
   inputs.set(key, decoded.input);
-  stages.queue = (stages.queue ?? 0) + waitedMs;
-  stages.decode = (stages.decode ?? 0) + performance.now() - startedMs - waitedMs;
+  steps.push({ stage: 'queue', startMs: startedMs, ms: waitedMs });
+  const decodingMs = startedMs + waitedMs;
+  steps.push({ stage: 'decode', startMs: decodingMs, ms: performance.now() - decodingMs });
   course.facts = decoded.facts;
   return decoded.input;
 }

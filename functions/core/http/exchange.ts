@@ -6,13 +6,19 @@ import type { Wake } from '../chain/wake.ts';
 import type { Config } from '../config.ts';
 import type { Log, Severity } from '../observe/log.ts';
 import type { Metrics, Stage } from '../observe/metrics.ts';
+import { beginTrace, readTraceparent, type TraceContext } from '../observe/trace.ts';
+import type { Traces } from '../observe/traces.ts';
 import type { Problem } from '../problem.ts';
 import type { Task } from '../task.ts';
 import { type RequestParameters, type Route, readRequestId } from './request.ts';
+import { spansOf } from './spans.ts';
 
 /** A request from its arrival to its log line; what is absent was not reached. */
 export interface Exchange {
   readonly requestId: string;
+  readonly method: string;
+  /** The trace that the sender named. */
+  readonly trace: TraceContext | undefined;
   readonly arrivedMs: number;
   route?: Route;
   parameters?: RequestParameters;
@@ -30,15 +36,16 @@ export interface Exchange {
   problem?: Problem;
 }
 
-export function openExchange({ headers }: IncomingMessage): Exchange {
-  return { requestId: readRequestId(headers), arrivedMs: performance.now() };
+export function openExchange({ headers, method = '' }: IncomingMessage): Exchange {
+  const trace = readTraceparent(headers.traceparent);
+  return { requestId: readRequestId(headers), method, trace, arrivedMs: performance.now() };
 }
 
-/** Milliseconds of each stage that was reached. */
+/** Milliseconds of each stage that was reached; what a model took that did not answer is in none. */
 export function stagesOf({ uploadMs, progress }: Exchange): [Stage, number][] {
-  const { decode, queue, model } = progress?.stages ?? {};
-  const stages = Object.entries({ upload: uploadMs, decode, queue, model });
-  return stages.filter((entry): entry is [Stage, number] => entry[1] !== undefined);
+  const sums: { [stage in Stage]?: number | undefined } = { upload: uploadMs, decode: undefined, queue: undefined }; // their order
+  for (const { stage, ms, miss } of progress?.steps ?? []) if (!miss) sums[stage] = (sums[stage] ?? 0) + ms;
+  return Object.entries(sums).filter((entry): entry is [Stage, number] => entry[1] !== undefined);
 }
 
 export interface RecorderOptions {
@@ -48,18 +55,23 @@ export interface RecorderOptions {
   readonly config: Config;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Absent where nobody collects them. */
+  readonly traces: Traces | undefined;
   readonly shadow: Shadow;
   readonly wake: Wake | undefined;
 }
 
 /** Writes one log line and counts each request once, when its answer is sent or its client gone. */
 export function createRecorder(options: RecorderOptions): (exchange: Exchange, response: ServerResponse) => void {
-  const { name, task, service, config, log, metrics, shadow, wake } = options;
+  const { name, task, service, config, log, metrics, traces, shadow, wake } = options;
   const { tier } = service.chain;
+  const { revision } = config;
   return (exchange, response) => {
     const { problem, route, progress, result } = exchange;
     const status = response.writableFinished ? response.statusCode : 499; // nginx' number for a client that went away
+    const trace = exchange.trace ?? (traces && beginTrace());
     if (route?.name === 'task' || problem) {
+      if (trace?.isSampled) traces?.add(spansOf(exchange, status, trace, { path: task.path, tier, revision }));
       const { model = '', reason } = result?.answer ?? {};
       const labels = { status, code: problem?.code ?? '', tier, model, reason: reason ?? '' };
       metrics.countRequest(labels);
@@ -71,6 +83,7 @@ export function createRecorder(options: RecorderOptions): (exchange: Exchange, r
     log(isProbe ? 'debug' : severityOf(status), 'request', {
       ...progress?.facts,
       requestId: exchange.requestId,
+      trace: trace?.traceId,
       function: name,
       route: route?.name === 'task' ? task.name : route?.name,
       status,

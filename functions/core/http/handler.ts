@@ -9,6 +9,7 @@ import type { Wake } from '../chain/wake.ts';
 import type { Config } from '../config.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
+import type { Traces } from '../observe/traces.ts';
 import { asProblem, Problem, toProblemJson } from '../problem.ts';
 import type { Task } from '../task.ts';
 import { type Admission, createAdmission } from './admission.ts';
@@ -39,6 +40,8 @@ export interface HandlerOptions {
   readonly config: Config;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Absent where nobody collects them. */
+  readonly traces: Traces | undefined;
   /** Told of every answer that says something about the lead model; absent where no fallback can be woken. */
   readonly wake: Wake | undefined;
 }

@@ -5,6 +5,7 @@ import { createHolds } from '../chain/holds.ts';
 import type { Service } from '../chain/service.ts';
 import { type Config, ConfigError } from '../config.ts';
 import type { Log } from '../observe/log.ts';
+import type { Traces } from '../observe/traces.ts';
 import { Problem } from '../problem.ts';
 import { createConnections } from './connections.ts';
 import { frameworkListener } from './framework.ts';
@@ -24,6 +25,8 @@ const checkMs = 1000;
 const maxHeaderBytes = 64 * 1024;
 /** How long a draining function still takes connections: a balancer that probes each second has seen the 503 by then. */
 const lameDuckMs = 1000;
+/** How long the last spans may take to their collector: it answers in milliseconds, or is gone. */
+const maxFlushMs = 2000;
 
 /** A registered function with all that serves it. */
 export interface ServedFunction {
@@ -32,6 +35,7 @@ export interface ServedFunction {
   readonly log: Log;
   readonly service: Service;
   readonly handler: Handler;
+  readonly traces: Traces | undefined;
 }
 
 /** A function that listens. */
@@ -112,12 +116,13 @@ async function receive(
 }
 
 async function drain(
-  { config, log, service }: ServedFunction,
+  { config, log, service, traces }: ServedFunction,
   server: Server,
   untilNoneOpen: () => Promise<void>,
 ): Promise<void> {
   log('info', 'drain begins');
   service.beginDrain();
+  const deadlineMs = performance.now() + config.drainMs;
   const deadline = setTimeout(() => {
     log('error', 'drain took too long', { drainMs: config.drainMs });
     process.kill(process.pid, 'SIGKILL'); // an exit while a session runs would abort with a core dump instead
@@ -128,6 +133,7 @@ async function drain(
   server.closeAllConnections(); // what is left never began a request
   await closed;
   await service.close();
+  await traces?.close(Math.min(maxFlushMs, (deadlineMs - performance.now()) / 2));
   clearTimeout(deadline);
   log('info', 'drain ends');
 }

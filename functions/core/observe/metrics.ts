@@ -23,6 +23,8 @@ export interface Metrics {
   countWake(outcome: string): void;
   /** Counts one sample of the comparison of both models by its outcome. */
   countShadow(outcome: string): void;
+  /** Counts spans by what became of them. */
+  countSpans(outcome: 'sent' | 'dropped', count: number): void;
   /** Reads the models with their workers and queues at every scrape. */
   watchModels(read: () => readonly ModelState[]): void;
   /** Reads the smallest age of the ingress' stamps at every scrape, in ms; undefined where there was none. */
@@ -47,6 +49,7 @@ export function createMetrics(): Metrics {
     ['status', 'code', 'tier', 'model', 'reason'],
   );
   const wakes = counter('understudy_wakes_total', 'Requests that should wake the fallback, by outcome', ['outcome']);
+  const spans = counter('understudy_spans_total', 'Spans of traces, by whether a collector took them', ['outcome']);
   const shadows = counter(
     'understudy_shadow_runs_total',
     "The lead model's answers that the standby model gave as well, by whether both agree",
@@ -72,6 +75,7 @@ export function createMetrics(): Metrics {
     countRequest: (labels) => requests.inc(labels),
     observeStage: (stage, ms) => stages.observe({ stage }, ms / 1000),
     countWake: (outcome) => wakes.inc({ outcome }),
+    countSpans: (outcome, count) => spans.inc({ outcome }, count),
     countShadow(outcome) {
       if (outcome === 'agrees' || outcome === 'differs') shadows.inc({ agrees: String(outcome === 'agrees') });
       else skippedShadows.inc({ cause: outcome });
