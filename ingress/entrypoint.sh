@@ -57,6 +57,16 @@ count() {
   esac
 }
 
+# Per cent. nginx takes neither 0 nor 100 for a part.
+trace_share() {
+  case $1 in
+    0) TRACE_SHARE='* 00;' ;;
+    100) TRACE_SHARE='* 01;' ;;
+    [1-9] | [1-9][0-9] | [1-9].[0-9] | [1-9].[0-9][0-9] | 0.[1-9] | 0.[0-9][1-9]) TRACE_SHARE="$1% 01; * 00;" ;;
+    *) fault "Expected 0 to 100, below 10 with two decimals at most, for TRACE_SHARE but received $(quote "$1")" ;;
+  esac
+}
+
 # The first name server, an IPv6 address in the brackets that nginx wants.
 find_resolver() {
   resolver=$(sed -n '/^nameserver[[:blank:]]/{s/^nameserver[[:blank:]]*//;s/[[:blank:]].*//;p;q;}' "$resolv_conf" 2>/dev/null) || :
@@ -136,7 +146,7 @@ render() {
 classify='PRIMARY_ADDRESS PRIMARY_HOST PRIMARY_MAX_CONNS FALLBACK_ADDRESS FALLBACK_HOST FALLBACK_MAX_CONNS WAKE_LISTEN'
 clouds='CLOUDS_ADDRESS CLOUDS_HOST CLOUDS_MAX_CONNS'
 digits='DIGITS_ADDRESS DIGITS_HOST DIGITS_MAX_CONNS'
-names="RUN_DIR SITE SYSTEMS OPERATOR LISTEN WORKERS WORKER_CONNECTIONS ACCESS_LOG RESOLVER REAL_IP ROUTES $classify $clouds $digits UNLIMITED RATE BURST CONNECTIONS"
+names="RUN_DIR SITE SYSTEMS OPERATOR LISTEN WORKERS WORKER_CONNECTIONS ACCESS_LOG RESOLVER REAL_IP ROUTES $classify $clouds $digits UNLIMITED RATE BURST CONNECTIONS TRACE_SHARE"
 routes=
 absent=
 SYSTEMS=
@@ -157,6 +167,7 @@ UNLIMITED=$lines
 count RATE "${RATE-}"
 count BURST "${BURST-}"
 count CONNECTIONS "${CONNECTIONS-}"
+trace_share "${TRACE_SHARE-}"
 if deployed classify /classify $classify; then
   word PRIMARY_HOST "${PRIMARY_HOST-}"
   count PRIMARY_MAX_CONNS "${PRIMARY_MAX_CONNS-}"

@@ -49,6 +49,7 @@ export function localVariables(place: {
     RATE: '50', // this and the next two: what one page of photos may send at once
     BURST: '100',
     CONNECTIONS: '50',
+    TRACE_SHARE: '100', // of what a collector gets, where there is one
   };
 }
 

@@ -79,6 +79,10 @@ describe('entrypoint.sh', () => {
       { OPERATOR: 'http://127.0.0.1:9' },
       [`"operator":"http://127.0.0.1:9"`, ` 'self' http://127.0.0.1:9;`],
     ],
+    ['every trace', {}, ['split_clients $request_id $sampled { * 01; }']],
+    ['no trace', { TRACE_SHARE: '0' }, ['$sampled { * 00; }']],
+    ['a hundredth of a per cent', { TRACE_SHARE: '0.01' }, ['$sampled { 0.01% 01; * 00; }']],
+    ['99 per cent', { TRACE_SHARE: '99' }, ['$sampled { 99% 01; * 00; }']],
     ['every character that passes', { LISTEN: 'aZ09_./:@[]+,-' }, ['listen aZ09_./:@[]+,-;']],
   ])('renders %s', async (_what, change, expected) => {
     const { code, text, errors } = await run({ ...variables, ...change }, 'render');
@@ -135,6 +139,11 @@ describe('entrypoint.sh', () => {
     ],
     ['a wrong network among others', { TRUSTED_PROXIES: '10.0.0.0/8,a;b' }, [refused('TRUSTED_PROXIES', '"a;b"')]],
     ['a wrong exemption', { UNLIMITED: '10.0.0.0/8;' }, [refused('UNLIMITED', '"10.0.0.0/8;"')]],
+    ...['', '101', '0.0', '00', '-1', '10.5', '1.234', 'all'].map((share): [string, IngressVariables, string[]] => [
+      `${share || 'nothing'} per cent of all traces`,
+      { TRACE_SHARE: share },
+      [`Expected 0 to 100, below 10 with two decimals at most, for TRACE_SHARE but received "${share}"`],
+    ]),
     ['half a connection', { CONNECTIONS: '0.5' }, [refusedCount('CONNECTIONS', '0.5')]],
     ['no number', { RATE: '', BURST: 'many' }, [refusedCount('RATE', 'none'), refusedCount('BURST', 'many')]],
     ['no request, and fewer', { RATE: '-1', BURST: '0' }, [refusedCount('RATE', '-1'), refusedCount('BURST', '0')]],

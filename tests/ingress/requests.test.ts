@@ -210,6 +210,13 @@ describe('the access log', () => {
     expect(await ingress.nginx.accessLine('line-1')).toEqual({
       time: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
       requestId: 'line-1',
+      at: expect.any(Number),
+      group: 'tiers',
+      deadline: '',
+      trace: expect.stringMatching(/^[0-9a-f]{32}$/),
+      span: expect.stringMatching(/^00[0-9a-f]{14}$/),
+      parent: '',
+      sampled: '01',
       client: '127.0.0.1',
       method: 'POST',
       uri: '/classify?top=1',
