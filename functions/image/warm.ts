@@ -4,14 +4,20 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'nod
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 
 // A step of the image's build: node [FLAGS] warm.js PATH UPLOAD CACHE
 // Starts the function of the environment with the same flags, which a cache must agree with, waits until all of its models have
 // passed their golden case, posts the upload to its path, and stops it. A chosen model whose folder is not there may be missing, one
 // that is refused may not. What V8 has compiled on the way lies in CACHE then, readable for all users and writable for none.
 
-// V8 leaves these two out of what a cache must agree with; with them two builds give the same bytes.
-const reproducible = ['--predictable', '--random-seed=1'];
+// V8 leaves the first two out of what a cache must agree with; with all of them two builds give the same bytes.
+const reproducible = [
+  '--predictable',
+  '--random-seed=1',
+  '--require',
+  fileURLToPath(new URL('unlimited.cjs', import.meta.url)),
+];
 // Far more than the second it takes: the processor may be an emulated one.
 const readyWithinMs = 120_000;
 // Characters of the answer; a mask is long.
