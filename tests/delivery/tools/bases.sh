@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Base images for a machine that reaches no registry, of Debian's packages, this machine's Node.js and its certificates: once, as root,
-# in buildah's store. Prints what images.sh reads: BUILD_BASE, RUN_BASE, NGINX_BASE, NPMRC. Debian 12's nginx lacks what
+# Base images for a machine that reaches no registry, of Debian's packages, the images' Node.js as npm has it (else this machine's) and
+# this machine's certificates: once, as root, in buildah's store. Prints what images.sh reads: BUILD_BASE, RUN_BASE, NGINX_BASE, NPMRC. Debian 12's nginx lacks what
 # ingress/nginx.conf needs, so the ingress has that of unstable. They are for tests: no published image has them.
 set -euo pipefail
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/understudy/delivery
 mkdir -p "$cache"
-node=localhost/understudy-test-node:$(node --version) nginx=localhost/understudy-test-nginx:sid
+# install.sh leaves it there. Before 22 there is no compile cache, which is a part of the images.
+program=$cache/node/node_modules/node-linux-$(node -p process.arch)/bin/node
+[[ -x $program ]] || program=$(readlink -f "$(command -v node)")
+node=localhost/understudy-test-node:$("$program" --version) nginx=localhost/understudy-test-nginx:sid
 
 # image NAME SUITE PACKAGES [COMMAND]: the command may change the root file system, which it gets as its argument
 image() {
@@ -23,11 +26,11 @@ image() {
 }
 
 add_node() {
-  local program
-  program=$(readlink -f "$(command -v node)")
+  local npm
+  npm=$(readlink -f "$(command -v npm)")
   install -m 755 "$program" "$1/usr/local/bin/node"
   mkdir -p "$1/usr/local/lib/node_modules"
-  cp -r "${program%/*}/../lib/node_modules/npm" "$1/usr/local/lib/node_modules/npm"
+  cp -r "${npm%/bin/*}" "$1/usr/local/lib/node_modules/npm"
   ln -s ../lib/node_modules/npm/bin/npm-cli.js "$1/usr/local/bin/npm"
   cp /etc/ssl/certs/ca-certificates.crt "$1/etc/ssl/certs/"
 }

@@ -9,7 +9,7 @@ import { freePort } from '../../../ingress/port.ts';
 import { paths } from '../files.ts';
 
 /** Where install.sh leaves the tools. */
-const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'understudy', 'delivery');
+export const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'understudy', 'delivery');
 export const searchPath = [join(cache, 'bin'), process.env.PATH].join(delimiter);
 
 export const isInstalled = (tool: string): boolean =>
@@ -39,16 +39,17 @@ export function run(file: string, args: readonly string[], env: NodeJS.ProcessEn
   });
 }
 
-/** A copy of the checkout with its uncommitted changes, as a repository of one more commit. */
-export function copyCheckout(folder: string): void {
+/** A copy of the checkout with its uncommitted changes, as a repository of one more commit; what is in it has the modes of a umask. */
+export function copyCheckout(folder: string, umask = '0022'): void {
   const git = (...args: string[]) => execFileSync('git', args, { cwd: folder, stdio: 'ignore' });
-  execFileSync('git', ['clone', '--quiet', '--no-hardlinks', '.', folder]);
+  const withUmask = (...command: string[]) => execFileSync('sh', ['-c', `umask ${umask}; exec "$@"`, 'sh', ...command]);
+  withUmask('git', 'clone', '--quiet', '--no-hardlinks', '.', folder);
   const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '-z']);
   execFileSync('tar', ['--create', '--null', '--ignore-failed-read', '--files-from=-', `--file=${folder}.tar`], {
     input: files,
     stdio: ['pipe', 'ignore', 'ignore'],
   });
-  execFileSync('tar', ['--extract', `--file=${folder}.tar`, `--directory=${folder}`]);
+  withUmask('tar', '--extract', '--no-same-permissions', `--file=${folder}.tar`, `--directory=${folder}`);
   rmSync(`${folder}.tar`);
   git('checkout', '--quiet', '-B', 'main');
   commit(folder);
@@ -82,6 +83,27 @@ export interface Registry {
 }
 
 export const login = { REGISTRY_USER: 'tester', REGISTRY_PASSWORD: 'loopback' };
+
+/** A pair of keys of cosign in a new folder. */
+export interface Keys {
+  /** The private key with its password, as sign.sh reads them; the public log and TLS cannot be had here. */
+  readonly signing: { readonly COSIGN_KEY: string; readonly COSIGN_PASSWORD: string; readonly COSIGN_OPTIONS: string };
+  /** Options of `cosign verify`, which has no log to look into either. */
+  readonly verifying: readonly string[];
+}
+
+export async function newKeys(folder: string): Promise<Keys> {
+  mkdirSync(folder);
+  await run('cosign', ['generate-key-pair'], { COSIGN_PASSWORD: 'throw-away' }, folder);
+  return {
+    signing: {
+      COSIGN_KEY: readFileSync(join(folder, 'cosign.key'), 'utf8'),
+      COSIGN_PASSWORD: 'throw-away',
+      COSIGN_OPTIONS: '--tlog-upload=false --use-signing-config=false --allow-insecure-registry',
+    },
+    verifying: ['--key', join(folder, 'cosign.pub'), '--insecure-ignore-tlog=true', '--allow-insecure-registry'],
+  };
+}
 
 export async function startRegistry(): Promise<Registry> {
   const folder = mkdtempSync(join(tmpdir(), 'understudy-registry-'));
