@@ -7,6 +7,7 @@ import { openStdout } from './files.ts';
 import { registerFunction } from './http/framework.ts';
 import { createHandler } from './http/handler.ts';
 import type { ServedFunction } from './http/server.ts';
+import { createJobs } from './jobs/jobs.ts';
 import { allowedCores } from './observe/cores.ts';
 import { createLog, gatherLines, type Log } from './observe/log.ts';
 import { createMetrics, type Metrics } from './observe/metrics.ts';
@@ -52,9 +53,11 @@ export function defineFunction({ name, tier, task }: FunctionOptions): ServedFun
   const choices = tier === 'primary' ? config.models : config.models.slice(-1);
   const instructions = allowedInstructions();
   const service = createService({ tier, task, choices, instructions, config, log, metrics, onLost, debut });
-  const handler = createHandler({ name, task, service, config, log, metrics, traces, wake });
+  const { workers } = config;
+  const jobs = config.jobs && createJobs({ tier, task, service, workers, config: config.jobs, log, metrics });
+  const handler = createHandler({ name, task, service, config, log, metrics, traces, wake, jobs });
   registerFunction(name, handler.handle);
-  return { name, config, log, service, handler, traces };
+  return { name, config, log, service, handler, traces, jobs };
 }
 
 /** A collector that fails is logged when that begins and when it ends, and every span is counted. */

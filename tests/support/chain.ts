@@ -77,6 +77,7 @@ export function chainOf(
         isStale: () => isStale,
         isSettled: () => isSettled[rank],
         meanMs: () => meanMs,
+        backgroundMs: () => 0,
       } as unknown as Pool,
     };
   });

@@ -15,6 +15,8 @@ export interface Question extends Prospect {
   readonly ask: unknown;
   /** Aborted with a Problem when the client's patience ends or the client has gone. */
   readonly signal: AbortSignal;
+  /** Of a question that nobody waits for: settles when its decoding or run may begin; rejects with the signal's reason. */
+  readonly untilTurn?: (() => Promise<void>) | undefined;
 }
 
 export interface Result {
@@ -143,14 +145,21 @@ async function askModel(
   if (early?.asks === false) return early.miss;
   const input = await decodeFor(course, model.spec, precision);
   if (!decoder.suits(input, model.spec)) return { status: 'error', cause: 'it takes no such input' };
+  if (question.untilTurn) await question.untilTurn();
   const decision = decideNow(course, model, standby, 0);
   if (!decision.asks) return decision.miss;
   const ticket = model.breaker.admit();
   if ((standby || question.strict) && !ticket) return takenOut;
-  const run = await model.pool.run(input, decision.timeoutMs, question.signal);
-  ticket?.record(verdictOn(run, decision.hasWholeBudget));
+  const isBackground = question.untilTurn !== undefined;
+  const timeoutMs = isBackground ? Math.min(decision.timeoutMs, longestBackgroundMs) : decision.timeoutMs;
+  const run = await model.pool.run(input, timeoutMs, question.signal, isBackground);
+  // One upload that is tried again and again must not take the model from those who wait.
+  ticket?.record(isBackground && run.status !== 'done' ? 'unknown' : verdictOn(run, decision.hasWholeBudget));
   return run;
 }
+
+/** As long as the most patient client waits whose connection is held; a run that takes longer hangs. */
+const longestBackgroundMs = 30_000;
 
 function decideNow(
   { question, chain, startedMs }: Course,
@@ -171,7 +180,8 @@ function decideNow(
   const leftMs = question.deadlineMs - nowMs;
   if (!standby) return decide(lane, { leftMs, budgetMs: undefined, allowedMs: leftMs });
   const spare = { standbyMs: standby.pool.predictMs(), budgetMs: chain.primaryBudgetMs, spentMs: nowMs - startedMs };
-  const budgetMs = budgetFor(lane, spare);
+  // What remains of a run that nobody waits for is no load: it takes nothing of the time that the model has.
+  const budgetMs = budgetFor(lane, spare) + pool.backgroundMs();
   const other = { isIdle: standby.pool.isIdle(), meanMs: standby.pool.meanMs() };
   return decide(lane, { leftMs, budgetMs, allowedMs: chain.standing.allowedMs(budgetMs, { isIdle, meanMs }, other) });
 }
@@ -183,8 +193,10 @@ async function decodeFor(course: Course, spec: ModelSpec, precision: Precision):
   const key = chain.decoder.keyOf(spec);
   const known = inputs.get(key);
   if (known) return known;
+  if (question.untilTurn) await question.untilTurn();
+  const isBackground = question.untilTurn !== undefined;
   const startedMs = performance.now();
-  const { decoded, waitedMs } = await chain.decoder.decode(bytes, { spec, ask, precision }, signal);
+  const { decoded, waitedMs } = await chain.decoder.decode(bytes, { spec, ask, precision, isBackground }, signal);
   inputs.set(key, decoded.input);
   steps.push({ stage: 'queue', startMs: startedMs, ms: waitedMs });
   const decodingMs = startedMs + waitedMs;

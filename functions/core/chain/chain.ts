@@ -14,7 +14,13 @@ export interface Decoder {
   /** The input for a model; rejects with the signal's reason when that is aborted. */
   decode(
     bytes: Uint8Array,
-    how: { readonly spec: ModelSpec; readonly ask: unknown; readonly precision: Precision },
+    how: {
+      readonly spec: ModelSpec;
+      readonly ask: unknown;
+      readonly precision: Precision;
+      /** Whether nobody waits for it: it takes no place that another upload may want. */
+      readonly isBackground: boolean;
+    },
     signal: AbortSignal,
   ): Promise<{ readonly decoded: Decoded; readonly waitedMs: number }>;
   /** Models with the same key take the same input. */

@@ -77,11 +77,13 @@ export function createService(options: ServiceOptions): Service {
     predictMs: gate.predictMs,
     keyOf: ({ details }) => task.keyOf(details),
     suits: (input, { details }) => task.suits?.(input, details) ?? true,
-    decode: (bytes, { spec: { details }, ask, precision }, signal) =>
-      gate.enter(async (waitedMs) => {
+    decode(bytes, { spec: { details }, ask, precision, isBackground }, signal) {
+      const decode = async (waitedMs: number) => {
         const decoded = await task.decode(bytes, { details, ask, settings: config.settings, precision });
         return { decoded, waitedMs };
-      }, signal),
+      };
+      return isBackground ? decode(0) : gate.enter(decode, signal);
+    },
   };
   let draining = false;
   return {
@@ -101,7 +103,10 @@ export function createService(options: ServiceOptions): Service {
     canAnswer: () => lanes.models().some(({ pool }) => pool.isReady()),
     isHeldBack: () => debut?.waits(lanes.isLeading() && lanes.models()[0].pool.isReady()) ?? false,
     isIdle() {
-      const isAtWork = ({ pool }: ServedModel) => pool.counts().busy + pool.counts().queued > 0;
+      const isAtWork = ({ pool }: ServedModel) => {
+        const { busy, background, queued } = pool.counts();
+        return busy - background + queued > 0;
+      };
       return !draining && gate.isEmpty() && !lanes.models().some(isAtWork);
     },
     compareStandby: (result) => compare(task, lanes.models()[1], result),

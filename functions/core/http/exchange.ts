@@ -10,6 +10,7 @@ import { beginTrace, readTraceparent, type TraceContext } from '../observe/trace
 import type { Traces } from '../observe/traces.ts';
 import type { Problem } from '../problem.ts';
 import type { Task } from '../task.ts';
+import type { Form } from './jobs.ts';
 import { type RequestParameters, type Route, readRequestId } from './request.ts';
 import { spansOf } from './spans.ts';
 
@@ -28,6 +29,10 @@ export interface Exchange {
   isStrict?: boolean;
   /** When the client's patience ends where that runs while the body arrives, on the clock of `performance.now()`. */
   uploadDeadlineMs?: number;
+  /** Of a request for a job. */
+  form?: Form;
+  /** The id of a job that was asked for or accepted. */
+  job?: string;
   markArrived?: () => void;
   uploadMs?: number;
   bytes?: number;
@@ -75,7 +80,7 @@ export function createRecorder(options: RecorderOptions): (exchange: Exchange, r
       const { model = '', reason } = result?.answer ?? {};
       const labels = { status, code: problem?.code ?? '', tier, model, reason: reason ?? '' };
       metrics.countRequest(labels);
-      if (!hasShortDeadline(exchange, config)) wake?.answered(labels);
+      if (!exchange.form && !hasShortDeadline(exchange, config)) wake?.answered(labels);
     }
     if (result && !result.answer.degraded) shadow.answered(() => service.compareStandby(result));
     for (const [stage, ms] of stagesOf(exchange)) metrics.observeStage(stage, ms);
@@ -87,6 +92,7 @@ export function createRecorder(options: RecorderOptions): (exchange: Exchange, r
       function: name,
       route: route?.name === 'task' ? task.name : route?.name,
       status,
+      job: exchange.job,
       code: problem?.code,
       model: result?.answer.model,
       version: result?.answer.version,

@@ -1,12 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { answer } from '../chain/answer.ts';
 import { retryAfter } from '../chain/decide.ts';
+import { encodeResult, serverTiming } from '../chain/encode.ts';
 import { refuseHopeless, waitsOf } from '../chain/hopeless.ts';
 import { deadlineExceeded, starting } from '../chain/refusal.ts';
 import type { Service } from '../chain/service.ts';
 import { createShadow } from '../chain/shadow.ts';
 import type { Wake } from '../chain/wake.ts';
 import type { Config } from '../config.ts';
+import type { Jobs } from '../jobs/jobs.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Traces } from '../observe/traces.ts';
@@ -14,6 +16,7 @@ import { asProblem, Problem, toProblemJson } from '../problem.ts';
 import type { Task } from '../task.ts';
 import { type Admission, createAdmission } from './admission.ts';
 import { createRecorder, type Exchange, openExchange, stagesOf } from './exchange.ts';
+import { acceptJob, answerJob, type JobExchange, prefersAsync, readForm, readJobRoute, readPatience } from './jobs.ts';
 import { describeState } from './probes.ts';
 import { receiveBody } from './receive.ts';
 import { type Route, readParameters, readRoute, readStampAge, readUrl } from './request.ts';
@@ -44,6 +47,8 @@ export interface HandlerOptions {
   readonly traces: Traces | undefined;
   /** Told of every answer that says something about the lead model; absent where no fallback can be woken. */
   readonly wake: Wake | undefined;
+  /** Absent where no job is taken. */
+  readonly jobs: Jobs | undefined;
 }
 
 interface State extends HandlerOptions {
@@ -76,7 +81,9 @@ function admit(state: State, request: FunctionRequest, response: ServerResponse)
   response.once('close', () => state.record(exchange, response));
   try {
     const url = readUrl(request);
-    exchange.route = readRoute(request.method ?? '', url.pathname, state.task.path);
+    const method = request.method ?? '';
+    const jobRoute = state.jobs && readJobRoute(method, url.pathname);
+    exchange.route = jobRoute ?? readRoute(method, url.pathname, state.task.path);
     if (exchange.route.name === 'task') admitUpload(state, request, response, exchange, url.searchParams);
     return true;
   } catch (fault) {
@@ -93,8 +100,19 @@ function admitUpload(
   exchange: Exchange,
   query: URLSearchParams,
 ): void {
-  const { task, service, config, rules, admission, skew } = state;
+  const { task, service, config, rules, admission, skew, jobs } = state;
   judgeUploadHeaders(headers, rules);
+  const bytes = Number(headers['content-length'] ?? maxBodyBytes(headers, rules.maxUploadBytes));
+  const hold = () => admission.hold(bytes, response, () => retryAfter(waitsOf(service.chain)));
+  if (jobs && prefersAsync(headers)) {
+    const parameters = readPatience(headers);
+    exchange.parameters = parameters;
+    exchange.ask = task.parse(query, headers);
+    if (service.chain.isPrimaryServed) task.check?.(exchange.ask, service.chain.models[0].spec.details);
+    exchange.form = readForm(headers, query, { task: task.name, parameters, requestId: exchange.requestId });
+    exchange.markArrived = hold();
+    return;
+  }
   const ageMs = readStampAge(headers, Date.now());
   const spentMs = ageMs === undefined ? undefined : skew.spentMs(ageMs, exchange.arrivedMs);
   exchange.parameters = readParameters(headers, config.deadlineMs, spentMs);
@@ -107,8 +125,8 @@ function admitUpload(
   if (!service.canAnswer()) throw starting();
   if (service.chain.isPrimaryServed) task.check?.(exchange.ask, service.chain.models[0].spec.details);
   refuseHopeless(service.chain, { strict, deadlineMs, arriving: admission.arriving() });
-  const bytes = Number(headers['content-length'] ?? maxBodyBytes(headers, rules.maxUploadBytes));
-  exchange.markArrived = admission.hold(bytes, response, () => retryAfter(waitsOf(service.chain)));
+  exchange.markArrived = hold();
+  if (jobs) response.once('close', jobs.turns.arrive());
 }
 
 function refuse(state: State, request: FunctionRequest, response: ServerResponse, fault: unknown): void {
@@ -131,7 +149,10 @@ async function handle(state: State, request: FunctionRequest, response: ServerRe
   const exchange = request.exchange as Exchange;
   try {
     if (exchange.route?.name === 'task') await answerTask(state, request, response, exchange);
-    else await answerProbe(state, response, exchange.route as Route, exchange.requestId);
+    else if (state.jobs && exchange.route && 'id' in exchange.route) {
+      exchange.job = exchange.route.id;
+      await answerJob(exchange.route, jobExchange(state, state.jobs, request, response));
+    } else await answerProbe(state, response, exchange.route as Route, exchange.requestId);
   } catch (fault) {
     refuse(state, request, response, fault);
   }
@@ -154,6 +175,10 @@ async function answerTask(
   exchange.markArrived?.();
   exchange.bytes = bytes.length;
   exchange.uploadMs = performance.now() - exchange.arrivedMs;
+  if (state.jobs && exchange.form) {
+    exchange.job = await acceptJob({ ...exchange.form, bytes }, jobExchange(state, state.jobs, request, response));
+    return;
+  }
   const deadlineMs = exchange.uploadDeadlineMs ?? performance.now() + patienceMs;
   const leaving = new AbortController();
   const timer = setTimeout(() => leaving.abort(deadlineExceeded()), deadlineMs - performance.now());
@@ -166,19 +191,27 @@ async function answerTask(
   if (result instanceof Problem) throw result;
   if (strict) task.check?.(exchange.ask, result.spec.details); // the lead model may have been swapped meanwhile
   exchange.result = result;
-  const about = { answer: result.answer, ask: exchange.ask, details: result.spec.details };
-  const { contentType, body: encoded, headers: further } = await task.encode(result.output, about);
+  const { contentType, body: encoded, headers: further } = await encodeResult(task, result, exchange.ask);
   send(state, response, 200, contentType, encoded, {
     ...further,
-    'x-model': result.answer.model,
-    'x-tier': result.answer.tier,
     'x-request-id': exchange.requestId,
-    'server-timing': stagesOf(exchange)
-      .map(([stage, ms]) => `${stage};dur=${ms.toFixed(1)}`)
-      .join(', '),
-    ...(result.answer.reason && { 'x-degraded': result.answer.reason }),
+    'server-timing': serverTiming(stagesOf(exchange)),
     ...(prefersStrict && { 'preference-applied': 'handling=strict' }),
   });
+}
+
+/** What the answers to requests for jobs need. */
+function jobExchange(state: State, jobs: Jobs, request: FunctionRequest, response: ServerResponse): JobExchange {
+  const requestId = request.exchange?.requestId ?? '';
+  const runMs = () => Math.max(1, ...state.service.chain.models.slice(0, 1).map(({ pool }) => pool.meanMs()));
+  return {
+    jobs,
+    request,
+    response,
+    requestId,
+    reply: (status, contentType, body, headers) => send(state, response, status, contentType, body, headers),
+    retryAfter: (waiting) => retryAfter([waiting * runMs()]),
+  };
 }
 
 async function answerProbe(state: State, response: ServerResponse, route: Route, requestId: string): Promise<void> {

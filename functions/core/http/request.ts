@@ -2,11 +2,12 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { readInteger } from '../parameter.ts';
 import { Problem } from '../problem.ts';
-import { cutOutsideQuotes, readPair } from './header.ts';
+import { readPreference } from './prefer.ts';
 
 export type Route =
   | { readonly name: 'task' | 'home' | 'livez' | 'readyz' | 'metrics' | 'server' | 'live' | 'ready' }
-  | { readonly name: 'model' | 'modelReady'; readonly model: string };
+  | { readonly name: 'model' | 'modelReady'; readonly model: string }
+  | { readonly name: 'job' | 'jobResult'; readonly id: string };
 
 /** What a client may ask of any task. */
 export interface RequestParameters {
@@ -62,19 +63,21 @@ export function readUrl({ url = '' }: { readonly url?: string | undefined }): UR
  * Reads `X-Deadline-Ms` and `Prefer`.
  * @param deadlineMs patience of a client that names none
  * @param spentMs what was spent of the patience before, undefined where nothing says so
+ * @param longestMs the most that a client may name
  * @throws Problem PARAMETER_INVALID
  */
 export function readParameters(
   headers: IncomingHttpHeaders,
   deadlineMs: number,
   spentMs: number | undefined,
+  longestMs = 30_000,
 ): RequestParameters {
   const named = headers['x-deadline-ms'];
   return {
-    patienceMs: readInteger('X-Deadline-Ms', named, { fallback: deadlineMs, max: 30_000 }) - (spentMs ?? 0),
+    patienceMs: readInteger('X-Deadline-Ms', named, { fallback: deadlineMs, max: longestMs }) - (spentMs ?? 0),
     isTicking: spentMs !== undefined || named !== undefined,
     namesDeadline: named !== undefined,
-    strict: isStrict(headers.prefer),
+    strict: readPreference(headers.prefer, 'handling')?.toLowerCase() === 'strict',
   };
 }
 
@@ -95,11 +98,4 @@ export function readStampAge(headers: IncomingHttpHeaders, nowMs: number): numbe
   const seconds = /^t=(\d{1,12}\.\d{3})$/.exec(String(headers['x-request-start']))?.[1];
   const ageMs = nowMs - Number(seconds) * 1000;
   return Math.abs(ageMs) <= oldestStampMs ? ageMs : undefined;
-}
-
-/** RFC 7240: preferences are separated by commas, the first of a name counts, parameters follow a semicolon. */
-function isStrict(prefer: string | string[] | undefined): boolean {
-  const preferences = cutOutsideQuotes(String(prefer ?? ''), ',').map((text) => cutOutsideQuotes(text, ';')[0] ?? '');
-  const handling = preferences.map(readPair).find(([name]) => name === 'handling');
-  return handling?.[1]?.toLowerCase() === 'strict';
 }

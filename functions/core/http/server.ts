@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { createHolds } from '../chain/holds.ts';
 import type { Service } from '../chain/service.ts';
 import { type Config, ConfigError } from '../config.ts';
+import type { Jobs } from '../jobs/jobs.ts';
 import type { Log } from '../observe/log.ts';
 import type { Traces } from '../observe/traces.ts';
 import { Problem } from '../problem.ts';
@@ -36,6 +37,8 @@ export interface ServedFunction {
   readonly service: Service;
   readonly handler: Handler;
   readonly traces: Traces | undefined;
+  /** Absent where no job is taken. */
+  readonly jobs: Jobs | undefined;
 }
 
 /** A function that listens. */
@@ -116,13 +119,14 @@ async function receive(
 }
 
 async function drain(
-  { config, log, service, traces }: ServedFunction,
+  { config, log, service, traces, jobs }: ServedFunction,
   server: Server,
   untilNoneOpen: () => Promise<void>,
 ): Promise<void> {
   log('info', 'drain begins');
   service.beginDrain();
   const deadlineMs = performance.now() + config.drainMs;
+  const jobsStopped = jobs?.stop();
   const deadline = setTimeout(() => {
     log('error', 'drain took too long', { drainMs: config.drainMs });
     process.kill(process.pid, 'SIGKILL'); // an exit while a session runs would abort with a core dump instead
@@ -132,6 +136,7 @@ async function drain(
   await untilNoneOpen();
   server.closeAllConnections(); // what is left never began a request
   await closed;
+  await jobsStopped;
   await service.close();
   await traces?.close(Math.min(maxFlushMs, (deadlineMs - performance.now()) / 2));
   clearTimeout(deadline);

@@ -183,7 +183,7 @@ function readBoundary(headers: IncomingHttpHeaders): string {
 }
 
 /** RFC 9110 8.3: without a Content-Type, the recipient may take the content for bytes. */
-function mediaType(headers: IncomingHttpHeaders): string {
+export function mediaType(headers: IncomingHttpHeaders): string {
   const [type = ''] = (headers['content-type'] ?? '').split(';', 1);
   return type.trim().toLowerCase() || 'application/octet-stream';
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises';
+import { link, mkdir, open, readdir, readFile, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Condition, isKey, type Store, type Stored } from './store.ts';
@@ -63,24 +63,39 @@ async function put(
   condition: Condition | undefined,
 ): Promise<string | undefined> {
   const etag = newEtag();
-  await mkdirDurably(dirname(path));
   const draft = await writeDraft(root, etag, bytes);
   try {
-    if (condition === undefined) await rename(draft, path);
-    else {
-      const name = condition === 'absent' ? path : `${path}~${condition.etag}`;
-      if (!(await linkNew(draft, name))) return undefined;
-      // A value that was deleted since has no such version any more.
-      if (condition !== 'absent' && !(await readVersions(path)).some((version) => version.etag === etag)) {
-        await unlessAbsent(unlink(name));
-        return undefined;
-      }
-    }
-    await syncFolder(dirname(path));
-    return etag;
+    const isPut = await retryOnce(async () => {
+      await mkdirDurably(dirname(path)); // whoever deletes the last file of a folder deletes the folder
+      return place(draft, path, { etag, condition });
+    });
+    await unlessAbsent(syncFolder(dirname(path))); // who was first may not have come to that
+    return isPut ? etag : undefined;
   } finally {
     await unlessAbsent(unlink(draft));
   }
+}
+
+/** Gives a draft its name; false where the condition is not met. */
+async function place(
+  draft: string,
+  path: string,
+  { etag, condition }: { readonly etag: string; readonly condition: Condition | undefined },
+): Promise<boolean> {
+  if (condition === undefined) {
+    await rename(draft, path);
+    return true;
+  }
+  if (condition === 'absent') return linkNew(draft, path);
+  const name = `${path}~${condition.etag}`;
+  if (!(await linkNew(draft, name))) return false;
+  const isPresent = (await readVersions(path)).some((version) => version.etag === etag);
+  if (!isPresent) await unlessAbsent(unlink(name)); // a value that was deleted since has no such version any more
+  return isPresent;
+}
+
+async function retryOnce<T>(task: () => Promise<T>): Promise<T> {
+  return (await unlessAbsent(task())) ?? task();
 }
 
 async function writeDraft(root: string, etag: string, bytes: Uint8Array): Promise<string> {
@@ -101,7 +116,7 @@ async function writeDraft(root: string, etag: string, bytes: Uint8Array): Promis
   return path;
 }
 
-/** Gives a file a second name; false where that is taken, or gone with its folder. */
+/** Gives a file a second name; false where that is taken. */
 async function linkNew(draft: string, name: string): Promise<boolean> {
   try {
     await link(draft, name);
@@ -121,24 +136,25 @@ async function remove(path: string): Promise<void> {
     name = `${path}~${file.toString('latin1', 0, etagLength)}`;
   }
   await unlessAbsent(syncFolder(dirname(path)));
+  await rmdir(dirname(path)).catch(() => {}); // where it was the last one
 }
 
 async function* list(root: string, prefix: string): AsyncGenerator<string, void> {
   if (!prefix.endsWith('/') || !isKey(prefix.slice(0, -1))) {
     throw new Error(`Expected a key and a slash for the prefix but received ${JSON.stringify(prefix)}`);
   }
-  yield* (await listFolder(root, prefix)).sort();
+  yield* listFolder(root, prefix);
 }
 
-async function listFolder(root: string, prefix: string): Promise<string[]> {
+/** Reads a folder when it is its turn: whoever has seen enough leaves the others unread. */
+async function* listFolder(root: string, prefix: string): AsyncGenerator<string, void> {
   const entries = (await unlessAbsent(readdir(join(root, prefix), { withFileTypes: true }))) ?? [];
-  const keys: string[] = [];
-  for (const entry of entries) {
-    const key = `${prefix}${entry.name}`;
-    if (entry.isDirectory()) keys.push(...(await listFolder(root, `${key}/`)));
-    else if (isKey(key)) keys.push(key); // no later version of one
+  const names = entries.map((entry) => (entry.isDirectory() ? `${entry.name}/` : entry.name)).sort();
+  for (const name of names) {
+    const key = `${prefix}${name}`;
+    if (name.endsWith('/')) yield* listFolder(root, key);
+    else if (isKey(key)) yield key; // no later version of one
   }
-  return keys;
 }
 
 async function mkdirDurably(folder: string): Promise<void> {

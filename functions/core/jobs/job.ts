@@ -59,13 +59,16 @@ export interface Job {
   readonly callbackUrl?: string;
   /** Of a job that succeeded. */
   readonly result?: JobResult;
-  /** Of a job that failed or expired. */
+  /** Of a job that failed. */
   readonly problem?: JobProblem;
+  /** Failed as often as it may, for no fault of the upload: an operator may have it run again. */
+  readonly isDead?: boolean;
 }
 
 /** What is left of a job whose retention has passed: so long a client is told that it was there. */
 export interface Tombstone {
   readonly id: string;
+  readonly task: string;
   readonly state: 'gone';
   readonly goneAt: number;
 }
@@ -79,6 +82,20 @@ export function hasEnded({ state }: JobRecord): boolean {
 /** Where a job's record lies in the store: the one file that says what has become of it. */
 export function recordKey(id: string): string {
   return `records/${id}`;
+}
+
+/** Where the results of a job's runs lie; the record says which one counts. */
+export function resultsPrefix(id: string): string {
+  return `results/${id}/`;
+}
+
+/** There is a marker for each job that is dead. */
+export function deadPrefix(task: string): string {
+  return `dead/${task}/`;
+}
+
+export function deadKey({ task, id }: Pick<Job, 'task' | 'id'>): string {
+  return `${deadPrefix(task)}${id}`;
 }
 
 /** Whether a text may be the id of a job. */

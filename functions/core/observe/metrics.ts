@@ -15,6 +15,14 @@ export interface ModelState {
   readonly isTakenOut: boolean;
 }
 
+/** Jobs as they are now. */
+export interface JobsState {
+  readonly waiting: number;
+  readonly running: number;
+  readonly dead: number;
+  readonly oldestS: number;
+}
+
 export interface Metrics {
   /** Counts one answer; the labels that do not apply are empty. */
   countRequest(labels: { status: number; code: string; tier: string; model: string; reason: string }): void;
@@ -29,6 +37,12 @@ export interface Metrics {
   watchModels(read: () => readonly ModelState[]): void;
   /** Reads the smallest age of the ingress' stamps at every scrape, in ms; undefined where there was none. */
   watchStampAge(read: () => number | undefined): void;
+  /** Counts one job that has ended. */
+  countJob(labels: { task: string; state: string; code: string }): void;
+  /** Counts one run of a job. */
+  countJobRun(task: string): void;
+  /** Reads the jobs at every scrape; those of a store that does not answer are left out. */
+  watchJobs(task: string, read: () => Promise<JobsState>): void;
   /** The Prometheus text and its content type. */
   expose(): Promise<{ readonly contentType: string; readonly text: string }>;
 }
@@ -60,6 +74,12 @@ export function createMetrics(): Metrics {
     'Samples for which the standby model did not run, by cause',
     ['cause'],
   );
+  const jobs = counter('understudy_jobs_ended_total', 'Jobs by the state in which they ended, and problem code', [
+    'task',
+    'state',
+    'code',
+  ]);
+  const jobRuns = counter('understudy_job_attempts_total', 'Runs of jobs', ['task']);
   const stages = new Histogram({
     name: 'understudy_stage_seconds',
     help: 'Time that a request spends in a stage',
@@ -86,6 +106,9 @@ export function createMetrics(): Metrics {
     watchStampAge(read) {
       readStampAge = read;
     },
+    countJob: (labels) => jobs.inc(labels),
+    countJobRun: (task) => jobRuns.inc({ task }),
+    watchJobs: (task, read) => registerJobs(registers, task, read),
     expose: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   };
 }
@@ -143,4 +166,28 @@ function registerStampAge(registers: Registry[], readStampAge: () => number | un
       if (ageMs !== undefined) this.set(ageMs / 1000);
     },
   });
+}
+
+/** What is read of the jobs at every scrape. */
+function registerJobs(registers: Registry[], task: string, read: () => Promise<JobsState>): void {
+  const gauge = (name: string, help: string, labelNames: string[], fill: (gauge: Gauge, state: JobsState) => void) =>
+    new Gauge({
+      name,
+      help,
+      labelNames: ['task', ...labelNames],
+      registers,
+      async collect() {
+        this.reset();
+        const state = await read().catch(() => undefined);
+        if (state) fill(this, state);
+      },
+    });
+  gauge('understudy_jobs', 'Jobs that have not ended', ['state'], (jobs, { waiting, running }) => {
+    jobs.set({ task, state: 'waiting' }, waiting);
+    jobs.set({ task, state: 'running' }, running);
+  });
+  gauge('understudy_jobs_oldest_seconds', 'Age of the oldest job that has not ended', [], (jobs, { oldestS }) =>
+    jobs.set({ task }, oldestS),
+  );
+  gauge('understudy_jobs_dead', 'Jobs that have failed too often', [], (jobs, { dead }) => jobs.set({ task }, dead));
 }

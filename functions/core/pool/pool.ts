@@ -4,6 +4,7 @@ import type { Load } from './message.ts';
 import {
   type Absence,
   absence,
+  backgroundMs,
   enter,
   failAll,
   finish,
@@ -22,6 +23,8 @@ export interface PoolCounts {
   readonly busy: number;
   /** Running jobs whose caller timed out. */
   readonly abandoned: number;
+  /** Running jobs that nobody waits for. */
+  readonly background: number;
   readonly queued: number;
   /** Seconds for which the workers have been busy, all together and since the start. */
   readonly busySeconds: number;
@@ -46,8 +49,13 @@ export interface Pool {
   start(): Promise<void>;
   /** Settles when all of the workers can serve, or with the cause when one of them is lost before, or at `close`. */
   untilWhole(): Promise<string | undefined>;
-  /** Runs the model within `timeoutMs`, waiting included; an aborted signal ends the wait, too. Never rejects. The input stays usable. */
-  run(input: TaskInput, timeoutMs: number, signal?: AbortSignal): Promise<Run>;
+  /** Milliseconds until a worker is free of a run that nobody waits for; 0 where one is idle, or none has such a run. */
+  backgroundMs(): number;
+  /**
+   * Runs the model within `timeoutMs`, waiting included; an aborted signal ends the wait, too. Never rejects. The input stays usable.
+   * One that nobody waits for begins at once or ends with `overload`; other runs are judged as if it were none, unless it overstays.
+   */
+  run(input: TaskInput, timeoutMs: number, signal?: AbortSignal, isBackground?: boolean): Promise<Run>;
   /** Why the file was refused for good, so that no new worker is started; undefined where it was not. */
   refusal(): string | undefined;
   counts(): PoolCounts;
@@ -131,7 +139,8 @@ export function createPool(options: PoolOptions): Pool {
       return started.promise;
     },
     untilWhole: () => whole.promise,
-    run: (input, timeoutMs, signal) => enter(queue, input, timeoutMs, signal),
+    backgroundMs: () => backgroundMs(queue),
+    run: (input, timeoutMs, signal, isBackground) => enter(queue, input, timeoutMs, signal, isBackground),
     counts: () => counts(queue),
     close() {
       closed ??= close();
@@ -154,6 +163,7 @@ function counts({ threads, running, waiting, busyMs, now }: Queue): PoolCounts {
     workers: threads.ready().length,
     busy: jobs.length,
     abandoned: jobs.filter(({ settle }) => !settle).length,
+    background: jobs.filter(({ isBackground }) => isBackground).length,
     queued: waiting.length,
     busySeconds: jobs.reduce((sum, { startedMs }) => sum + now() - startedMs, busyMs) / 1000,
   };

@@ -25,6 +25,8 @@ export interface Absence {
 
 export interface Job {
   readonly input: TaskInput;
+  /** Whether nobody waits for it. */
+  readonly isBackground: boolean;
   readonly enteredMs: number;
   startedMs: number;
   settle: ((run: Run) => void) | undefined;
@@ -63,29 +65,53 @@ export function absence(queue: Queue): Absence | undefined {
     : { status: 'error', cause: queue.fault };
 }
 
-export function isIdle({ waiting, threads, running }: Queue): boolean {
+export function isIdle(queue: Queue): boolean {
+  return queue.waiting.length === 0 && queue.threads.ready().some((thread) => loadMs(queue, thread) === undefined);
+}
+
+/** Whether a run would begin now. */
+function hasIdleThread({ waiting, threads, running }: Queue): boolean {
   return waiting.length === 0 && threads.ready().some((thread) => !running.has(thread));
+}
+
+/** For how long a thread has had its run; undefined for one that is idle, or for which nobody waits unless it overstays. */
+function loadMs({ running, estimate, now }: Queue, thread: Thread): number | undefined {
+  const job = running.get(thread);
+  if (!job) return undefined;
+  const ranMs = now() - job.startedMs;
+  return job.isBackground && ranMs <= estimate.highMs() ? undefined : ranMs;
+}
+
+export function backgroundMs(queue: Queue): number {
+  if (hasIdleThread(queue)) return 0;
+  const jobs = [...queue.running.values()].filter(({ isBackground }) => isBackground);
+  const remaining = jobs.map(({ startedMs }) => queue.estimate.highMs() - (queue.now() - startedMs));
+  return remaining.length === 0 ? 0 : Math.max(0, Math.min(...remaining));
 }
 
 export function predictMs(queue: Queue, afterMs?: number): number {
   if (queue.isClosing) return Number.POSITIVE_INFINITY;
-  const ranMs = queue.threads.ready().map((thread) => {
-    const job = queue.running.get(thread);
-    return job && queue.now() - job.startedMs;
-  });
+  const ranMs = queue.threads.ready().map((thread) => loadMs(queue, thread));
   return forecast({ ranMs, waiting: queue.waiting.length }, queue.estimate, afterMs);
 }
 
-export function enter(queue: Queue, input: TaskInput, timeoutMs: number, signal?: AbortSignal): Promise<Run> {
+export function enter(
+  queue: Queue,
+  input: TaskInput,
+  timeoutMs: number,
+  signal?: AbortSignal,
+  isBackground = false,
+): Promise<Run> {
   const { waiting, maxQueued, now } = queue;
   const reason = absence(queue);
   if (reason) return Promise.resolve(reason);
   if (timeoutMs <= 0 || signal?.aborted) return Promise.resolve({ status: 'timeout', cause: 'no time was left' });
-  if (!isIdle(queue) && waiting.length >= maxQueued) {
+  if (isBackground && !hasIdleThread(queue)) return Promise.resolve({ status: 'overload', cause: 'no worker is idle' });
+  if (!hasIdleThread(queue) && waiting.length >= maxQueued) {
     return Promise.resolve({ status: 'overload', cause: `${maxQueued} runs wait already` });
   }
   return new Promise((resolve) => {
-    const job: Job = { input, enteredMs: now(), startedMs: 0, settle: resolve, timer: undefined };
+    const job: Job = { input, isBackground, enteredMs: now(), startedMs: 0, settle: resolve, timer: undefined };
     const leave = (cause: string) => {
       const place = waiting.indexOf(job);
       if (place !== -1) waiting.splice(place, 1);

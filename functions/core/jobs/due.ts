@@ -1,0 +1,103 @@
+import { deadKey, encodeRecord, type Job, recordKey, resultsPrefix, type Tombstone } from './job.ts';
+import type { Kept, Records } from './records.ts';
+import type { Store } from './store.ts';
+
+/** Digits of a time in milliseconds, until the year 2286. */
+const timeDigits = 13;
+
+/** As a part of a key: such parts have the order of the times. */
+export function timeKey(at: number): string {
+  return String(Math.max(0, Math.round(at))).padStart(timeDigits, '0');
+}
+
+/** The time in a key that ends in TIME-ID, and the id. */
+export function readTimeKey(key: string): { readonly at: number; readonly id: string } {
+  const [time = '', id = ''] = (key.split('/').at(-1) ?? '').split('-');
+  return { at: Number(time), id };
+}
+
+export interface DueOptions {
+  readonly store: Store;
+  readonly retentionMs: number;
+  readonly photoRetentionMs: number;
+}
+
+/** When somebody has to look at a job, at the latest: markers in the store, in the order of their times. */
+export interface Due {
+  /** Before anything of a job is stored: whatever becomes of it, its upload goes by then. */
+  open(job: Pick<Job, 'task' | 'id' | 'deadlineAt' | 'photo'>): Promise<void>;
+  /** Once a job has ended. */
+  end(job: Job): Promise<void>;
+  /** Looks at all jobs of a task that are due; stops between two of them when the signal is aborted. */
+  sweep(task: string, records: Records, signal: AbortSignal, now?: number): Promise<void>;
+}
+
+/**
+ * Erases uploads, then results and records. What is to be done follows from the record alone, so that several processes may do it at a
+ * time, and again after one was killed amid it.
+ */
+export function createDue({ store, retentionMs, photoRetentionMs }: DueOptions): Due {
+  const mark = async (task: string, at: number, { id, photoKey }: { id: string; photoKey: string }) => {
+    await store.put(dueKey(task, at, id), Buffer.from(photoKey));
+  };
+  const keptMs = Math.min(photoRetentionMs, retentionMs);
+
+  /** When to look again; undefined for what is gone. */
+  async function look(id: string, photoKey: string, records: Records, now: number): Promise<number | undefined> {
+    const kept = await records.read(id);
+    const { record } = kept ?? {};
+    const isOther = record?.state !== 'gone' && record?.photo.key !== photoKey;
+    if (!kept || !record || isOther) {
+      await store.delete(photoKey); // nobody has come to make a job of it
+      return undefined;
+    }
+    if (record.state === 'gone') {
+      await store.delete(photoKey);
+      return bury(kept as Kept<Tombstone>, now);
+    }
+    if (record.endedAt === undefined) return record.deadlineAt;
+    if (record.endedAt + keptMs > now) return record.endedAt + keptMs;
+    await store.delete(photoKey);
+    return record.endedAt + retentionMs;
+  }
+
+  /** Leaves nothing of a job but that it was there, for a while. */
+  async function bury({ record, etag }: Kept<Tombstone>, now: number): Promise<number | undefined> {
+    const { id, goneAt } = record;
+    if (goneAt + retentionMs > now) {
+      for await (const key of store.list(resultsPrefix(id))) await store.delete(key);
+      await store.delete(deadKey(record));
+      await store.put(recordKey(id), encodeRecord(record), { etag });
+      return goneAt + retentionMs;
+    }
+    await store.delete(recordKey(id));
+    return undefined;
+  }
+
+  return {
+    open: ({ task, id, deadlineAt, photo }) => mark(task, deadlineAt, { id, photoKey: photo.key }),
+    async end({ task, id, deadlineAt, endedAt = 0, photo, isDead }) {
+      if (isDead) await store.put(deadKey({ task, id }), Buffer.from(''));
+      await mark(task, endedAt + keptMs, { id, photoKey: photo.key });
+      if (deadlineAt > endedAt + keptMs) await store.delete(dueKey(task, deadlineAt, id));
+    },
+    async sweep(task, records, signal, now = Date.now()) {
+      for await (const key of store.list(`due/${task}/`)) {
+        const { at, id } = readTimeKey(key);
+        if (at > now || signal.aborted) return;
+        const marker = await store.get(key);
+        if (!marker) continue; // somebody else was faster
+        const photoKey = Buffer.from(marker.bytes).toString();
+        const nextAt = await look(id, photoKey, records, now);
+        if (nextAt !== undefined) await mark(task, Math.max(nextAt, now + 1), { id, photoKey });
+        await store.delete(key);
+      }
+    },
+  };
+}
+
+/** Folders of a quarter of an hour: whoever looks for what is due reads no others. */
+function dueKey(task: string, at: number, id: string): string {
+  const time = timeKey(at);
+  return `due/${task}/${time.slice(0, -6)}/${time}-${id}`;
+}

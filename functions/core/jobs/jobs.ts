@@ -1,0 +1,167 @@
+import type { Service } from '../chain/service.ts';
+import type { Log } from '../observe/log.ts';
+import type { JobsState, Metrics } from '../observe/metrics.ts';
+import { Problem } from '../problem.ts';
+import type { Task, Tier } from '../task.ts';
+import { createDesk, type Desk, unavailable } from './desk.ts';
+import { createDue } from './due.ts';
+import { deadPrefix, hasEnded, type Job } from './job.ts';
+import { createJournal } from './journal.ts';
+import { openSpool, openStore } from './open.ts';
+import { jobProblems } from './problems.ts';
+import type { Backlog, Queue } from './queue.ts';
+import { createRecords, type Kept } from './records.ts';
+import type { JobsConfig } from './settings.ts';
+import type { Store } from './store.ts';
+import { createTurns, type Turns } from './turns.ts';
+import { createRunner } from './work.ts';
+
+/** The jobs of a function: it takes those of its task, and tells of all. */
+export interface Jobs extends Desk {
+  /** Where synchronous requests are counted. */
+  readonly turns: Turns;
+  /** How long a job can be asked for once it has ended. */
+  readonly retentionMs: number;
+  /** @throws Problem JOB_NOT_FOUND | JOB_EXPIRED | JOBS_UNAVAILABLE */
+  find(id: string): Promise<Kept<Job>>;
+  /** Ends a job that has not begun; one that was canceled stays so. @throws Problem like `find`, and JOB_NOT_WAITING */
+  cancel(id: string): Promise<Kept<Job>>;
+  /** The body of the answer of a job that succeeded. @throws Problem JOB_EXPIRED | JOBS_UNAVAILABLE */
+  readResult(job: Job): Promise<Uint8Array>;
+  /** The jobs of the function's task that wait or run. @throws Problem JOBS_UNAVAILABLE */
+  backlog(): Promise<Backlog>;
+  /** Takes no further job up, and puts the present one back. */
+  stop(): Promise<void>;
+}
+
+export interface JobsOptions {
+  readonly tier: Tier;
+  readonly task: Task;
+  readonly service: Service;
+  readonly workers: number;
+  readonly config: JobsConfig;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+/** How often the store is searched for what is due, at the most. */
+const sweepMs = 60_000;
+
+/** Opens the store, and has the primary tier work through what waits there. */
+export function createJobs(options: JobsOptions): Jobs {
+  const { tier, task, service, workers, config, log, metrics } = options;
+  const { onRun, onEnd } = createJournal(log, metrics);
+  const store = openStore(config);
+  const queue = openSpool(store, log);
+  const due = createDue({ ...config, store });
+  const records = createRecords({
+    store,
+    retentionMs: config.retentionMs,
+    onEnd: async (job) => {
+      onEnd(job);
+      await due.end(job);
+    },
+  });
+  const turns = createTurns(workers);
+  const ending = new AbortController();
+  let working: Promise<unknown> = Promise.resolve();
+  if (tier === 'primary') {
+    const now = { running: 0 };
+    const onBegin = (isRunning: boolean) => {
+      now.running = Number(isRunning);
+    };
+    const runner = createRunner({ task, service, store, records, turns, onBegin, onRun });
+    const sweep = () => due.sweep(task.name, records, ending.signal);
+    working = Promise.all([queue.work(task.name, runner), repeat(sweep, sweepPauseMs(config), ending.signal, log)]);
+    metrics.watchJobs(task.name, () => countJobs(task.name, { queue, store, ...now }));
+    log('info', 'jobs wait in a spool, for the functions of one machine', { store: config.store });
+  }
+
+  async function find(id: string): Promise<Kept<Job>> {
+    const kept = await guard(records.read(id));
+    if (!kept) throw new Problem(jobProblems.JOB_NOT_FOUND, 'Expected the id of a job for path but received another');
+    if (kept.record.state === 'gone') throw expired();
+    return kept as Kept<Job>;
+  }
+
+  return {
+    ...createDesk({ store, queue, records, due, max: config.max }),
+    turns,
+    retentionMs: config.retentionMs,
+    find,
+    async cancel(id) {
+      for (;;) {
+        const kept = await find(id);
+        if (kept.record.state === 'canceled') return kept;
+        if (kept.record.state !== 'waiting') throw notWaiting(kept.record);
+        const canceled = await guard(records.change(kept, { state: 'canceled', endedAt: Date.now() }));
+        if (!canceled) continue; // it has begun, or ended
+        onEnd(canceled.record);
+        await guard(due.end(canceled.record));
+        return canceled;
+      }
+    },
+    async readResult({ result }) {
+      const stored = result && (await guard(store.get(result.key)));
+      if (!stored) throw expired();
+      return stored.bytes;
+    },
+    backlog: () => guard(queue.backlog(task.name)),
+    async stop() {
+      ending.abort(new Error('the function ends'));
+      await queue.close();
+      await working;
+    },
+  };
+}
+
+interface Counted {
+  readonly queue: Queue;
+  readonly store: Store;
+  /** By this process. */
+  readonly running: number;
+}
+
+async function countJobs(task: string, { queue, store, running }: Counted): Promise<JobsState> {
+  const { count, oldestAt } = await queue.backlog(task);
+  let dead = 0;
+  for await (const _ of store.list(deadPrefix(task))) dead += 1;
+  const oldestS = oldestAt === undefined ? 0 : Math.max(0, Date.now() - oldestAt) / 1000;
+  return { waiting: Math.max(0, count - running), running, dead, oldestS };
+}
+
+/** @throws Problem JOBS_UNAVAILABLE for a fault of the store */
+function guard<T>(done: Promise<T>): Promise<T> {
+  return done.catch((fault) => {
+    throw unavailable(fault);
+  });
+}
+
+function expired(): Problem {
+  return new Problem(jobProblems.JOB_EXPIRED, 'Expected a job whose retention lasts but received one that is gone');
+}
+
+function notWaiting(job: Job): Problem {
+  const received = hasEnded(job) ? 'one that has ended' : 'one that has begun';
+  return new Problem(jobProblems.JOB_NOT_WAITING, `Expected a job that waits but received ${received}`);
+}
+
+/** Often enough that nothing stays for a quarter longer than it is kept. */
+function sweepPauseMs({ retentionMs, photoRetentionMs }: JobsConfig): number {
+  return Math.max(100, Math.min(sweepMs, retentionMs / 4, photoRetentionMs / 4));
+}
+
+async function repeat(task: () => Promise<void>, pauseMs: number, signal: AbortSignal, log: Log): Promise<void> {
+  while (!signal.aborted) {
+    await task().catch((error) => log('error', 'store not swept', { error }));
+    await new Promise<void>((resolve) => {
+      const end = () => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', end);
+        resolve();
+      };
+      const timer = setTimeout(end, pauseMs).unref();
+      signal.addEventListener('abort', end);
+    });
+  }
+}

@@ -1,0 +1,138 @@
+import type { Log } from '../observe/log.ts';
+import { readTimeKey, timeKey } from './due.ts';
+import type { Queue } from './queue.ts';
+import type { Runner } from './runner.ts';
+import type { Store } from './store.ts';
+
+/** A queue in the store itself, for the processes of one machine. */
+export interface Spool extends Queue {
+  /** Runs the jobs of a task one after another, the oldest first, until the spool is closed. Never rejects. */
+  work(task: string, runner: Runner): Promise<void>;
+}
+
+export interface SpoolOptions {
+  readonly store: Store;
+  readonly log: Log;
+  /** How often the store is asked for jobs of other processes, and how old a count of them may be. @default 1000 */
+  readonly lookMs?: number;
+}
+
+/** Taken at a time: the store is listed once for so many. */
+const batchSize = 256;
+
+/** A job that could not be read or written is left alone for so long. */
+const faultPauseMs = 5000;
+
+/**
+ * A marker for each job that waits or runs, named after the time when it was accepted. It goes when its job has ended: one that is left
+ * by a process that was killed brings its job to the next one.
+ */
+export function createSpool({ store, log, lookMs = 1000 }: SpoolOptions): Spool {
+  const closing = new AbortController();
+  const counts = createCounts(store, lookMs);
+  let wake = () => {};
+
+  async function next(task: string, isPostponed: (key: string) => boolean): Promise<readonly string[]> {
+    const keys: string[] = [];
+    for await (const key of store.list(prefixOf(task))) {
+      if (!isPostponed(key)) keys.push(key);
+      if (keys.length === batchSize) break;
+    }
+    return keys;
+  }
+
+  /** Settles after the pause, or as soon as a job comes or the spool is closed. */
+  function untilWoken(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, lookMs).unref();
+      wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  async function work(task: string, runner: Runner): Promise<void> {
+    const { signal } = closing;
+    const postponed = new Map<string, number>(); // in this process alone: a restart asks again, and no clock is in it
+    const postpone = (key: string, ms: number) => postponed.set(key, performance.now() + ms);
+    const isPostponed = (key: string) => (postponed.get(key) ?? 0) > performance.now();
+
+    /** Whether it is done with. */
+    async function deliver(key: string): Promise<boolean> {
+      const outcome = await runner.run(readTimeKey(key).id, signal);
+      if (outcome.status === 'later') {
+        postpone(key, outcome.afterMs);
+        return false;
+      }
+      postponed.delete(key);
+      await store.delete(key);
+      counts.add(task, -1);
+      return true;
+    }
+
+    while (!signal.aborted) {
+      const woken = untilWoken(); // before the look, so that nothing comes unseen
+      let done = 0;
+      let current = '';
+      try {
+        for (const key of await next(task, isPostponed)) {
+          current = key;
+          if (await deliver(key)) done += 1;
+          if (signal.aborted) return;
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        done = 0;
+        postpone(current, faultPauseMs); // others come first: it may be this one that cannot be read
+        log('error', 'job not delivered', { task, key: current, error });
+      }
+      if (done === 0) await woken;
+    }
+  }
+
+  return {
+    async send(event) {
+      const { task } = event.data;
+      const key = `${prefixOf(task)}${timeKey(Date.parse(event.time))}-${event.id}`;
+      const isNew = await store.put(key, Buffer.from(JSON.stringify(event)), 'absent');
+      if (isNew) counts.add(task, 1);
+      wake();
+    },
+    backlog: counts.read,
+    async close() {
+      closing.abort(new Error('the function ends'));
+      wake();
+    },
+    work,
+  };
+}
+
+function prefixOf(task: string): string {
+  return `waiting/${task}/`;
+}
+
+/** How many wait, from the last look at the store and what this process has done since. */
+function createCounts(store: Store, lookMs: number) {
+  const known = new Map<string, { count: number; readonly oldestAt: number | undefined; readonly lookedMs: number }>();
+  return {
+    add(task: string, change: number) {
+      const counted = known.get(task);
+      if (counted) counted.count = Math.max(0, counted.count + change);
+    },
+    async read(task: string) {
+      const counted = known.get(task);
+      if (counted && performance.now() - counted.lookedMs < lookMs) return counted;
+      const lookedMs = performance.now();
+      let count = 0;
+      let oldestAt: number | undefined;
+      for await (const key of store.list(prefixOf(task))) {
+        count += 1;
+        oldestAt ??= readTimeKey(key).at;
+      }
+      const next = { count, oldestAt, lookedMs };
+      known.set(task, next);
+      return next;
+    },
+  };
+}
