@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { ensureNginx } from '../../ingress/install.ts';
 import { freePort } from '../../ingress/port.ts';
 import { type IngressVariables, localVariables, renderIngress, templatePath } from '../../ingress/render.ts';
+import { leaveSocket } from '../support/nginx.ts';
 
 /** The programs that the script may use, with `true` as nginx where only the configuration matters. */
 const tools = mkdtempSync(join(tmpdir(), 'entrypoint-tools-'));
@@ -243,9 +244,3 @@ describe('nginx, started by entrypoint.sh', () => {
     15_000,
   );
 });
-
-/** A socket without a process behind it, as a killed nginx leaves. */
-async function leaveSocket(path: string): Promise<void> {
-  const program = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
-  await once(spawn(process.execPath, ['-e', program]), 'exit');
-}

@@ -109,3 +109,9 @@ async function untilHealthy(origin: string, isAlive: () => boolean | Promise<nev
   }
   throw new Error('nginx did not answer within 10 s');
 }
+
+/** A socket without a process behind it, as a killed nginx leaves. */
+export async function leaveSocket(path: string): Promise<void> {
+  const program = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
+  await once(spawn(process.execPath, ['-e', program]), 'exit');
+}
