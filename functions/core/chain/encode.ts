@@ -1,5 +1,5 @@
 import type { Encoded, Task } from '../task.ts';
-import type { Result } from './answer.ts';
+import type { Result, Step } from './answer.ts';
 
 /** The answer to a question: body, type, and the headers that go with it. */
 export async function encodeResult(
@@ -18,6 +18,15 @@ export async function encodeResult(
       ...(answer.reason && { 'x-degraded': answer.reason }),
     },
   };
+}
+
+/** Milliseconds of each stage that was reached, in the order of Server-Timing; models that did not answer have none. */
+export function sumStages(steps: readonly Step[]): readonly (readonly [Step['stage'], number])[] {
+  const answered = steps.filter(({ miss }) => !miss);
+  return (['decode', 'queue', 'model'] as const).flatMap((stage) => {
+    const times = answered.filter((step) => step.stage === stage).map(({ ms }) => ms);
+    return times.length > 0 ? [[stage, times.reduce((sum, ms) => sum + ms)] as const] : [];
+  });
 }
 
 /** Milliseconds of stages as the Server-Timing header tells them. */

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Progress, Result } from '../chain/answer.ts';
+import { sumStages } from '../chain/encode.ts';
 import type { Service } from '../chain/service.ts';
 import type { Shadow } from '../chain/shadow.ts';
 import type { Wake } from '../chain/wake.ts';
@@ -47,10 +48,9 @@ export function openExchange({ headers, method = '' }: IncomingMessage): Exchang
 }
 
 /** Milliseconds of each stage that was reached; what a model took that did not answer is in none. */
-export function stagesOf({ uploadMs, progress }: Exchange): [Stage, number][] {
-  const sums: { [stage in Stage]?: number | undefined } = { upload: uploadMs, decode: undefined, queue: undefined }; // their order
-  for (const { stage, ms, miss } of progress?.steps ?? []) if (!miss) sums[stage] = (sums[stage] ?? 0) + ms;
-  return Object.entries(sums).filter((entry): entry is [Stage, number] => entry[1] !== undefined);
+export function stagesOf({ uploadMs, progress }: Exchange): readonly (readonly [Stage, number])[] {
+  const upload = uploadMs === undefined ? [] : [['upload', uploadMs] as const];
+  return [...upload, ...sumStages(progress?.steps ?? [])];
 }
 
 export interface RecorderOptions {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Progress, Result } from '../chain/answer.ts';
-import { serverTiming } from '../chain/encode.ts';
+import { serverTiming, sumStages } from '../chain/encode.ts';
 import { Problem, toProblemJson } from '../problem.ts';
 import type { Encoded } from '../task.ts';
 import { type EndState, type Job, resultsPrefix } from './job.ts';
@@ -96,7 +96,7 @@ export function createEndings({ store, records, now, againMs }: EndingsOptions):
   async function settleResult({ record: job }: Kept<Job>, given: Exclude<JobRun['answer'], Problem>, run: JobRun) {
     const { contentType, body, headers } = given.encoded;
     const key = `${resultsPrefix(job.id)}${job.attempts}-${randomBytes(4).toString('hex')}`;
-    const stages = Object.entries(run.progress?.stages ?? {}) as [string, number][];
+    const stages = sumStages(run.progress?.steps ?? []);
     await store.put(key, Buffer.from(body));
     const settled = await end(job, {
       state: 'succeeded',

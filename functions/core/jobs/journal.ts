@@ -1,3 +1,4 @@
+import { sumStages } from '../chain/encode.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import { Problem } from '../problem.ts';
@@ -20,7 +21,7 @@ export function createJournal(log: Log, metrics: Metrics) {
         code: isProblem ? answer.code : undefined,
         bytes: job.photo.bytes,
         stages: Object.fromEntries(
-          Object.entries(progress?.stages ?? {}).map(([stage, ms]) => [`${stage}Ms`, Math.round(ms * 10) / 10]),
+          sumStages(progress?.steps ?? []).map(([stage, ms]) => [`${stage}Ms`, Math.round(ms * 10) / 10]),
         ),
         misses: progress?.misses.length ? progress.misses : undefined,
         error: isFault ? answer.cause : undefined,
