@@ -64,8 +64,36 @@ export type ReadInteger = (
 /** How a tensor is called by the Open Inference Protocol. */
 export interface TensorInfo {
   readonly name: string;
-  readonly datatype: 'FP32' | 'UINT8' | 'INT64';
+  readonly datatype: 'FP32' | 'UINT8' | 'INT64' | 'BYTES';
   readonly shape: readonly number[];
+}
+
+/** A body that is no upload by itself and holds one, such as base64 in JSON. It may be as long as a form with the largest upload. */
+export interface Envelope<Ask = unknown> {
+  /** The upload, and what is asked with what the body adds to it. @throws Problem */
+  open(
+    body: Buffer,
+    about: { readonly ask: Ask; readonly headers: IncomingHttpHeaders },
+  ): { readonly bytes: Buffer; readonly ask: Ask };
+}
+
+/** Another way into a task, in the shapes that existing clients send and expect. */
+export interface Door<Ask = unknown, Details = unknown, Output = unknown> {
+  /** One word, for the log. */
+  readonly name: string;
+  /** Opens such bodies; others are uploads by themselves. @default the task's */
+  envelopeFor?(headers: IncomingHttpHeaders): Envelope<Ask> | undefined;
+  /** Whether a problem repeats its detail as `error`, which is where these clients look for it. @default false */
+  readonly tellsError?: boolean;
+  /** The body of a 200. */
+  encode(output: Output, about: About<Ask, Details>): Encoded | Promise<Encoded>;
+}
+
+/** To whom an answer goes, and from whom it is. */
+export interface About<Ask = unknown, Details = unknown> {
+  readonly answer: Answer;
+  readonly ask: Ask;
+  readonly details: Details;
 }
 
 /**
@@ -115,12 +143,15 @@ export interface Task<
   /** Whether a model takes this input; one that does not is passed over. The last model takes all. @default true */
   suits?(input: Input, details: Details): boolean;
   /** The body of a 200. */
-  encode(
-    output: Output,
-    about: { readonly answer: Answer; readonly ask: Ask; readonly details: Details },
-  ): Encoded | Promise<Encoded>;
+  encode(output: Output, about: About<Ask, Details>): Encoded | Promise<Encoded>;
   /** The first guess in one word, by which the answers of two models are compared. */
   summarize(output: Output, details: Details): string;
+  /** Opens bodies that hold an upload in a form of their own. @default none */
+  envelopeFor?(headers: IncomingHttpHeaders): Envelope<Ask> | undefined;
+  /** Other ways in, by path. @default none */
+  readonly doors?: Readonly<Record<string, Door<Ask, Details, Output>>>;
+  /** What is inferred at `/v2/models/{task's name}/infer`, where that is one of the doors. */
+  readonly inference?: { readonly inputs: readonly TensorInfo[]; readonly outputs: readonly TensorInfo[] };
   /** The tensors of a model as the Open Inference Protocol names them. */
   describe(spec: ModelSpec<Details>): {
     readonly inputs: readonly TensorInfo[];

@@ -101,7 +101,8 @@ describe.each([
   const ours: [string, number, Asked][] = [
     ['ROUTE_NOT_FOUND', 404, { path: '/favicon.ico', method: 'GET' }],
     ['UPLOAD_UNSUPPORTED', 415, { headers: { 'content-encoding': 'gzip' } }],
-    ['UPLOAD_UNSUPPORTED', 415, { headers: { 'content-type': 'application/json' }, body: '{' }],
+    ['UPLOAD_UNSUPPORTED', 415, { headers: { 'content-type': 'application/xml' }, body: '{' }],
+    ['UPLOAD_MALFORMED', 400, { headers: { 'content-type': 'application/json' }, body: '{' }],
   ];
 
   it.each<[string, number, Asked]>([

@@ -3,7 +3,7 @@ import type { Result, Step } from './answer.ts';
 
 /** The answer to a question: body, type, and the headers that go with it. */
 export async function encodeResult(
-  task: Task,
+  task: Pick<Task, 'encode'>,
   { answer, output, spec }: Result,
   ask: unknown,
 ): Promise<Required<Encoded>> {

@@ -10,7 +10,7 @@ import type { Metrics, Stage } from '../observe/metrics.ts';
 import { beginTrace, readTraceparent, type TraceContext } from '../observe/trace.ts';
 import type { Traces } from '../observe/traces.ts';
 import type { Problem } from '../problem.ts';
-import type { Task } from '../task.ts';
+import type { Envelope, Task } from '../task.ts';
 import type { Form } from './jobs.ts';
 import { type RequestParameters, type Route, readRequestId } from './request.ts';
 import { spansOf } from './spans.ts';
@@ -24,6 +24,8 @@ export interface Exchange {
   readonly arrivedMs: number;
   route?: Route;
   parameters?: RequestParameters;
+  /** Opens the body, where that is no upload by itself. */
+  envelope?: Envelope | undefined;
   /** What the client chose, as the task reads it. */
   ask?: unknown;
   /** Whether only the primary model will do, by the client's word or by what it asks for. */
@@ -91,6 +93,7 @@ export function createRecorder(options: RecorderOptions): (exchange: Exchange, r
       trace: trace?.traceId,
       function: name,
       route: route?.name === 'task' ? task.name : route?.name,
+      door: route?.name === 'task' ? route.door?.name : undefined,
       status,
       job: exchange.job,
       code: problem?.code,

@@ -12,16 +12,17 @@ import type { Jobs } from '../jobs/jobs.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Traces } from '../observe/traces.ts';
-import { asProblem, Problem, toProblemJson } from '../problem.ts';
+import { asProblem, Problem } from '../problem.ts';
 import type { Task } from '../task.ts';
 import { type Admission, createAdmission } from './admission.ts';
+import { encodeProblem, encoderOf, isPlain, readImage, rulesFor } from './door.ts';
 import { createRecorder, type Exchange, openExchange, stagesOf } from './exchange.ts';
 import { acceptJob, answerJob, type JobExchange, prefersAsync, readForm, readJobRoute, readPatience } from './jobs.ts';
 import { describeState } from './probes.ts';
 import { receiveBody } from './receive.ts';
 import { type Route, readParameters, readRoute, readStampAge, readUrl } from './request.ts';
 import { createSkew, type Skew } from './skew.ts';
-import { judgeUploadHeaders, maxBodyBytes, readUpload, type UploadRules } from './upload.ts';
+import { judgeUploadHeaders, maxBodyBytes, type UploadRules } from './upload.ts';
 
 /** A request as the framework and our server hand it over: `rawBody` is its whole body, `exchange` what is known of it once admitted. */
 export type FunctionRequest = IncomingMessage & { rawBody?: Buffer | undefined; exchange?: Exchange };
@@ -83,7 +84,7 @@ function admit(state: State, request: FunctionRequest, response: ServerResponse)
     const url = readUrl(request);
     const method = request.method ?? '';
     const jobRoute = state.jobs && readJobRoute(method, url.pathname);
-    exchange.route = jobRoute ?? readRoute(method, url.pathname, state.task.path);
+    exchange.route = jobRoute ?? readRoute(method, url.pathname, state.task.path, state.task.doors);
     if (exchange.route.name === 'task') admitUpload(state, request, response, exchange, url.searchParams);
     return true;
   } catch (fault) {
@@ -101,10 +102,11 @@ function admitUpload(
   query: URLSearchParams,
 ): void {
   const { task, service, config, rules, admission, skew, jobs } = state;
-  judgeUploadHeaders(headers, rules);
-  const bytes = Number(headers['content-length'] ?? maxBodyBytes(headers, rules.maxUploadBytes));
+  judgeUploadHeaders(headers, rulesFor(exchange, headers, task, rules));
+  const bytes = Number(headers['content-length'] ?? maxBodyBytes(headers, rules.maxUploadBytes, exchange.envelope));
   const hold = () => admission.hold(bytes, response, () => retryAfter(waitsOf(service.chain)));
-  if (jobs && prefersAsync(headers)) {
+  // A job keeps what its query asks, and its answer has the task's own form: elsewhere the preference is not applied.
+  if (jobs && prefersAsync(headers) && isPlain(exchange)) {
     const parameters = readPatience(headers);
     exchange.parameters = parameters;
     exchange.ask = task.parse(query, headers);
@@ -135,7 +137,7 @@ function refuse(state: State, request: FunctionRequest, response: ServerResponse
   if (exchange) exchange.problem = problem;
   if (response.headersSent || response.destroyed) return;
   const requestId = exchange?.requestId ?? '';
-  send(state, response, problem.status, 'application/problem+json', JSON.stringify(toProblemJson(problem, requestId)), {
+  send(state, response, problem.status, 'application/problem+json', encodeProblem(problem, requestId, exchange), {
     ...problem.headers,
     // Without it the ingress takes the 504 for an outage, which it is when the patience was our own.
     ...(problem.code === 'DEADLINE_EXCEEDED' && exchange?.parameters?.namesDeadline && { 'x-reason': 'deadline' }),
@@ -169,8 +171,9 @@ async function answerTask(
   const { strict: prefersStrict = false, patienceMs = 0 } = exchange.parameters ?? {};
   const { isStrict: strict = false } = exchange;
   // Google's framework reads no body that has no Content-Type.
-  const body = request.rawBody ?? (await receiveBody(request, maxBodyBytes(headers, rules.maxUploadBytes)));
-  const { bytes } = await readUpload(headers, body, rules);
+  const { envelope } = exchange;
+  const body = request.rawBody ?? (await receiveBody(request, maxBodyBytes(headers, rules.maxUploadBytes, envelope)));
+  const bytes = await readImage(exchange, headers, body, rules);
   request.rawBody = undefined; // the framework keeps the last request
   exchange.markArrived?.();
   exchange.bytes = bytes.length;
@@ -191,7 +194,8 @@ async function answerTask(
   if (result instanceof Problem) throw result;
   if (strict) task.check?.(exchange.ask, result.spec.details); // the lead model may have been swapped meanwhile
   exchange.result = result;
-  const { contentType, body: encoded, headers: further } = await encodeResult(task, result, exchange.ask);
+  const encoder = encoderOf(exchange, task);
+  const { contentType, body: encoded, headers: further } = await encodeResult(encoder, result, exchange.ask);
   send(state, response, 200, contentType, encoded, {
     ...further,
     'x-request-id': exchange.requestId,

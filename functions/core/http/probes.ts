@@ -33,13 +33,22 @@ export function describeState(route: Route, { name, service, task }: Described):
     case 'ready':
       return { status, body: { ready: isReady } };
     case 'server':
-      return { status: 200, body: { name: `understudy-${name}`, version: '1', extensions: [] } };
+      return { status: 200, body: { name: `understudy-${name}`, version: '1', extensions: extensionsOf(task) } };
     case 'model':
     case 'modelReady':
+      if (task.inference && route.model === task.name) {
+        if (route.name === 'modelReady') return { status, body: { name: task.name, ready: isReady } };
+        return { status: 200, body: { name: task.name, platform: 'understudy', ...task.inference } };
+      }
       return describeModel(route.model, route.name === 'modelReady', service, task);
     default:
       return { status: 200, body: { status: 'alive' } };
   }
+}
+
+/** Of the Open Inference Protocol. */
+function extensionsOf({ inference }: Task): readonly string[] {
+  return inference ? ['binary_tensor_data', 'classification'] : [];
 }
 
 function describeReadiness(service: Service): object {

@@ -2,10 +2,12 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { readInteger } from '../parameter.ts';
 import { Problem } from '../problem.ts';
+import type { Door } from '../task.ts';
 import { readPreference } from './prefer.ts';
 
 export type Route =
-  | { readonly name: 'task' | 'home' | 'livez' | 'readyz' | 'metrics' | 'server' | 'live' | 'ready' }
+  | { readonly name: 'task'; readonly door?: Door }
+  | { readonly name: 'home' | 'livez' | 'readyz' | 'metrics' | 'server' | 'live' | 'ready' }
   | { readonly name: 'model' | 'modelReady'; readonly model: string }
   | { readonly name: 'job' | 'jobResult'; readonly id: string };
 
@@ -34,16 +36,28 @@ const probes: Readonly<Record<string, Route['name']>> = {
 /**
  * The route of a method and a path without its query.
  * @param taskPath where the function's task is POSTed or PUT to
+ * @param doors its other paths
  * @throws Problem ROUTE_NOT_FOUND | METHOD_NOT_ALLOWED
  */
-export function readRoute(method: string, path: string, taskPath: string): Route {
-  const route = path === taskPath ? ({ name: 'task' } as const) : findProbe(path);
+export function readRoute(
+  method: string,
+  path: string,
+  taskPath: string,
+  doors: Readonly<Record<string, Door>> = {},
+): Route {
+  const route = findWayIn(path, taskPath, doors) ?? findProbe(path);
   if (!route) throw new Problem('ROUTE_NOT_FOUND', 'Expected a known route for path but received another');
   // PUT is what `curl -T photo.jpg` sends.
   const allowed = route.name === 'task' ? ['POST', 'PUT'] : ['GET', 'HEAD'];
   if (allowed.includes(method)) return route;
   const allow = allowed.join(', ');
   throw new Problem('METHOD_NOT_ALLOWED', `Expected ${allow} for method but received another`, { headers: { allow } });
+}
+
+function findWayIn(path: string, taskPath: string, doors: Readonly<Record<string, Door>>): Route | undefined {
+  if (path === taskPath) return { name: 'task' };
+  const door = Object.hasOwn(doors, path) ? doors[path] : undefined;
+  return door && { name: 'task', door };
 }
 
 function findProbe(path: string): Route | undefined {

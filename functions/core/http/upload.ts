@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import busboy from 'busboy';
 import { Problem } from '../problem.ts';
+import type { Envelope } from '../task.ts';
 import { cutOutsideQuotes, readPair } from './header.ts';
 
 /** The bytes of one image, as they were sent; they may be a part of a longer body. */
@@ -9,8 +10,8 @@ export interface Upload {
   readonly bytes: Buffer;
 }
 
-/** Room in a multipart body beside the file: boundaries, part headers (16 KiB at most each in busboy), small text fields. */
-const multipartOverheadBytes = 64 * 1024;
+/** Room in a body beside the file: an envelope's words; boundaries, part headers (16 KiB at most each in busboy), small text fields. */
+const overheadBytes = 64 * 1024;
 
 /** Parsed without a pause; most photos are smaller. */
 const pieceBytes = 1024 * 1024;
@@ -23,34 +24,37 @@ export interface UploadRules {
   /** Of a raw body and of a form's file; `image/*` is any image. */
   readonly mediaTypes: readonly string[];
   readonly maxUploadBytes: number;
+  /** Opens bodies of any type in place of those. */
+  readonly envelope?: Envelope | undefined;
 }
 
 /**
  * Judges what is known before any byte of the body.
  * @throws Problem UPLOAD_UNSUPPORTED | UPLOAD_MALFORMED | UPLOAD_TOO_LARGE | UPLOAD_EMPTY
  */
-export function judgeUploadHeaders(headers: IncomingHttpHeaders, { mediaTypes, maxUploadBytes }: UploadRules): void {
+export function judgeUploadHeaders(headers: IncomingHttpHeaders, rules: UploadRules): void {
+  const { mediaTypes, maxUploadBytes, envelope } = rules;
   const encoding = headers['content-encoding']?.trim().toLowerCase();
   if (encoding && encoding !== 'identity') {
     throw new Problem('UPLOAD_UNSUPPORTED', 'Expected no Content-Encoding for the upload but received one');
   }
   const type = mediaType(headers);
-  if (!isMultipart(headers) && !isAmong(mediaTypes, type)) {
+  if (!envelope && !isMultipart(headers) && !isAmong(mediaTypes, type)) {
     const known = ['multipart/form-data', ...mediaTypes.slice(0, -1)].join(', ');
     const detail = `Expected ${known} or ${mediaTypes.at(-1)} for Content-Type but received another type`;
     throw new Problem('UPLOAD_UNSUPPORTED', detail);
   }
-  if (isMultipart(headers)) readBoundary(headers);
+  if (!envelope && isMultipart(headers)) readBoundary(headers);
 
   const length = headers['content-length'];
   if (length === undefined) return;
-  if (Number(length) > maxBodyBytes(headers, maxUploadBytes)) throw tooLarge(maxUploadBytes);
+  if (Number(length) > maxBodyBytes(headers, maxUploadBytes, envelope)) throw tooLarge(maxUploadBytes);
   if (Number(length) === 0) throw empty('no bytes');
 }
 
 /** The longest body that can hold an upload of `maxUploadBytes`. */
-export function maxBodyBytes(headers: IncomingHttpHeaders, maxUploadBytes: number): number {
-  return isMultipart(headers) ? maxUploadBytes + multipartOverheadBytes : maxUploadBytes;
+export function maxBodyBytes(headers: IncomingHttpHeaders, maxUploadBytes: number, envelope?: Envelope): number {
+  return envelope || isMultipart(headers) ? maxUploadBytes + overheadBytes : maxUploadBytes;
 }
 
 /**
@@ -198,10 +202,10 @@ function isMultipart(headers: IncomingHttpHeaders): boolean {
   return mediaType(headers) === 'multipart/form-data';
 }
 
-function tooLarge(maxUploadBytes: number): Problem {
+export function tooLarge(maxUploadBytes: number): Problem {
   return new Problem('UPLOAD_TOO_LARGE', `Expected at most ${maxUploadBytes} bytes for the upload but received more`);
 }
 
-function empty(received: string): Problem {
+export function empty(received: string): Problem {
   return new Problem('UPLOAD_EMPTY', `Expected one file for the upload but received ${received}`);
 }

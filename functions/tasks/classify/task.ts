@@ -4,6 +4,7 @@ import { decodeImage } from '../image/image.ts';
 import { geometryOf } from '../image/resize.ts';
 import { type ImageSettings, imageTypes, maxImageBytes, readImageSettings } from '../image/settings.ts';
 import { type ClassifyAsk, checkAsk, parseAsk } from './ask.ts';
+import { doors, envelopeFor, inference } from './doors.ts';
 import { encodeAnswer } from './encode.ts';
 import type { ClassifyInput, ClassifyOutput } from './thread.ts';
 import { topPredictions } from './top.ts';
@@ -36,6 +37,9 @@ export const classify: Task<ClassifyAsk, ImageModel, ClassifyOutput, ImageSettin
     return { input, facts: { width: sourceWidth, height: sourceHeight } };
   },
   encode: encodeAnswer,
+  envelopeFor,
+  doors,
+  inference,
   summarize: ({ logits }, details) => String(topPredictions(logits, details, 1)[0]?.class),
   describe({ input, output, details }) {
     const { crop, layout, elementType } = details.input;

@@ -1,4 +1,5 @@
 import type { Task } from '../../core/task.ts';
+import { inputsEnvelope, isJson } from '../doors/inputs.ts';
 import { type ImageSettings, imageTypes, maxImageBytes, readImageSettings } from '../image/settings.ts';
 import { decodeWhole, type Picture } from '../image/whole.ts';
 import { type DigitModel, digitCard } from './card.ts';
@@ -7,6 +8,9 @@ import { digitCount, likeliest, probabilitiesOf } from './probabilities.ts';
 
 /** Pixels of the longer side to which a picture is reduced: a digit of an eighth of a page still has the 20 that a model is given. */
 export const maxSide = 160;
+
+/** JSON with the picture in base64. */
+const inputs = inputsEnvelope<null>({});
 
 /** POST /predict: the single digit that a picture shows, written by hand or printed. */
 export const digits: Task<null, DigitModel, Float32Array, ImageSettings, Picture> = {
@@ -28,6 +32,7 @@ export const digits: Task<null, DigitModel, Float32Array, ImageSettings, Picture
     const [digit, probabilities] = [likeliest(logits), probabilitiesOf(logits)];
     return { contentType: 'application/json', body: JSON.stringify({ ...answer, digit, probabilities }) };
   },
+  envelopeFor: (headers) => (isJson(headers) ? inputs : undefined),
   summarize: (logits) => String(likeliest(logits)),
   describe: ({ input, output }) => ({
     inputs: [{ name: input.name, datatype: 'FP32', shape: [1, 1, frameSide, frameSide] }],
