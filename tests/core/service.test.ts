@@ -51,7 +51,7 @@ describe('the service behind nginx', () => {
 
   it.each<[keyof typeof problems, () => Sent | Promise<Sent>]>([
     ['ROUTE_NOT_FOUND', () => ({ path: '/metrics', method: 'GET' })],
-    ['METHOD_NOT_ALLOWED', () => ({ method: 'PUT' })],
+    ['METHOD_NOT_ALLOWED', () => ({ method: 'PATCH' })],
     ['PARAMETER_INVALID', () => ({ path: '/classify?top=21', body: photo })],
     ['PARAMETER_INVALID', () => ({ headers: { 'x-deadline-ms': 'soon' }, body: photo })],
     ['UPLOAD_UNSUPPORTED', () => ({ headers: { 'content-type': 'application/json' }, body: photo })],
