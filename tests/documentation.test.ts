@@ -120,6 +120,18 @@ describe('the quick start of README.md', () => {
     expect(judgeContent(JSON.parse(stdout)).fault).toBeUndefined();
   });
 
+  it("shares its stack with the functions' doors, whose lines answer", async () => {
+    const [, block = ''] = /^## Doors.*?```sh\n(.*?)```/ms.exec(readFileSync('functions/README.md', 'utf8')) ?? [];
+    const lines = block.trim().split('\n');
+
+    expect(lines.length).toBeGreaterThan(3);
+    for (const line of lines) {
+      const { stdout } = await paste(line);
+      expect(JSON.parse(stdout)).not.toHaveProperty('code');
+      expect(stdout).toMatch(line.includes('/v2/') ? /"name":"image"/ : /"goldfish"/);
+    }
+  });
+
   it('is what npm start prints, on its own port', () => {
     const [, ...curls] = commands.map((command) => command.replace('localhost:8080', `http://localhost:${port}`));
 
