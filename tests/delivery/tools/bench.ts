@@ -112,8 +112,10 @@ export async function startRegistry(): Promise<Registry> {
     writeFileSync(join(folder, name), text);
     return join(folder, name);
   };
-  // The password above, by bcrypt with the fewest rounds.
-  const users = write('users', 'tester:$2b$04$ZAw4AHejryG7JeoGt5oS6ed/c.mgE4wi1oBhYGjdQMqmNII0HNzPS\n');
+  // The password above, by bcrypt with the fewest rounds, for that name and the one of every token of Azure.
+  const names = [login.REGISTRY_USER, '00000000-0000-0000-0000-000000000000'];
+  const hash = '$2b$04$ZAw4AHejryG7JeoGt5oS6ed/c.mgE4wi1oBhYGjdQMqmNII0HNzPS';
+  const users = write('users', names.map((name) => `${name}:${hash}\n`).join(''));
   const settings = {
     version: 0.1,
     log: { level: 'error', accesslog: { disabled: true } },
