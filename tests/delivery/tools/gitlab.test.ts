@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
@@ -14,6 +14,7 @@ import {
   searchPath,
   startRegistry,
 } from './bench.ts';
+import { writeKubectl } from './kubectl.ts';
 
 jest.setTimeout(30 * 60_000); // five images, on two slow cores
 
@@ -27,21 +28,17 @@ const bases = await findBases();
   () => {
     const folder = mkdtempSync(join(tmpdir(), 'understudy-gitlab-'));
     const checkout = join(folder, 'checkout');
-    const log = join(folder, 'kubectl.log');
     const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
     const release = { CI_COMMIT_TAG: `v${version}` };
     let registry: Registry;
+    let kept: () => string;
 
     beforeAll(async () => {
       registry = await startRegistry();
       copyForPipelines(checkout);
       const remote = ['remote', 'set-url', 'origin', 'https://gitlab.example/understudy/understudy.git'];
       execFileSync('git', remote, { cwd: checkout });
-      // No cluster: kustomize is real, and what would go to the cluster is kept.
-      const real = execFileSync('sh', ['-c', 'command -v kubectl'], { encoding: 'utf8' }).trim();
-      const stand = `#!/bin/sh\ncase $1 in kustomize) exec ${real} "$@" ;; esac\nprintf '%s ' "$@" >>${log}\necho >>${log}\nfor last; do :; done\ncase "$*" in *' apply '*) grep ' image: ' "$last" >>${log} ;; esac\n`;
-      writeFileSync(join(folder, 'kubectl'), stand);
-      chmodSync(join(folder, 'kubectl'), 0o755);
+      kept = writeKubectl(folder);
     });
 
     afterAll(async () => {
@@ -70,12 +67,11 @@ const bases = await findBases();
       const { status, output } = await pipeline(release);
 
       expect({ status, output: status === 0 ? '' : output }).toEqual({ status: 0, output: '' });
-      const kept = readFileSync(log, 'utf8');
-      expect(kept).toContain('--context context-of-development apply');
-      expect(kept).not.toContain('context-of-production');
+      expect(kept()).toContain('--context context-of-development apply');
+      expect(kept()).not.toContain('context-of-production');
       for (const name of images) {
         const { output: digest } = await run('crane', ['digest', `${registry.prefix}${name}:${version}`], registry.env);
-        expect(kept).toContain(`image: ${registry.prefix}${name}@${digest.trim()}\n`);
+        expect(kept()).toContain(`image: ${registry.prefix}${name}@${digest.trim()}\n`);
       }
     });
 
@@ -83,7 +79,7 @@ const bases = await findBases();
       const { status, output } = await pipeline(release, '--manual', 'production', '--needs', 'production');
 
       expect({ status, output: status === 0 ? '' : output }).toEqual({ status: 0, output: '' });
-      expect(readFileSync(log, 'utf8')).toContain('--context context-of-production apply');
+      expect(kept()).toContain('--context context-of-production apply');
     });
 
     it('only tests a merge request', async () => {

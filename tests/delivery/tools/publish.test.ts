@@ -1,60 +1,53 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { imagesOf, readFiles, valuesOf, workflows } from '../files.ts';
+import { imagesOf, paths, readFiles } from '../files.ts';
+import { createAct } from './act.ts';
 import {
   commit,
   copyForPipelines,
   describeWith,
   findBases,
+  isInstalled,
+  type Keys,
   login,
+  newKeys,
   type Registry,
   run,
   startRegistry,
 } from './bench.ts';
+import { writeKubectl } from './kubectl.ts';
 
 jest.setTimeout(30 * 60_000); // five images, on two slow cores
 
-const files = readFiles();
-const images = imagesOf(files);
-
-/** Actions that cannot be had without GitHub do nothing here; checkout is act's own, and workflows are files. */
-const actions = [...new Set(workflows(files).flatMap(([, workflow]) => valuesOf(workflow, 'uses').map(String)))].filter(
-  (action) => !/^\.\/|checkout@/.test(action),
-);
+const images = imagesOf(readFiles());
 
 const bases = await findBases();
 
-(bases === undefined ? describe.skip : describeWith(['act', 'registry', 'crane', 'buildah']))(
+(bases === undefined ? describe.skip : describeWith(['act', 'registry', 'crane', 'buildah', 'kubectl']))(
   'publish.yml, run by act',
   () => {
     const folder = mkdtempSync(join(tmpdir(), 'understudy-publish-'));
     const checkout = join(folder, 'checkout');
     let registry: Registry;
+    let act: ReturnType<typeof createAct>;
+    let kept: () => string;
+    let keys: Keys | undefined;
 
     beforeAll(async () => {
       registry = await startRegistry();
       copyForPipelines(checkout);
-      for (const action of actions) writeStandIn(action);
+      kept = writeKubectl(folder);
+      if (isInstalled('cosign')) keys = await newKeys(join(folder, 'keys'));
+      act = createAct(folder, checkout);
     });
 
     afterAll(async () => {
       await registry.stop();
       rmSync(folder, { recursive: true });
     });
-
-    const standInOf = (action: string) => join(folder, action.split('@', 1).join().replace('/', '-'));
-
-    function writeStandIn(action: string): void {
-      const at = standInOf(action);
-      mkdirSync(at);
-      const steps = [{ run: 'true', shell: 'bash' }];
-      writeFileSync(join(at, 'action.yml'), JSON.stringify({ name: action, runs: { using: 'composite', steps } }));
-      execFileSync('git', ['init', '--quiet'], { cwd: at });
-      commit(at);
-    }
 
     function replace(path: string, text: string | RegExp, replacement: string): void {
       const file = join(checkout, path);
@@ -65,21 +58,22 @@ const bases = await findBases();
 
     /** Pushes a ref, as GitHub would tell. */
     function push(ref: string) {
-      const event = join(folder, 'event.json');
-      writeFileSync(event, JSON.stringify({ ref }));
-      const env = { ...bases, ...registry.env };
-      const variables = { IMAGE_PREFIX: registry.prefix, REGISTRY_USER: login.REGISTRY_USER, PLATFORMS: '["amd64"]' };
-      const pairs = (option: string, values: NodeJS.ProcessEnv) =>
-        Object.entries(values).flatMap(([name, value]) => [option, `${name}=${value}`]);
-      const args = [
-        ...['push', '--workflows', '.github/workflows/publish.yml', '--eventpath', event, '--defaultbranch', 'main'],
-        ...['--platform', 'ubuntu-24.04=-self-hosted', '--no-cache-server', '--artifact-server-addr', '127.0.0.1'],
-        ...pairs('--var', variables),
-        ...pairs('--secret', { REGISTRY_PASSWORD: login.REGISTRY_PASSWORD }),
-        ...pairs('--env', env),
-        ...actions.flatMap((action) => ['--local-repository', `${action}=${standInOf(action)}`]),
-      ];
-      return run('act', args, env, checkout);
+      const { COSIGN_KEY, COSIGN_PASSWORD, COSIGN_OPTIONS } = keys?.signing ?? {};
+      return act({
+        name: 'push',
+        workflow: paths.publish,
+        payload: { ref },
+        env: { ...bases, ...registry.env },
+        variables: {
+          IMAGE_PREFIX: registry.prefix,
+          REGISTRY_USER: login.REGISTRY_USER,
+          COSIGN_OPTIONS,
+          PLATFORMS: '["amd64"]',
+          KUBE_CONTEXT_DEV: 'context-of-dev',
+          KUBE_CONTEXT_PROD: 'context-of-prod',
+        },
+        secrets: { REGISTRY_PASSWORD: login.REGISTRY_PASSWORD, COSIGN_KEY, COSIGN_PASSWORD },
+      });
     }
 
     /** @throws Error where crane fails, with what it says */
@@ -92,7 +86,7 @@ const bases = await findBases();
     const digests = (tag: string) =>
       Promise.all(images.map((name) => crane('digest', `${registry.prefix}${name}:${tag}`)));
 
-    it('pushes, tries and tags the images of the main branch', async () => {
+    it('pushes, tries and tags the images of the main branch, and deploys them to development alone', async () => {
       const { status, output } = await push('refs/heads/main');
 
       expect({ status, output: status === 0 ? '' : output }).toEqual({ status: 0, output: '' });
@@ -113,10 +107,21 @@ const bases = await findBases();
         ]);
         expect(config.User).toBe('65532:65532');
         expect(config.Labels).toMatchObject({ 'org.opencontainers.image.revision': head });
+        expect(kept()).toContain(` image: ${reference}\n`);
+      }
+      expect(kept()).toContain('--context context-of-dev apply ');
+      expect(kept()).not.toContain('context-of-prod');
+    });
+
+    (isInstalled('cosign') ? it : it.skip)('signs what edge names', async () => {
+      for (const [index, digest] of (await digests('edge')).entries()) {
+        const reference = `${registry.prefix}${images[index]}@${digest}`;
+        const { status, output } = await run('cosign', ['verify', ...(keys?.verifying ?? []), reference], registry.env);
+        expect({ status, output }).toMatchObject({ status: 0 });
       }
     });
 
-    it('moves the tags of a version, for the version of package.json alone', async () => {
+    it('moves the tags of a version and deploys it to production, for the version of package.json alone', async () => {
       const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
       const edge = await digests('edge');
 
@@ -128,6 +133,7 @@ const bases = await findBases();
         `Expected refs/heads/main or refs/tags/v${version}, as package.json has it, for GIT_REF`,
       );
       expect(await crane('ls', `${registry.prefix}primary`)).not.toContain('0.0.1');
+      expect(kept()).toContain('--context context-of-prod apply ');
       expect(same.status).toBe(0);
       expect(await digests(version)).toEqual(edge);
       expect(await digests(version.split('.')[0])).toEqual(edge);
