@@ -159,6 +159,34 @@ async function listens(address: string, child: ChildProcess): Promise<void> {
   throw new Error(`Expected a registry at ${address} but it ended with ${child.exitCode}`);
 }
 
+/** A store of buildah and podman of its own, in a folder. */
+export interface Store {
+  readonly env: NodeJS.ProcessEnv;
+  remove(): Promise<void>;
+}
+
+export function createStore(folder: string): Store {
+  const at = (path: string) => JSON.stringify(join(folder, path));
+  const file = join(folder, 'storage.conf');
+  writeFileSync(file, `[storage]\ndriver = "overlay"\ngraphroot = ${at('images')}\nrunroot = ${at('run')}\n`);
+  const env = { CONTAINERS_STORAGE_CONF: file };
+  const remove = async () => {
+    await run('buildah', ['rmi', '--all', '--force'], env);
+    await run('umount', [join(folder, 'images/overlay')]); // a mount on itself, which buildah leaves
+    rmSync(folder, { recursive: true });
+  };
+  return { env, remove };
+}
+
+/** Builds and pushes all images of a checkout. @returns their digests, as push.sh tells them */
+export async function buildAndPush(checkout: string, env: NodeJS.ProcessEnv, umask = '0022'): Promise<string> {
+  const steps = `umask ${umask} && for step in login build push; do .github/scripts/$step.sh || exit; done`;
+  const { status, output } = await run('bash', ['-c', steps], env, checkout);
+  const [digests] = /^DIGESTS_.*$/m.exec(output) ?? [];
+  if (status !== 0 || digests === undefined) throw new Error(output);
+  return digests;
+}
+
 /**
  * The base images, as images.sh reads them: from the environment, else those of the Dockerfiles where a registry can be reached, else
  * made by bases.sh; undefined where none can be had.
