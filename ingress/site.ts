@@ -7,6 +7,8 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from '
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
+import { readDocument } from '../functions/image/document.ts';
+import { renderDocs, renderProblems } from './docs/pages.ts';
 
 /** A file of the site. */
 export interface SiteFile {
@@ -22,6 +24,7 @@ const modules = fileURLToPath(new URL('page/', import.meta.url));
 function readAssets(): readonly SiteFile[] {
   return [
     read('page.css', 'ingress/page/page.css'),
+    read('docs.css', 'ingress/docs/docs.css'),
     ...readdirSync(modules)
       .filter((file) => file.endsWith('.js'))
       .map((file) => ({ name: file, content: readModule(join(modules, file)) })),
@@ -30,7 +33,15 @@ function readAssets(): readonly SiteFile[] {
 
 /** Of names that stay, which a browser asks for each time. */
 function readPages(): readonly SiteFile[] {
-  return [read('index.html', 'ingress/page/index.html'), read('favicon.svg', 'ingress/page/favicon.svg')];
+  const text = readDocument();
+  const document = JSON.parse(text);
+  return [
+    read('index.html', 'ingress/page/index.html'),
+    read('favicon.svg', 'ingress/page/favicon.svg'),
+    { name: 'openapi.json', content: Buffer.from(text) },
+    { name: 'docs.html', content: renderDocs(document) },
+    { name: 'problems.html', content: renderProblems(document) },
+  ];
 }
 
 function read(name: string, source: string): SiteFile {

@@ -15,12 +15,14 @@ import type { Traces } from '../observe/traces.ts';
 import { asProblem, Problem } from '../problem.ts';
 import type { Task } from '../task.ts';
 import { type Admission, createAdmission } from './admission.ts';
+import { readDocument } from './document.ts';
 import { encodeProblem, encoderOf, isPlain, readImage, rulesFor } from './door.ts';
 import { createRecorder, type Exchange, openExchange, stagesOf } from './exchange.ts';
 import { acceptJob, answerJob, type JobExchange, prefersAsync, readForm, readJobRoute, readPatience } from './jobs.ts';
 import { describeState } from './probes.ts';
 import { receiveBody } from './receive.ts';
 import { type Route, readParameters, readRoute, readStampAge, readUrl } from './request.ts';
+import { send } from './send.ts';
 import { createSkew, type Skew } from './skew.ts';
 import { judgeUploadHeaders, maxBodyBytes, type UploadRules } from './upload.ts';
 
@@ -226,25 +228,11 @@ async function answerProbe(state: State, response: ServerResponse, route: Route,
     send(state, response, 200, contentType, text, headers);
     return;
   }
+  if (route.name === 'document') {
+    send(state, response, 200, 'application/json', readDocument(), headers);
+    return;
+  }
   const { status, body } = describeState(route, { name, service, task });
   const reason = status === 503 && { 'x-reason': 'starting' };
   send(state, response, status, 'application/json', JSON.stringify(body), { ...headers, ...reason });
-}
-
-function send(
-  { service, config }: State,
-  response: ServerResponse,
-  status: number,
-  contentType: string,
-  body: string | Uint8Array,
-  headers: Readonly<Record<string, string>>,
-): void {
-  response.writeHead(status, {
-    'content-type': contentType,
-    'content-length': Buffer.byteLength(body),
-    ...(service.isDraining() && { connection: 'close' }),
-    ...(config.revision && { 'x-revision': config.revision }),
-    ...headers,
-  });
-  response.end(body);
 }

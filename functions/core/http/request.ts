@@ -7,7 +7,7 @@ import { readPreference } from './prefer.ts';
 
 export type Route =
   | { readonly name: 'task'; readonly door?: Door }
-  | { readonly name: 'home' | 'livez' | 'readyz' | 'metrics' | 'server' | 'live' | 'ready' }
+  | { readonly name: 'home' | 'document' | 'livez' | 'readyz' | 'metrics' | 'server' | 'live' | 'ready' }
   | { readonly name: 'model' | 'modelReady'; readonly model: string }
   | { readonly name: 'job' | 'jobResult'; readonly id: string };
 
@@ -25,6 +25,7 @@ export interface RequestParameters {
 
 const probes: Readonly<Record<string, Route['name']>> = {
   '/': 'home',
+  '/openapi.json': 'document',
   '/livez': 'livez',
   '/readyz': 'readyz',
   '/metrics': 'metrics',
