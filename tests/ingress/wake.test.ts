@@ -18,7 +18,7 @@ describe('waking the fallback', () => {
   });
 
   const wake = (sent: Sent = {}): Promise<Answer> =>
-    send(`http://${address}`, { method: 'GET', path: '/readyz', ...sent });
+    send(`http://${address}`, { method: 'GET', path: '/readyz', inside: true, ...sent });
 
   it.each([
     ['GET', '/readyz', 'fallback', '{"status":"starting"}'],

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { type IncomingHttpHeaders, request } from 'node:http';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { expectDocumented } from './documented.ts';
 
 export interface Answer {
   readonly status: number;
@@ -23,9 +24,14 @@ export interface Sent {
   readonly chunked?: boolean;
   /** Waits this long in the middle of the body. */
   readonly pauseMs?: number;
+  /** Asks a listener that no client of the API can reach. @default false */
+  readonly inside?: boolean;
 }
 
-/** One request on a connection of its own. @throws the socket's error, also when the answer ends too soon */
+/**
+ * One request on a connection of its own.
+ * @throws the socket's error, also when the answer ends too soon; Error for an answer that functions/openapi.yaml does not have
+ */
 export async function send(origin: string, sent: Sent = {}): Promise<Answer> {
   const { method = 'POST', path = '/classify', body = Buffer.alloc(0), chunked = false, pauseMs = 0 } = sent;
   const started = performance.now();
@@ -53,7 +59,9 @@ export async function send(origin: string, sent: Sent = {}): Promise<Answer> {
   for await (const chunk of response) chunks.push(chunk);
   const ms = performance.now() - started;
   const bytes = Buffer.concat(chunks);
-  return { status: response.statusCode, headers: response.headers, text: bytes.toString(), bytes, ms };
+  const { statusCode: status, headers } = response;
+  if (!sent.inside) expectDocumented({ method, path, status, headers, body: bytes });
+  return { status, headers, text: bytes.toString(), bytes, ms };
 }
 
 /** Sends these bytes as they are and returns what comes back before the other side closes, or `waitMs` are over. */

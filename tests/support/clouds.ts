@@ -3,6 +3,7 @@ import { cpSync, mkdirSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { documentedFetch } from './documented.ts';
 import { type RunningFunction, watch } from './function.ts';
 import { changeCard } from './models.ts';
 
@@ -44,7 +45,7 @@ export function infer(
   file: Uint8Array,
   { query = '', headers = {} }: Inferred = {},
 ) {
-  return fetch(`${url}/infer${query}`, {
+  return documentedFetch(`${url}/infer${query}`, {
     method: 'POST',
     body: new Uint8Array(file),
     headers: { 'content-type': 'image/tiff', ...headers },

@@ -2,12 +2,13 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
+import { documentedFetch } from './documented.ts';
 
 /** What `post` sends unless told otherwise. */
 export const photo = readFileSync('tests/images/test_image_1.jpg');
 
 export function post(url: string, { query = '', headers = {}, body = photo as BodyInit } = {}): Promise<Response> {
-  return fetch(`${url}/classify${query}`, {
+  return documentedFetch(`${url}/classify${query}`, {
     method: 'POST',
     body,
     headers: { 'content-type': 'image/jpeg', ...headers },

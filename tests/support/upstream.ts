@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { inventedHeader } from './documented.ts';
 
 /** How an upstream handles a request. */
 export type Behavior =
@@ -79,7 +80,7 @@ export async function startUpstream(name: string): Promise<Upstream> {
   function answerEarly(request: IncomingMessage, response: ServerResponse, early: Behavior & { kind: 'early' }): void {
     received.push(record(request, []));
     request.resume();
-    response.writeHead(early.status, { 'content-type': 'application/json' });
+    response.writeHead(early.status, { 'content-type': 'application/json', [inventedHeader]: '1' });
     response.end('{}', () => early.after === 'closes' && request.socket.destroy());
   }
 
@@ -124,19 +125,20 @@ function finish(behavior: Behavior, name: string, request: IncomingMessage, resp
       response.write('{"model":');
       return void setTimeout(() => request.socket.destroy(), 50);
     case 'answer': {
-      const headers = behavior.headers ?? {
+      const own = behavior.headers ?? {
         'content-type': 'application/json',
         'x-model': name === 'primary' ? 'wide-resnet' : 'mobilenet',
         'x-tier': name,
         'x-request-id': 'set-by-the-function',
       };
+      const headers = { ...own, [inventedHeader]: '1' };
       const send = (): void =>
         void response.writeHead(behavior.status, headers).end(behavior.body ?? JSON.stringify({ tier: name }));
       return void (behavior.delayMs ? setTimeout(send, behavior.delayMs) : send());
     }
     default:
       response
-        .writeHead(200, { 'content-type': 'application/json', 'x-tier': name })
+        .writeHead(200, { 'content-type': 'application/json', 'x-tier': name, [inventedHeader]: '1' })
         .end(JSON.stringify({ tier: name }));
   }
 }

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { fromArrayBuffer } from 'geotiff';
 import sharp from 'sharp';
 import { infer, makeCloudsModels, startClouds } from '../support/clouds.ts';
+import { documentedFetch } from '../support/documented.ts';
 import type { RunningFunction } from '../support/function.ts';
 import { drawGeoTiff } from '../support/geotiff.ts';
 import { expectFault } from '../support/served.ts';
@@ -57,7 +58,7 @@ describe('POST /infer', () => {
     form.append('note', 'a text');
     form.append('image', new Blob([new Uint8Array(file)], { type }), name ?? 'blob');
 
-    const response = await fetch(`${fn.url}/infer`, { method: 'POST', body: form });
+    const response = await documentedFetch(`${fn.url}/infer`, { method: 'POST', body: form });
 
     expect(await response.json()).toMatchObject({ ...about, ...fractions });
   });
@@ -157,7 +158,7 @@ describe('POST /infer', () => {
 
 describe('the function', () => {
   it('says at / which model answers, and at /v2 what that takes', async () => {
-    const json = async (path: string) => (await fetch(fn.url + path)).json();
+    const json = async (path: string) => (await documentedFetch(fn.url + path)).json();
 
     expect(await json('/')).toEqual({ status: 'ready', model: 'clouds', version: '1' });
     expect(await json('/v2')).toMatchObject({ name: 'understudy-clouds' });

@@ -1,6 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { readDocument } from '../../functions/image/document.ts';
+import { readSite } from '../../ingress/site.ts';
+import { documentedFetch } from '../support/documented.ts';
 import { type RunningFunction, startUnderFramework } from '../support/function.ts';
 import { form, photo, post, sendBare } from '../support/posted.ts';
 import { cleanAfterAll, expectFault } from '../support/served.ts';
@@ -26,7 +29,7 @@ describe.each([
   });
 
   it('answers a multipart upload as in the contract', async () => {
-    const response = await fetch(`${fn.url}/classify`, { method: 'POST', body: form(photo) });
+    const response = await documentedFetch(`${fn.url}/classify`, { method: 'POST', body: form(photo) });
 
     expect(response.status).toBe(200);
     expect(response.headers.get('content-type')).toBe('application/json');
@@ -127,7 +130,7 @@ describe.each([
     async (code, status, { path = '/classify', method = 'POST', headers = {}, body = photo, sentSecondsAgo = 0 }) => {
       const type = body instanceof FormData ? {} : { 'content-type': 'image/jpeg' };
 
-      const response = await fetch(fn.url + path, {
+      const response = await documentedFetch(fn.url + path, {
         method,
         headers: {
           ...type,
@@ -142,7 +145,7 @@ describe.each([
   );
 
   it('answers its probes and the Open Inference Protocol', async () => {
-    const json = async (path: string) => (await fetch(fn.url + path)).json();
+    const json = async (path: string) => (await documentedFetch(fn.url + path)).json();
 
     expect(await json('/livez')).toEqual({ status: 'alive' });
     expect(await json('/readyz')).toEqual({ status: 'ready' });
@@ -157,10 +160,22 @@ describe.each([
     });
   });
 
+  it('answers with the document of the API, byte for byte that of the ingress', async () => {
+    const response = await documentedFetch(`${fn.url}/openapi.json`);
+
+    expect(response.headers.get('content-type')).toBe('application/json');
+    expect(await response.text()).toBe(readDocument());
+    expect(
+      readSite()
+        .find(({ name }) => name === 'openapi.json')
+        ?.content.toString(),
+    ).toBe(readDocument());
+  });
+
   it('counts its answers and shows its workers in /metrics', async () => {
     await post(fn.url);
 
-    const text = await (await fetch(`${fn.url}/metrics`)).text();
+    const text = await (await documentedFetch(`${fn.url}/metrics`)).text();
 
     expect(text).toMatch(
       new RegExp(
@@ -171,7 +186,7 @@ describe.each([
     expect(text).toMatch(new RegExp(`understudy_workers{model="${model}"} [1-9]`));
     expect(text).toContain(`understudy_queue{model="${model}"} 0`);
     expect(text).toContain(`understudy_breaker_open{model="${model}"} 0`);
-    expect(text).toMatch(new RegExp(`understudy_workers_busy_seconds_total{model="${model}"} 0\\.[0-9]*[1-9]`));
+    expect(text).toMatch(new RegExp(`understudy_workers_busy_seconds_total{model="${model}"} [0-9.]*[1-9]`));
   });
 
   it('writes one JSON line a request', async () => {

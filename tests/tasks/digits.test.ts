@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
+import { documentedFetch } from '../support/documented.ts';
 import { drawDigit, drawSvg } from '../support/drawn.ts';
 import type { RunningFunction } from '../support/function.ts';
 import { form } from '../support/posted.ts';
@@ -28,7 +29,7 @@ interface Asked {
 function predict({ path = '/predict', method = 'POST', headers = {}, body = seven, sentSecondsAgo = 0 }: Asked) {
   const type = body instanceof FormData ? {} : { 'content-type': 'image/png' };
   const stamp = `t=${(Date.now() / 1000 - sentSecondsAgo).toFixed(3)}`;
-  return fetch(fn.url + path, {
+  return documentedFetch(fn.url + path, {
     method,
     headers: { ...type, 'x-request-start': stamp, ...headers },
     ...(method === 'POST' && { body: Buffer.isBuffer(body) ? new Uint8Array(body) : body }),
@@ -37,7 +38,7 @@ function predict({ path = '/predict', method = 'POST', headers = {}, body = seve
 
 describe('GET /', () => {
   it('says which model is ready', async () => {
-    const response = await fetch(`${fn.url}/`);
+    const response = await documentedFetch(`${fn.url}/`);
 
     expect(response.status).toBe(200);
     expect(await response.json()).toEqual({ status: 'ready', model: 'digits', version: expect.any(String) });
@@ -201,7 +202,7 @@ describe('POST /predict', () => {
   });
 
   it('names its model by the Open Inference Protocol, and writes one line a request', async () => {
-    const model = await (await fetch(`${fn.url}/v2/models/digits`)).json();
+    const model = await (await documentedFetch(`${fn.url}/v2/models/digits`)).json();
     await predict({ headers: { 'x-request-id': 'logged-once' } });
     await sleep(50);
 
