@@ -23,11 +23,17 @@ const modules = fileURLToPath(new URL('page/', import.meta.url));
 /** Below /assets/HASH/: named after what is in all of them, so that a browser keeps them for ever. In html they are called /assets/NAME. */
 function readAssets(): readonly SiteFile[] {
   return [
-    read('page.css', 'ingress/page/page.css'),
     read('docs.css', 'ingress/docs/docs.css'),
-    ...readdirSync(modules)
-      .filter((file) => file.endsWith('.js'))
-      .map((file) => ({ name: file, content: readModule(join(modules, file)) })),
+    ...['base.css', 'desk.css', 'answer.css', 'strip.css'].map((file) => read(file, `ingress/page/${file}`)),
+    ...readdirSync(join(root, 'ingress', 'page')) // not of what is compiled: a module that is gone may still lie there
+      .filter((file) => file.endsWith('.ts'))
+      .map((file) => file.replace(/ts$/, 'js'))
+      .map((name) => ({ name, content: readModule(join(modules, name)) })),
+    ...['goldfish.jpg', 'school-bus.jpg', 'butterfly.jpg', 'hard.jpg', 'digit.jpg'].map((file) =>
+      read(`samples/${file}`, `ingress/page/samples/${file}`),
+    ),
+    read('samples/notes.jpg', 'tests/images/test_image_4.jpg'), // a text
+    read('samples/patch.tif', 'tests/images/patch.tif'),
   ];
 }
 

@@ -7,6 +7,7 @@ import { type FunctionName, functionCommand, memoryVariables } from '../function
 import { onInterrupt, readCommand } from './command.ts';
 import { accessLogName, configName, makeRunFolder, type RunFolder } from './folder.ts';
 import { ensureNginx, NginxError } from './install.ts';
+import { type Operator, openOperator } from './operator.ts';
 import { openOutput } from './output.ts';
 import { freePort, reserve } from './port.ts';
 import { localVariables, renderIngress, siteName } from './render.ts';
@@ -45,6 +46,7 @@ const say = (text: string): void => errors.write(`understudy: ${text}\n`);
 const programs = new Map<string, Supervised>();
 let isStopping = false;
 let folder: RunFolder | undefined;
+let operator: Operator | undefined;
 process.once('exit', () => {
   for (const program of programs.values()) program.kill();
   folder?.remove();
@@ -76,7 +78,8 @@ async function startStack(): Promise<void> {
 
   // Relative to nginx's working folder: its configuration cannot express every path.
   const variables = { ...localVariables({ runDir: '.', port, functions }), ACCESS_LOG: accessLogName };
-  folder = makeRunFolder(renderIngress(variables));
+  if (functions.primary !== undefined) operator = await openOperator(port, () => programs.get('primary'));
+  folder = makeRunFolder(renderIngress({ ...variables, OPERATOR: operator?.origin ?? '' }));
   buildSite(join(folder.path, siteName));
   output.pass(folder.accessLog);
   obeySignals(names, drainMs);
@@ -90,7 +93,9 @@ async function startStack(): Promise<void> {
   start(nginxProgram(nginx, folder.path));
   await Promise.all([all, untilReady('nginx', `http://127.0.0.1:${port}/healthz`)]);
   for (const program of programs.values()) program.trust();
-  say(`ready, ends with Ctrl-C. Try:\n\n${chosen.map((name) => `  ${exampleOf(name, port)}\n`).join('')}`);
+  say(
+    `ready, ends with Ctrl-C. See http://localhost:${port}/ or try:\n\n${chosen.map((name) => `  ${exampleOf(name, port)}\n`).join('')}`,
+  );
 }
 
 // Before the primary can answer, nginx's breaker would count refused connections and STARTING as failures and skip it for 5 s.
@@ -144,6 +149,7 @@ function obeySignals(functions: readonly FunctionName[], drainMs: number): void 
   const stop = async () => {
     isStopping = true;
     say('stops; once more to stop at once');
+    operator?.close(); // first: a frozen primary would not drain
     await programs.get('nginx')?.stop('SIGQUIT', drainMs); // first: the functions must answer what it has accepted
     await Promise.all(functions.map((name) => programs.get(name)?.stop('SIGTERM', drainMs + drainMarginMs)));
     await end(0);

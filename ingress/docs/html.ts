@@ -63,7 +63,7 @@ export function page({ title, about, body }: Readonly<Record<'title' | 'about' |
 <meta name="color-scheme" content="light dark">
 <title>${text(title)} – Understudy</title>
 <link rel="icon" href="/favicon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="/assets/page.css">
+<link rel="stylesheet" href="/assets/base.css">
 <link rel="stylesheet" href="/assets/docs.css">
 </head>
 <body class="docs">

@@ -1,5 +1,5 @@
 /**
- * Draws the test images into the folder tests/images: `npm run build && node dist/tests/images/draw.js` from the root.
+ * Draws the test images into the folder tests/images, and the page's into ingress/page/samples: `npm run build && node dist/tests/images/draw.js` from the root.
  * Everything in them is drawn here; the same numbers give the same pictures.
  */
 import { writeFile } from 'node:fs/promises';
@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import sharp, { type Sharp } from 'sharp';
 
 const folder = join('tests', 'images');
+const samples = join('ingress', 'page', 'samples');
 const [width, height] = [480, 360];
 
 interface Drawing {
@@ -191,3 +192,24 @@ await sharp(await photograph(drawSeven()).png().toBuffer())
   .resize(240)
   .png({ palette: true })
   .toFile(join(folder, 'digit.png'));
+
+/** A photo that loads in no time. */
+const small = async (drawing: Drawing): Promise<Sharp> =>
+  sharp(await photograph(drawing).png().toBuffer()).resize(360, 270);
+const drawings = {
+  goldfish: drawGoldfish(),
+  'school-bus': drawSchoolBus(),
+  butterfly: drawMonarch(),
+  digit: drawSeven(),
+};
+for (const [name, drawing] of Object.entries(drawings)) {
+  await (await small(drawing)).jpeg({ quality: 80 }).toFile(join(samples, `${name}.jpg`));
+}
+// At dusk, out of focus, and only a part of it.
+await (await small(drawGoldfish()))
+  .extract({ left: 190, top: 30, width: 160, height: 120 })
+  .resize(360, 270)
+  .blur(6)
+  .modulate({ brightness: 0.45, saturation: 0.5 })
+  .jpeg({ quality: 80 })
+  .toFile(join(samples, 'hard.jpg'));

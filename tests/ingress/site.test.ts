@@ -111,7 +111,7 @@ describe('problems', () => {
     '/nothing.css',
     '/assets',
     '/assets/',
-    '/assets/page.css',
+    '/assets/base.css',
     '/..%2fnginx.conf',
     '/assets/%2e%2e/%2e%2e/nginx.conf',
     '/favicon.svg/',
@@ -162,6 +162,6 @@ describe('a folder of the site', () => {
       .map((path) => statSync(join(folder, 'site', path)))
       .map((stats) => [stats.isFile(), stats.mode & 0o777]);
     expect(new Set(modes.map(String))).toEqual(new Set(['true,420', 'false,493'])); // 644 and 755
-    expect(readFileSync(join(folder, 'site', 'index.html'), 'utf8')).toMatch(/"\/assets\/[0-9a-f]{16}\/page\.css"/);
+    expect(readFileSync(join(folder, 'site', 'index.html'), 'utf8')).toMatch(/"\/assets\/[0-9a-f]{16}\/base\.css"/);
   });
 });
