@@ -9,6 +9,8 @@
 #   TRUSTED_PROXIES  networks, separated by commas or blanks, for REAL_IP; may be empty
 #   OPERATOR         origin of the operator port of `npm start`, which the page may ask; may be empty
 #   UNLIMITED        networks, likewise, that are exempt from the limits per client; may be empty
+#   CORS_ORIGINS     origins whose pages may ask, separated by commas or blanks, or * for all; may be empty
+#   API_KEYS_FILE    a line for each key: NAME HASH, as ingress/README.md makes them; may be empty
 #   TEMPLATE         default: nginx.conf beside this file
 #   RESOLV_CONF      default: /etc/resolv.conf
 # shellcheck disable=SC2005,SC2034,SC2046,SC2086 # lists of names are split at their blanks; eval reads variables
@@ -96,6 +98,66 @@ directives() {
   unset IFS
 }
 
+# The lines of a map for each origin.
+cors_origins() {
+  lines=
+  IFS=', '
+  for origin in $1; do
+    known=$(printf '%s\n' "$origin" | sed -n -e 's#^https\{0,1\}://[a-z0-9.-]\{1,\}\(:[0-9]\{1,5\}\)\{0,1\}$#&#p' \
+      -e 's#^https\{0,1\}://\[[0-9a-f:]\{1,\}\]\(:[0-9]\{1,5\}\)\{0,1\}$#&#p')
+    if [ "$origin" = '*' ]; then
+      lines="${lines:+$lines }\"~.\" *;"
+    elif [ -n "$known" ]; then
+      lines="${lines:+$lines }\"$known\" \$http_origin;"
+    else
+      fault "Expected origins such as https://example.org, or *, for CORS_ORIGINS but received $(quote "$origin")"
+    fi
+  done
+  unset IFS
+  CORS_ORIGINS=$lines CORS=
+  if [ -z "$lines" ]; then
+    absent="$absent cors"
+    return
+  fi
+  for pair in Access-Control-Allow-Origin:origin Timing-Allow-Origin:origin Access-Control-Expose-Headers:cors_exposed \
+    Access-Control-Allow-Methods:cors_methods Access-Control-Allow-Headers:cors_headers Access-Control-Max-Age:cors_seconds; do
+    CORS="${CORS:+$CORS }add_header ${pair%:*} \$${pair#*:} always;"
+  done
+  CORS="$CORS add_header Vary Origin always;"
+}
+
+# The lines of a map for each key. No fault quotes a line: it may be a key itself.
+api_keys() {
+  API_KEYS=
+  if [ -z "$1" ]; then
+    absent="$absent keys"
+    return
+  fi
+  if [ ! -r "$1" ] || [ -d "$1" ]; then
+    fault "Expected a readable file for API_KEYS_FILE but received $(quote "$1")"
+    return
+  fi
+  number=0 seen=' '
+  while read -r name hash rest || [ -n "$name" ]; do
+    number=$((number + 1))
+    case $name in '' | '#'*) continue ;; esac
+    if [ -n "$rest" ] || ! is_key "$name" 1 32 || ! is_key "$hash" 22 22; then
+      fault "Expected a name and an MD5 in 22 characters on line $number for API_KEYS_FILE but received something else"
+      continue
+    fi
+    case $seen in *" $name "*) fault "Expected each name once for API_KEYS_FILE but received $name again on line $number" ;; esac
+    seen="$seen$name "
+    API_KEYS="${API_KEYS:+$API_KEYS }=$name \"$hash\";"
+  done <"$1"
+  if [ "$seen" = ' ' ]; then fault "Expected a key for API_KEYS_FILE but received a file without"; fi
+}
+
+# Whether a word has only characters of keys, and so many of them.
+is_key() {
+  case $1 in *[!A-Za-z0-9_-]*) return 1 ;; esac
+  [ ${#1} -ge "$2" ] && [ ${#1} -le "$3" ]
+}
+
 # Whether a system is deployed, by its name, its path and its variables, the address first. Without, its variables are not read.
 deployed() {
   system=$1 path=$2
@@ -146,7 +208,7 @@ render() {
 classify='PRIMARY_ADDRESS PRIMARY_HOST PRIMARY_MAX_CONNS FALLBACK_ADDRESS FALLBACK_HOST FALLBACK_MAX_CONNS WAKE_LISTEN'
 clouds='CLOUDS_ADDRESS CLOUDS_HOST CLOUDS_MAX_CONNS'
 digits='DIGITS_ADDRESS DIGITS_HOST DIGITS_MAX_CONNS'
-names="RUN_DIR SITE SYSTEMS OPERATOR LISTEN WORKERS WORKER_CONNECTIONS ACCESS_LOG RESOLVER REAL_IP ROUTES $classify $clouds $digits UNLIMITED RATE BURST CONNECTIONS TRACE_SHARE"
+names="RUN_DIR SITE SYSTEMS OPERATOR LISTEN WORKERS WORKER_CONNECTIONS ACCESS_LOG RESOLVER REAL_IP ROUTES $classify $clouds $digits UNLIMITED RATE BURST CONNECTIONS TRACE_SHARE CORS CORS_ORIGINS API_KEYS"
 routes=
 absent=
 SYSTEMS=
@@ -164,6 +226,8 @@ directives TRUSTED_PROXIES "${TRUSTED_PROXIES-}" 'set_real_ip_from ' ''
 REAL_IP=${lines:+$lines real_ip_header X-Forwarded-For; real_ip_recursive on;}
 directives UNLIMITED "${UNLIMITED-}" '' ' 0'
 UNLIMITED=$lines
+cors_origins "${CORS_ORIGINS-}"
+api_keys "${API_KEYS_FILE-}"
 count RATE "${RATE-}"
 count BURST "${BURST-}"
 count CONNECTIONS "${CONNECTIONS-}"

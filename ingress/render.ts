@@ -50,6 +50,8 @@ export function localVariables(place: {
     BURST: '100',
     CONNECTIONS: '50',
     TRACE_SHARE: '100', // of what a collector gets, where there is one
+    CORS_ORIGINS: '',
+    API_KEYS_FILE: '',
   };
 }
 

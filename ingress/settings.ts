@@ -42,6 +42,11 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
   };
 }
 
+/** The switches of the edge, which the renderer judges. */
+export function readSwitches({ CORS_ORIGINS = '', API_KEYS_FILE = '' }: NodeJS.ProcessEnv) {
+  return { CORS_ORIGINS, API_KEYS_FILE };
+}
+
 function whole(env: NodeJS.ProcessEnv, name: string, fallback: number, max: number): number {
   const text = env[name];
   if (text === undefined || text === '') return fallback;

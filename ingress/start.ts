@@ -10,8 +10,8 @@ import { ensureNginx, NginxError } from './install.ts';
 import { type Operator, openOperator } from './operator.ts';
 import { openOutput } from './output.ts';
 import { freePort, reserve } from './port.ts';
-import { localVariables, renderIngress, siteName } from './render.ts';
-import { readSettings, StartError, type SystemName, systems } from './settings.ts';
+import { type IngressVariables, localVariables, renderIngress, siteName } from './render.ts';
+import { readSettings, readSwitches, StartError, type SystemName, systems } from './settings.ts';
 import { buildSite } from './site.ts';
 import { type Program, type Supervised, supervise } from './supervise.ts';
 import { watchModels } from './watch.ts';
@@ -24,7 +24,9 @@ It reads these variables; the functions get all others:
 
   FUNCTIONS             ${Object.keys(systems).join(', ')}, or some of them with commas (default all)
   PORT                  port of nginx on 127.0.0.1 (default 8080)
-  DRAIN_MS              longest drain (default 25000)`;
+  DRAIN_MS              longest drain (default 25000)
+  CORS_ORIGINS          origins whose pages may ask, with commas, or * (default none)
+  API_KEYS_FILE         names and hashes of the keys that may ask (default: none is needed)`;
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const modelsDir = process.env.MODELS_DIR || join(root, 'models');
@@ -77,9 +79,14 @@ async function startStack(): Promise<void> {
   const functions: Partial<Record<FunctionName, number>> = Object.fromEntries(ports);
 
   // Relative to nginx's working folder: its configuration cannot express every path.
-  const variables = { ...localVariables({ runDir: '.', port, functions }), ACCESS_LOG: accessLogName };
   if (functions.primary !== undefined) operator = await openOperator(port, () => programs.get('primary'));
-  folder = makeRunFolder(renderIngress({ ...variables, OPERATOR: operator?.origin ?? '' }));
+  const variables = {
+    ...localVariables({ runDir: '.', port, functions }),
+    ACCESS_LOG: accessLogName,
+    OPERATOR: operator?.origin ?? '',
+    ...readSwitches(process.env),
+  };
+  folder = makeRunFolder(render(variables));
   buildSite(join(folder.path, siteName));
   output.pass(folder.accessLog);
   obeySignals(names, drainMs);
@@ -96,6 +103,15 @@ async function startStack(): Promise<void> {
   say(
     `ready, ends with Ctrl-C. See http://localhost:${port}/ or try:\n\n${chosen.map((name) => `  ${exampleOf(name, port)}\n`).join('')}`,
   );
+}
+
+// Only the switches come from the user.
+function render(variables: IngressVariables): string {
+  try {
+    return renderIngress(variables);
+  } catch (fault) {
+    throw new StartError((fault as Error).message);
+  }
 }
 
 // Before the primary can answer, nginx's breaker would count refused connections and STARTING as failures and skip it for 5 s.

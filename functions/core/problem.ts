@@ -1,6 +1,7 @@
 /** The faults of every task, as RFC 9457 problem details: code → status and title. A task adds its own. */
 export const problems = {
   ROUTE_NOT_FOUND: { status: 404, title: 'Route not found' },
+  KEY_REQUIRED: { status: 401, title: 'API key required' },
   METHOD_NOT_ALLOWED: { status: 405, title: 'Method not allowed' },
   PARAMETER_INVALID: { status: 400, title: 'Parameter invalid' },
   UPLOAD_UNSUPPORTED: { status: 415, title: 'Upload unsupported' },
