@@ -146,6 +146,8 @@ export interface Task<
   encode(output: Output, about: About<Ask, Details>): Encoded | Promise<Encoded>;
   /** The first guess in one word, by which the answers of two models are compared. */
   summarize(output: Output, details: Details): string;
+  /** Whether answers are JSON, so that `?batch=1` can put those of several uploads into one array. @default false */
+  readonly batches?: boolean;
   /** Opens bodies that hold an upload in a form of their own. @default none */
   envelopeFor?(headers: IncomingHttpHeaders): Envelope<Ask> | undefined;
   /** Other ways in, by path. @default none */

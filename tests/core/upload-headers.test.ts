@@ -98,5 +98,6 @@ describe('maxBodyBytes', () => {
     ['multipart', form, 1000 + 64 * 1024],
   ])('leaves a %s body room for the upload and what surrounds it', (_, headers, expected) => {
     expect(maxBodyBytes(headers, maxUploadBytes)).toBe(expected);
+    expect(maxBodyBytes(headers, maxUploadBytes, true)).toBe(1000 + 64 * 1024);
   });
 });

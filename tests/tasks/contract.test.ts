@@ -78,6 +78,16 @@ describe.each([
     expect(await put.json()).toEqual(await posted.json());
   });
 
+  it('answers JSON, and at its doors', async () => {
+    const body = JSON.stringify({ inputs: photo.toString('base64'), parameters: { top_k: 1 } });
+    const sent = { method: 'POST', headers: { 'content-type': 'application/json' }, body };
+    const answer = await (await fetch(`${fn.url}/classify`, sent)).json();
+
+    expect(answer).toMatchObject({ model, tier, predictions: [{ label: 'goldfish' }] });
+    const [only, ...others] = await (await fetch(`${fn.url}/huggingface`, sent)).json();
+    expect([only.label, others]).toEqual(['goldfish', []]);
+  });
+
   it.each([1, 20])('gives %d predictions when asked to', async (top) => {
     const answer = await (await post(fn.url, { query: `?top=${top}` })).json();
 

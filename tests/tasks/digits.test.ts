@@ -179,11 +179,24 @@ describe('POST /predict', () => {
     });
   });
 
+  it('takes a picture in base64, and several', async () => {
+    const json = { inputs: seven.toString('base64') };
+    const inJson = await predict({ headers: { 'content-type': 'application/json' }, body: JSON.stringify(json) });
+    const batch = await predict({ path: '/predict?batch=1', body: form(seven, Buffer.from('seven')) });
+    const parameter = { ...json, parameters: { top_k: 1 } };
+    const refused = await predict({ headers: { 'content-type': 'application/json' }, body: JSON.stringify(parameter) });
+
+    expect(await inJson.json()).toMatchObject({ digit: 7 });
+    expect(await batch.json()).toMatchObject([{ digit: 7 }, { code: 'IMAGE_UNSUPPORTED' }]);
+    expect(await refused.json()).toMatchObject({ code: 'PARAMETER_INVALID' });
+  });
+
   it.each<[string, number, Asked]>([
     ['ROUTE_NOT_FOUND', 404, { path: '/classify' }],
     ['METHOD_NOT_ALLOWED', 405, { method: 'GET' }],
     ['PARAMETER_INVALID', 400, { headers: { 'x-deadline-ms': '0' } }],
-    ['UPLOAD_UNSUPPORTED', 415, { headers: { 'content-type': 'application/json' } }],
+    ['UPLOAD_UNSUPPORTED', 415, { headers: { 'content-type': 'application/pdf' } }],
+    ['UPLOAD_MALFORMED', 400, { headers: { 'content-type': 'application/json' } }],
     ['UPLOAD_MALFORMED', 400, { headers: { 'content-type': 'multipart/form-data' } }],
     ['UPLOAD_EMPTY', 400, { body: '' }],
     ['UPLOAD_AMBIGUOUS', 400, { body: form(seven, seven) }],

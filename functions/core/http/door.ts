@@ -1,17 +1,18 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { type Problem, toProblemJson } from '../problem.ts';
+import { readFlag, readOne } from '../parameter.ts';
+import { Problem, toProblemJson } from '../problem.ts';
 import type { Door, Envelope, Task } from '../task.ts';
 import type { Exchange } from './exchange.ts';
-import { empty, readUpload, tooLarge, type UploadRules } from './upload.ts';
+import { empty, readUpload, readUploads, tooLarge, type UploadRules } from './upload.ts';
 
 /** The door by which a request came; undefined for the task's own path, and for probes. */
 function doorOf({ route }: Exchange): Door | undefined {
   return route?.name === 'task' ? route.door : undefined;
 }
 
-/** Whether a request came to the task's own path, with an upload for a body. */
+/** Whether a request came to the task's own path, with one upload for a body. */
 export function isPlain(exchange: Exchange): boolean {
-  return doorOf(exchange) === undefined && exchange.envelope === undefined;
+  return doorOf(exchange) === undefined && !exchange.hasMore;
 }
 
 /** Where an answer gets its body. */
@@ -19,31 +20,48 @@ export function encoderOf(exchange: Exchange, task: Task): Pick<Task, 'encode'> 
   return doorOf(exchange) ?? task;
 }
 
-/** The rules for a request's body, some of which are no uploads by themselves. */
+/** Photos of a batch: as many as eight workers have in hand at once, answered within a second or two. */
+const maxBatch = 32;
+
+/**
+ * The rules for a request's body, some of which are no uploads by themselves, and some several.
+ * @throws Problem PARAMETER_INVALID
+ */
 export function rulesFor(
   exchange: Exchange,
   headers: IncomingHttpHeaders,
-  task: Task,
-  rules: UploadRules,
+  query: URLSearchParams,
+  { task, rules }: { readonly task: Task; readonly rules: UploadRules },
 ): UploadRules {
-  exchange.envelope = (doorOf(exchange)?.envelopeFor ?? task.envelopeFor)?.(headers);
-  return exchange.envelope ? { ...rules, envelope: exchange.envelope } : rules;
+  const door = doorOf(exchange);
+  exchange.envelope = (door?.envelopeFor ?? task.envelopeFor)?.(headers);
+  exchange.isBatch = readFlag('batch', readOne(query, 'batch'));
+  if (exchange.isBatch && (door || !task.batches)) {
+    throw new Problem('PARAMETER_INVALID', 'Expected no batch for this path but received one');
+  }
+  exchange.hasMore = exchange.isBatch || exchange.envelope !== undefined;
+  return exchange.hasMore
+    ? { ...rules, envelope: exchange.envelope, ...(exchange.isBatch && { maxFiles: maxBatch }) }
+    : rules;
 }
 
 /**
- * The bytes of the image, whatever they came in. What the body asks is added to what the exchange knows.
+ * The bytes of the image, whatever they came in, or of the images of a batch. What the body asks is added to what the exchange knows.
  * @throws Problem
  */
-export async function readImage(
+export async function readImages(
   exchange: Exchange,
   headers: IncomingHttpHeaders,
   body: Buffer,
   rules: UploadRules,
-): Promise<Buffer> {
-  if (!exchange.envelope) return (await readUpload(headers, body, rules)).bytes;
-  const { bytes, ask } = open(exchange.envelope, headers, body, exchange.ask, rules.maxUploadBytes);
-  exchange.ask = ask;
-  return bytes;
+): Promise<readonly Buffer[]> {
+  if (exchange.envelope) {
+    const { bytes, ask } = open(exchange.envelope, headers, body, exchange.ask, rules.maxUploadBytes);
+    exchange.ask = ask;
+    return [bytes];
+  }
+  if (exchange.isBatch) return readUploads(headers, body, { ...rules, maxFiles: maxBatch });
+  return [(await readUpload(headers, body, rules)).bytes];
 }
 
 function open(envelope: Envelope, headers: IncomingHttpHeaders, body: Buffer, ask: unknown, maxUploadBytes: number) {

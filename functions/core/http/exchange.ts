@@ -26,6 +26,10 @@ export interface Exchange {
   parameters?: RequestParameters;
   /** Opens the body, where that is no upload by itself. */
   envelope?: Envelope | undefined;
+  /** Whether the upload may be several files, each with its own answer. */
+  isBatch?: boolean;
+  /** Whether the body holds more than the upload. */
+  hasMore?: boolean;
   /** What the client chose, as the task reads it. */
   ask?: unknown;
   /** Whether only the primary model will do, by the client's word or by what it asks for. */

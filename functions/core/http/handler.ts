@@ -1,7 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { answer } from '../chain/answer.ts';
 import { retryAfter } from '../chain/decide.ts';
-import { encodeResult, serverTiming } from '../chain/encode.ts';
+import { serverTiming } from '../chain/encode.ts';
 import { refuseHopeless, waitsOf } from '../chain/hopeless.ts';
 import { deadlineExceeded, starting } from '../chain/refusal.ts';
 import type { Service } from '../chain/service.ts';
@@ -12,11 +11,12 @@ import type { Jobs } from '../jobs/jobs.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Traces } from '../observe/traces.ts';
-import { asProblem, Problem } from '../problem.ts';
+import { asProblem } from '../problem.ts';
 import type { Task } from '../task.ts';
 import { type Admission, createAdmission } from './admission.ts';
+import { answerUploads } from './answers.ts';
 import { readDocument } from './document.ts';
-import { encodeProblem, encoderOf, isPlain, readImage, rulesFor } from './door.ts';
+import { encodeProblem, isPlain, readImages, rulesFor } from './door.ts';
 import { createRecorder, type Exchange, openExchange, stagesOf } from './exchange.ts';
 import { acceptJob, answerJob, type JobExchange, prefersAsync, readForm, readJobRoute, readPatience } from './jobs.ts';
 import { describeState } from './probes.ts';
@@ -104,9 +104,10 @@ function admitUpload(
   query: URLSearchParams,
 ): void {
   const { task, service, config, rules, admission, skew, jobs } = state;
-  judgeUploadHeaders(headers, rulesFor(exchange, headers, task, rules));
-  const bytes = Number(headers['content-length'] ?? maxBodyBytes(headers, rules.maxUploadBytes, exchange.envelope));
-  const hold = () => admission.hold(bytes, response, () => retryAfter(waitsOf(service.chain)));
+  judgeUploadHeaders(headers, rulesFor(exchange, headers, query, state));
+  const bytes = Number(headers['content-length'] ?? maxBodyBytes(headers, rules.maxUploadBytes, exchange.hasMore));
+  const heldBytes = exchange.envelope ? 2 * bytes : bytes; // the body, and what was in it
+  const hold = () => admission.hold(heldBytes, response, () => retryAfter(waitsOf(service.chain)));
   // A job keeps what its query asks, and its answer has the task's own form: elsewhere the preference is not applied.
   if (jobs && prefersAsync(headers) && isPlain(exchange)) {
     const parameters = readPatience(headers);
@@ -173,33 +174,31 @@ async function answerTask(
   const { strict: prefersStrict = false, patienceMs = 0 } = exchange.parameters ?? {};
   const { isStrict: strict = false } = exchange;
   // Google's framework reads no body that has no Content-Type.
-  const { envelope } = exchange;
-  const body = request.rawBody ?? (await receiveBody(request, maxBodyBytes(headers, rules.maxUploadBytes, envelope)));
-  const bytes = await readImage(exchange, headers, body, rules);
+  const maxBytes = maxBodyBytes(headers, rules.maxUploadBytes, exchange.hasMore);
+  const body = request.rawBody ?? (await receiveBody(request, maxBytes));
+  const files = await readImages(exchange, headers, body, rules);
   request.rawBody = undefined; // the framework keeps the last request
   exchange.markArrived?.();
-  exchange.bytes = bytes.length;
+  exchange.bytes = files.reduce((sum, { length }) => sum + length, 0);
   exchange.uploadMs = performance.now() - exchange.arrivedMs;
   if (state.jobs && exchange.form) {
-    exchange.job = await acceptJob({ ...exchange.form, bytes }, jobExchange(state, state.jobs, request, response));
+    exchange.job = await acceptJob(
+      { ...exchange.form, bytes: files[0] as Buffer },
+      jobExchange(state, state.jobs, request, response),
+    );
     return;
   }
   const deadlineMs = exchange.uploadDeadlineMs ?? performance.now() + patienceMs;
   const leaving = new AbortController();
   const timer = setTimeout(() => leaving.abort(deadlineExceeded()), deadlineMs - performance.now());
   response.once('close', () => leaving.abort(deadlineExceeded('the client went away')));
-  const question = { bytes, ask: exchange.ask, strict, deadlineMs, signal: leaving.signal };
-  const { progress, result: settled } = answer(question, service.chain);
-  exchange.progress = progress;
-  const result = await settled;
-  clearTimeout(timer);
-  if (result instanceof Problem) throw result;
-  if (strict) task.check?.(exchange.ask, result.spec.details); // the lead model may have been swapped meanwhile
-  exchange.result = result;
-  const encoder = encoderOf(exchange, task);
-  const { contentType, body: encoded, headers: further } = await encodeResult(encoder, result, exchange.ask);
-  send(state, response, 200, contentType, encoded, {
-    ...further,
+  const asked = { ask: exchange.ask, strict, deadlineMs, signal: leaving.signal };
+  const lanes = 2 * state.config.workers; // one decodes while the other runs
+  const answered = await answerUploads(files, asked, { task, service, exchange, lanes }).finally(() =>
+    clearTimeout(timer),
+  );
+  send(state, response, 200, answered.contentType, answered.body, {
+    ...answered.headers,
     'x-request-id': exchange.requestId,
     'server-timing': serverTiming(stagesOf(exchange)),
     ...(prefersStrict && { 'preference-applied': 'handling=strict' }),

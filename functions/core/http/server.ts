@@ -108,7 +108,7 @@ async function receive(
     if (expects === 'continue') response.writeContinue();
     if (request.method === 'POST' || request.method === 'PUT') {
       const deadlineMs = request.exchange?.uploadDeadlineMs ?? Number.POSITIVE_INFINITY;
-      const maxBytes = maxBodyBytes(request.headers, config.maxUploadBytes, request.exchange?.envelope);
+      const maxBytes = maxBodyBytes(request.headers, config.maxUploadBytes, request.exchange?.hasMore);
       request.rawBody = await receiveBody(request, maxBytes, { deadlineMs });
     }
     return true;

@@ -26,6 +26,8 @@ export interface UploadRules {
   readonly maxUploadBytes: number;
   /** Opens bodies of any type in place of those. */
   readonly envelope?: Envelope | undefined;
+  /** How many files a form may have, which may then be `multipart/mixed`, too. @default 1 */
+  readonly maxFiles?: number;
 }
 
 /**
@@ -33,28 +35,33 @@ export interface UploadRules {
  * @throws Problem UPLOAD_UNSUPPORTED | UPLOAD_MALFORMED | UPLOAD_TOO_LARGE | UPLOAD_EMPTY
  */
 export function judgeUploadHeaders(headers: IncomingHttpHeaders, rules: UploadRules): void {
-  const { mediaTypes, maxUploadBytes, envelope } = rules;
+  const { mediaTypes, maxUploadBytes, envelope, maxFiles } = rules;
   const encoding = headers['content-encoding']?.trim().toLowerCase();
   if (encoding && encoding !== 'identity') {
     throw new Problem('UPLOAD_UNSUPPORTED', 'Expected no Content-Encoding for the upload but received one');
   }
   const type = mediaType(headers);
-  if (!envelope && !isMultipart(headers) && !isAmong(mediaTypes, type)) {
+  const isForm = isMultipart(headers, maxFiles);
+  if (!envelope && !isForm && !isAmong(mediaTypes, type)) {
     const known = ['multipart/form-data', ...mediaTypes.slice(0, -1)].join(', ');
     const detail = `Expected ${known} or ${mediaTypes.at(-1)} for Content-Type but received another type`;
     throw new Problem('UPLOAD_UNSUPPORTED', detail);
   }
-  if (!envelope && isMultipart(headers)) readBoundary(headers);
+  if (!envelope && isForm) readBoundary(headers);
 
   const length = headers['content-length'];
   if (length === undefined) return;
-  if (Number(length) > maxBodyBytes(headers, maxUploadBytes, envelope)) throw tooLarge(maxUploadBytes);
+  if (Number(length) > maxBodyBytes(headers, maxUploadBytes, envelope !== undefined || isForm))
+    throw tooLarge(maxUploadBytes);
   if (Number(length) === 0) throw empty('no bytes');
 }
 
-/** The longest body that can hold an upload of `maxUploadBytes`. */
-export function maxBodyBytes(headers: IncomingHttpHeaders, maxUploadBytes: number, envelope?: Envelope): number {
-  return envelope || isMultipart(headers) ? maxUploadBytes + overheadBytes : maxUploadBytes;
+/**
+ * The longest body that can hold an upload of `maxUploadBytes`.
+ * @param hasMore whether it holds more than the upload, whatever its type
+ */
+export function maxBodyBytes(headers: IncomingHttpHeaders, maxUploadBytes: number, hasMore = false): number {
+  return hasMore || isMultipart(headers) ? maxUploadBytes + overheadBytes : maxUploadBytes;
 }
 
 /**
@@ -63,30 +70,38 @@ export function maxBodyBytes(headers: IncomingHttpHeaders, maxUploadBytes: numbe
  * @throws Problem UPLOAD_MALFORMED | UPLOAD_EMPTY | UPLOAD_AMBIGUOUS | UPLOAD_TOO_LARGE
  */
 export async function readUpload(headers: IncomingHttpHeaders, body: Buffer, rules: UploadRules): Promise<Upload> {
-  const { maxUploadBytes } = rules;
-  if (body.length === 0) throw empty('no bytes');
-  const bytes = isMultipart(headers) ? await readFile(headers, body, rules) : body;
-  if (bytes.length > maxUploadBytes) throw tooLarge(maxUploadBytes);
+  const [bytes = Buffer.alloc(0)] = await readUploads(headers, body, rules);
   if (bytes.length === 0) throw empty('a file of no bytes');
   return { bytes };
 }
 
-/** The file of a multipart body; at most one byte longer than `maxUploadBytes`. */
-function readFile(headers: IncomingHttpHeaders, body: Buffer, rules: UploadRules): Promise<Buffer> {
+/**
+ * The same for all files of a multipart body, in their order; some may have no bytes.
+ * @throws Problem as `readUpload`; UPLOAD_TOO_LARGE for more than `maxFiles` where that is above one, and where their sum is too large
+ */
+export async function readUploads(headers: IncomingHttpHeaders, body: Buffer, rules: UploadRules): Promise<Buffer[]> {
+  const { maxUploadBytes, maxFiles } = rules;
+  if (body.length === 0) throw empty('no bytes');
+  const files = isMultipart(headers, maxFiles) ? await readFiles(headers, body, rules) : [body];
+  if (files.reduce((sum, { length }) => sum + length, 0) > maxUploadBytes) throw tooLarge(maxUploadBytes);
+  return files;
+}
+
+/** The files of a multipart body, one at least; each at most one byte longer than `maxUploadBytes`. */
+function readFiles(headers: IncomingHttpHeaders, body: Buffer, rules: UploadRules): Promise<Buffer[]> {
+  const { maxFiles = 1 } = rules;
   const parser = openParser(readBoundary(headers), rules);
   return new Promise((resolve, reject) => {
     const malformed = (cause: unknown) => {
       const detail = 'Expected a complete multipart/form-data body for the upload but received one cut short or broken';
       reject(new Problem('UPLOAD_MALFORMED', detail, { cause }));
     };
-    let chosen: Buffer[] | undefined;
+    const chosen = new Set<Buffer[]>();
     parser.on('file', (_field, file, { filename }) => {
       const pieces: Buffer[] = [];
       const choose = () => {
-        if (chosen !== undefined && chosen !== pieces) {
-          reject(new Problem('UPLOAD_AMBIGUOUS', 'Expected exactly one file for the upload but received more'));
-        }
-        chosen = pieces;
+        chosen.add(pieces);
+        if (chosen.size > maxFiles) reject(tooMany(maxFiles));
       };
       if (filename === ('named' satisfies PartKind)) choose();
       // A body cut short raises its error here; without this listener it would end the process.
@@ -102,8 +117,8 @@ function readFile(headers: IncomingHttpHeaders, body: Buffer, rules: UploadRules
     });
     parser.on('error', malformed);
     parser.on('close', () => {
-      if (chosen === undefined) reject(empty('no file'));
-      else resolve(viewOf(chosen, body));
+      if (chosen.size === 0) reject(empty('no file'));
+      else resolve([...chosen].map((pieces) => viewOf(pieces, body)));
     });
     feed(parser, body).catch(malformed);
   });
@@ -131,12 +146,12 @@ async function feed(parser: busboy.Busboy, body: Buffer): Promise<void> {
   parser.end();
 }
 
-function openParser(boundary: string, { mediaTypes, maxUploadBytes }: UploadRules): busboy.Busboy {
+function openParser(boundary: string, { mediaTypes, maxUploadBytes, maxFiles = 1 }: UploadRules): busboy.Busboy {
   const quoted = boundary.replaceAll(/["\\]/g, '\\$&');
   const parser = busboy({
     headers: { 'content-type': `multipart/form-data; boundary="${quoted}"` },
-    // busboy tells of a limit when it is reached, not passed: hence one more byte, and one more part than file and fields.
-    limits: { fileSize: maxUploadBytes + 1, parts: maxFields + 2 },
+    // busboy tells of a limit when it is reached, not passed: hence one more byte, and one more part than files and fields.
+    limits: { fileSize: maxUploadBytes + 1, parts: maxFields + maxFiles + 1 },
   });
   tellKinds(parser, mediaTypes);
   return parser;
@@ -198,8 +213,15 @@ function isAmong(mediaTypes: readonly string[], type: string): boolean {
   );
 }
 
-function isMultipart(headers: IncomingHttpHeaders): boolean {
-  return mediaType(headers) === 'multipart/form-data';
+function isMultipart(headers: IncomingHttpHeaders, maxFiles = 1): boolean {
+  const type = mediaType(headers);
+  return type === 'multipart/form-data' || (maxFiles > 1 && type === 'multipart/mixed');
+}
+
+function tooMany(maxFiles: number): Problem {
+  return maxFiles === 1
+    ? new Problem('UPLOAD_AMBIGUOUS', 'Expected exactly one file for the upload but received more')
+    : new Problem('UPLOAD_TOO_LARGE', `Expected at most ${maxFiles} files for a batch but received more`);
 }
 
 export function tooLarge(maxUploadBytes: number): Problem {

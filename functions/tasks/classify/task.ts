@@ -37,6 +37,7 @@ export const classify: Task<ClassifyAsk, ImageModel, ClassifyOutput, ImageSettin
     return { input, facts: { width: sourceWidth, height: sourceHeight } };
   },
   encode: encodeAnswer,
+  batches: true,
   envelopeFor,
   doors,
   inference,

@@ -32,6 +32,7 @@ export const digits: Task<null, DigitModel, Float32Array, ImageSettings, Picture
     const [digit, probabilities] = [likeliest(logits), probabilitiesOf(logits)];
     return { contentType: 'application/json', body: JSON.stringify({ ...answer, digit, probabilities }) };
   },
+  batches: true,
   envelopeFor: (headers) => (isJson(headers) ? inputs : undefined),
   summarize: (logits) => String(likeliest(logits)),
   describe: ({ input, output }) => ({
