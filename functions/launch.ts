@@ -13,6 +13,7 @@ const flags = {
   // As the fallback. Of a patch of 512x512 by the index test it takes 57 to 62 ms of CPU in place of 49, and 290 MiB in place of 320.
   clouds: ['--optimize-for-size', '--v8-pool-size=1'],
   digits: ['--optimize-for-size', '--v8-pool-size=1'],
+  events: ['--optimize-for-size', '--v8-pool-size=1'],
 } as const;
 
 /** The functions, as FUNCTION_TARGET names them. */
@@ -21,6 +22,14 @@ export type FunctionName = keyof typeof flags;
 /** Starts a function in a process of its own; the images' ENTRYPOINTs say the same. */
 export function functionCommand(target: FunctionName): readonly [program: string, ...args: string[]] {
   return [process.execPath, ...flags[target], '--require', threads, script];
+}
+
+/** Starts the program that brings jobs from Kafka to `events`. */
+export const consumeCommand = [process.execPath, fileURLToPath(new URL('./consume.js', import.meta.url))] as const;
+
+/** Starts a program that gives way to all others on this machine. */
+export function behindOthers(command: readonly [string, ...string[]]): readonly [string, ...string[]] {
+  return ['nice', '-n', '10', ...command];
 }
 
 // Two malloc arenas, so threads reuse freed memory.
@@ -41,6 +50,7 @@ const memory = {
   fallback: small,
   clouds: small,
   digits: small,
+  events: small,
 } as const;
 
 /** What glibc reads when a function's process starts; the images' ENV has the same. Elsewhere nothing comes of it. */

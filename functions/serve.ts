@@ -9,6 +9,7 @@ const functions: Readonly<Record<string, () => Promise<ServedFunction>>> = {
   fallback: async () => (await import('./fallback.ts')).fallback,
   clouds: async () => (await import('./clouds.ts')).clouds,
   digits: async () => (await import('./digits.ts')).digits,
+  events: async () => (await import('./events.ts')).events,
 };
 
 let served: ServedFunction | undefined;

@@ -3,7 +3,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { hasTerminal } from '../functions/core/files.ts';
-import { type FunctionName, functionCommand, memoryVariables } from '../functions/launch.ts';
+import {
+  behindOthers,
+  consumeCommand,
+  type FunctionName,
+  functionCommand,
+  memoryVariables,
+} from '../functions/launch.ts';
 import { onInterrupt, readCommand } from './command.ts';
 import { accessLogName, configName, makeRunFolder, type RunFolder } from './folder.ts';
 import { ensureNginx, NginxError } from './install.ts';
@@ -24,6 +30,7 @@ It reads these variables; the functions get all others:
 
   FUNCTIONS             ${Object.keys(systems).join(', ')}, or some of them with commas (default all)
   PORT                  port of nginx on 127.0.0.1 (default 8080)
+  KAFKA_BROKERS         HOST:PORT of Kafka: jobs wait there and not in a spool (default none)
   DRAIN_MS              longest drain (default 25000)
   CORS_ORIGINS          origins whose pages may ask, with commas, or * (default none)
   API_KEYS_FILE         names and hashes of the keys that may ask (default: none is needed)`;
@@ -74,7 +81,8 @@ async function startStack(): Promise<void> {
   const { port, drainMs, chosen } = readSettings(process.env);
   const nginx = await ensureNginx();
   const front = await reserve(port);
-  const names = chosen.flatMap((name): readonly FunctionName[] => systems[name].functions);
+  const isQueued = Boolean(process.env.KAFKA_BROKERS);
+  const names = [...chosen.flatMap((name): FunctionName[] => [...systems[name].functions]), ...events(isQueued)];
   const ports = await Promise.all(names.map(async (name) => [name, await freePort()] as const));
   const functions: Partial<Record<FunctionName, number>> = Object.fromEntries(ports);
 
@@ -91,7 +99,8 @@ async function startStack(): Promise<void> {
   output.pass(folder.accessLog);
   obeySignals(names, drainMs);
   if (watch) watchModels(modelsDir, () => reload(names));
-  for (const [name, port] of ports) start(functionProgram(name, port));
+  for (const [name, port] of ports) start(functionProgram(name, port, chosen));
+  if (isQueued) start(consumeProgram(Number(functions.events)));
   const ready = new Map(ports.map(([name, port]) => [name, untilReady(name, `http://127.0.0.1:${port}/readyz`)]));
   const all = Promise.all(ready.values());
   await Promise.race([all, untilFirstCanAnswer(ready)]);
@@ -142,12 +151,24 @@ function start(program: Program): void {
   programs.set(program.name, started);
 }
 
-function functionProgram(name: FunctionName, port: number): Program {
+function functionProgram(name: FunctionName, port: number, chosen: readonly SystemName[]): Program {
+  const command = functionCommand(name);
+  const own = { MODELS_DIR: modelsDir, FUNCTION_TARGET: name, PORT: String(port), EVENTS_TASKS: chosen.join() };
   return {
     name,
-    command: functionCommand(name),
-    env: { ...memoryVariables(name), ...process.env, MODELS_DIR: modelsDir, FUNCTION_TARGET: name, PORT: String(port) },
+    command: name === 'events' ? behindOthers(command) : command,
+    env: { ...memoryVariables(name), ...process.env, ...own },
   };
+}
+
+/** With Kafka, jobs are run by a function of their own, which gives way to those that somebody waits for. */
+function events(isQueued: boolean): FunctionName[] {
+  return isQueued ? ['events'] : [];
+}
+
+function consumeProgram(eventsPort: number): Program {
+  const env = { ...process.env, EVENTS_URL: `http://127.0.0.1:${eventsPort}` };
+  return { name: 'consume', command: behindOthers(consumeCommand), env };
 }
 
 function nginxProgram(file: string, cwd: string): Program {
@@ -167,6 +188,7 @@ function obeySignals(functions: readonly FunctionName[], drainMs: number): void 
     say('stops; once more to stop at once');
     operator?.close(); // first: a frozen primary would not drain
     await programs.get('nginx')?.stop('SIGQUIT', drainMs); // first: the functions must answer what it has accepted
+    await programs.get('consume')?.stop('SIGTERM', drainMs + drainMarginMs); // it waits for what it has brought
     await Promise.all(functions.map((name) => programs.get(name)?.stop('SIGTERM', drainMs + drainMarginMs)));
     await end(0);
   };

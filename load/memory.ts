@@ -91,7 +91,10 @@ async function post(origin: string, { path, images }: Uploads): Promise<string> 
   return sorted.map(([status, count]) => `${count} × ${status}`).join(', ');
 }
 
-async function measure(target: FunctionName, kinds: Readonly<Record<string, Uploads>>): Promise<string[][]> {
+/** Those that take uploads. */
+type Measured = Exclude<FunctionName, 'events'>;
+
+async function measure(target: Measured, kinds: Readonly<Record<string, Uploads>>): Promise<string[][]> {
   const { origin, process, untilReady, kill } = await startFunction(target, {
     variables: { WORKERS: String(workersOf[target]) },
   });
@@ -118,7 +121,7 @@ const classified = {
   'images of 40 megapixels': { path: '/classify', images: largest },
 };
 const bands = 'bands=B02,B03,B04,B08&level=L2A&format=rle';
-const kinds: Readonly<Record<FunctionName, Readonly<Record<string, Uploads>>>> = {
+const kinds: Readonly<Record<Measured, Readonly<Record<string, Uploads>>>> = {
   primary: classified,
   fallback: classified,
   clouds: {
@@ -132,8 +135,7 @@ const kinds: Readonly<Record<FunctionName, Readonly<Record<string, Uploads>>>> =
 };
 const rows = [];
 for (const [name, uploads] of Object.entries(kinds)) {
-  if (positionals.length === 0 || positionals.includes(name))
-    rows.push(...(await measure(name as FunctionName, uploads)));
+  if (positionals.length === 0 || positionals.includes(name)) rows.push(...(await measure(name as Measured, uploads)));
 }
 print(`${clients} clients, ${trafficMs / 1000} s each; MiB of resident memory:\n`);
 print(table(['function', 'posted', 'answers', 'afterwards', 'highest so far'], rows));

@@ -1,4 +1,5 @@
-import { type JobsConfig, readJobsConfig } from './jobs/settings.ts';
+import type { KafkaConfig } from './jobs/kafka-queue.ts';
+import { type JobsConfig, readJobsConfig, readKafkaConfig } from './jobs/settings.ts';
 import type { ModelSlot, ReadInteger, Task } from './task.ts';
 import { readTraceConfig, type TraceConfig } from './telemetry.ts';
 
@@ -143,6 +144,44 @@ function isHttpUrl(text: string): boolean {
  */
 export function disableTelemetry(env: NodeJS.ProcessEnv = process.env): void {
   env.ORT_DISABLE_TELEMETRY ??= '1';
+}
+
+/** The tasks of a function that takes the events of several: those that EVENTS_TASKS names, or all. @throws ConfigError */
+export function loadEventTasks<Named extends { readonly name: string }>(
+  known: readonly Named[],
+  env: NodeJS.ProcessEnv = process.env,
+): readonly Named[] {
+  const text = env.EVENTS_TASKS || known.map(({ name }) => name).join();
+  const asked = text.split(',').map((name) => name.trim());
+  if (asked.every((name) => known.some((task) => task.name === name)))
+    return known.filter(({ name }) => asked.includes(name));
+  const names = known.map(({ name }) => name).join(', ');
+  throw new ConfigError(`Expected some of ${names} for EVENTS_TASKS but received ${JSON.stringify(text)}`);
+}
+
+/** What a consumer of Kafka needs. @throws ConfigError */
+export function loadConsume(
+  env: NodeJS.ProcessEnv = process.env,
+): KafkaConfig & Pick<Config, 'drainMs' | 'logLevel'> & { readonly eventsUrl: string } {
+  const faults: string[] = [];
+  const expect: Expect = (met, what, name, received) => {
+    if (!met) faults.push(`Expected ${what} for ${name} but received ${JSON.stringify(received)}`);
+  };
+  const kafka = readKafkaConfig(env, expect);
+  expect(kafka !== undefined, 'HOST:PORT, or some with commas,', 'KAFKA_BROKERS', '');
+  const eventsUrl = env.EVENTS_URL || 'http://127.0.0.1:8080';
+  expect(isHttpUrl(eventsUrl), 'an http URL', 'EVENTS_URL', eventsUrl);
+  const drainMs = Number(env.DRAIN_MS || 25_000);
+  expect(
+    /^\d*$/.test(env.DRAIN_MS ?? '') && drainMs <= 600_000,
+    'a whole number from 0 to 600000',
+    'DRAIN_MS',
+    env.DRAIN_MS,
+  );
+  const logLevel = (env.LOG_LEVEL || 'info') as LogLevel;
+  expect(logLevels.includes(logLevel), `one of ${logLevels.join(', ')}`, 'LOG_LEVEL', logLevel);
+  if (!kafka || faults.length > 0) throw new ConfigError(faults.join('\n'));
+  return { ...kafka, eventsUrl, drainMs, logLevel };
 }
 
 /**

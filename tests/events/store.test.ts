@@ -4,7 +4,8 @@ import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, jest } from '@jest/globals';
-import { createS3Store, isS3Address } from '../../functions/core/jobs/s3.ts';
+import { isS3Address } from '../../functions/core/jobs/address.ts';
+import { openBucket } from '../../functions/core/jobs/bucket.ts';
 import { describeStore } from '../support/store-contract.ts';
 import { describeWith, versitygw } from './tools/cache.ts';
 import { createS3, type S3 } from './tools/s3.ts';
@@ -27,7 +28,7 @@ async function startS3(): Promise<S3 & { close(): Promise<void> }> {
 
 async function open(prefix: string) {
   const { bucket, close } = await startS3();
-  return { open: () => createS3Store(`s3://${bucket}${prefix}`), close };
+  return { open: () => openBucket(`s3://${bucket}${prefix}`), close };
 }
 
 const describeS3 = describeWith(versitygw);
@@ -46,7 +47,7 @@ describeS3('an S3 store', () => {
   afterEach(() => s3.close());
 
   it('keeps two prefixes of a bucket apart', async () => {
-    const [one, other] = ['a', 'b'].map((prefix) => createS3Store(`s3://${s3.bucket}/${prefix}`));
+    const [one, other] = ['a', 'b'].map((prefix) => openBucket(`s3://${s3.bucket}/${prefix}`));
 
     await one?.put('key', encode('one'));
 
@@ -55,7 +56,7 @@ describeS3('an S3 store', () => {
   });
 
   it('lists more keys than a page holds', async () => {
-    const store = createS3Store(`s3://${s3.bucket}`);
+    const store = openBucket(`s3://${s3.bucket}`);
     const keys = Array.from({ length: 1005 }, (_, i) => `many/${String(i).padStart(4, '0')}`);
     for (let i = 0; i < keys.length; i += 15) {
       await Promise.all(keys.slice(i, i + 15).map((key) => store.put(key, encode(key))));
@@ -68,7 +69,7 @@ describeS3('an S3 store', () => {
   });
 
   it('rejects what it is asked while the server is away, and works once that is back', async () => {
-    const store = createS3Store(`s3://${s3.bucket}`);
+    const store = openBucket(`s3://${s3.bucket}`);
     await store.put('key', encode('value'));
     await s3.kill();
 
@@ -80,7 +81,7 @@ describeS3('an S3 store', () => {
   });
 
   it('rejects a bucket that is not there, and takes it for no absent value', async () => {
-    const store = createS3Store('s3://other-bucket');
+    const store = openBucket('s3://other-bucket');
 
     const calls = [store.put('key', encode('v')), store.put('key', encode('v'), { etag: '"1"' }), first(store)];
     for (const call of calls) await expect(call).rejects.toThrow(/bucket/);
@@ -93,19 +94,19 @@ describeS3('an S3 store', () => {
     process.env.AWS_ENDPOINT_URL_S3 = originOf(silent);
     const startedMs = performance.now();
 
-    await expect(createS3Store(`s3://${s3.bucket}`).get('key')).rejects.toThrow(/./);
+    await expect(openBucket(`s3://${s3.bucket}`).get('key')).rejects.toThrow(/./);
 
     expect(performance.now() - startedMs).toBeLessThan(30_000); // ten seconds, on a machine that is busy
     silent.close();
   });
 
   it.each(['absent', 'etag'] as const)('knows its own value where the answer to a put was lost: %s', async (kind) => {
-    const direct = createS3Store(`s3://${s3.bucket}`);
+    const direct = openBucket(`s3://${s3.bucket}`);
     const before = kind === 'etag' ? ((await direct.put('key', encode('before'))) as string) : '';
     const losing = await loseFirstAnswer(s3.env.AWS_ENDPOINT_URL_S3 as string);
     process.env.AWS_ENDPOINT_URL_S3 = originOf(losing.server);
 
-    const etag = await createS3Store(`s3://${s3.bucket}`).put(
+    const etag = await openBucket(`s3://${s3.bucket}`).put(
       'key',
       encode('mine'),
       kind === 'etag' ? { etag: before } : 'absent',
@@ -132,7 +133,7 @@ it.each([
   expect(isS3Address(text)).toBe(is);
 });
 
-async function first(store: ReturnType<typeof createS3Store>): Promise<void> {
+async function first(store: ReturnType<typeof openBucket>): Promise<void> {
   for await (const _ of store.list('some/')) return;
 }
 

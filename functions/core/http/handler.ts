@@ -32,6 +32,8 @@ export type FunctionRequest = IncomingMessage & { rawBody?: Buffer | undefined; 
 export interface Handler {
   /** Judges what needs no body: route, parameters, upload headers, room. Answers a problem itself and returns false then. */
   admit(request: FunctionRequest, response: ServerResponse): boolean;
+  /** Judges a body that has arrived, before the framework has it. @throws Problem */
+  prepare?(request: FunctionRequest): void;
   /** Answers a fault that was met after `admit`, while the body arrived. */
   refuse(request: FunctionRequest, response: ServerResponse, fault: unknown): void;
   /** The function: answers one request whose body is complete, and never rejects. */

@@ -32,13 +32,13 @@ const maxFlushMs = 2000;
 /** A registered function with all that serves it. */
 export interface ServedFunction {
   readonly name: string;
-  readonly config: Config;
+  readonly config: Pick<Config, 'maxUploadBytes' | 'workers' | 'drainMs'>;
   readonly log: Log;
-  readonly service: Service;
+  readonly service: Pick<Service, 'beginDrain' | 'close' | 'reload' | 'lost'>;
   readonly handler: Handler;
   readonly traces: Traces | undefined;
   /** Absent where no job is taken. */
-  readonly jobs: Jobs | undefined;
+  readonly jobs: Pick<Jobs, 'stop'> | undefined;
 }
 
 /** A function that listens. */
@@ -110,6 +110,7 @@ async function receive(
       const deadlineMs = request.exchange?.uploadDeadlineMs ?? Number.POSITIVE_INFINITY;
       const maxBytes = maxBodyBytes(request.headers, config.maxUploadBytes, request.exchange?.hasMore);
       request.rawBody = await receiveBody(request, maxBytes, { deadlineMs });
+      handler.prepare?.(request);
     }
     return true;
   } catch (fault) {

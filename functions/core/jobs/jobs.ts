@@ -7,10 +7,11 @@ import { createDesk, type Desk, unavailable } from './desk.ts';
 import { createDue } from './due.ts';
 import { deadPrefix, hasEnded, type Job } from './job.ts';
 import { createJournal } from './journal.ts';
-import { openSpool, openStore } from './open.ts';
+import { openQueue, openStore } from './open.ts';
 import { jobProblems } from './problems.ts';
 import type { Backlog, Queue } from './queue.ts';
 import { createRecords, type Kept } from './records.ts';
+import type { Runner } from './runner.ts';
 import type { JobsConfig } from './settings.ts';
 import type { Store } from './store.ts';
 import { createTurns, type Turns } from './turns.ts';
@@ -28,6 +29,8 @@ export interface Jobs extends Desk {
   cancel(id: string): Promise<Kept<Job>>;
   /** The body of the answer of a job that succeeded. @throws Problem JOB_EXPIRED | JOBS_UNAVAILABLE */
   readResult(job: Job): Promise<Uint8Array>;
+  /** What runs the jobs of the task, where this tier does; for whoever brings them. */
+  readonly runner: Runner | undefined;
   /** The jobs of the function's task that wait or run. @throws Problem JOBS_UNAVAILABLE */
   backlog(): Promise<Backlog>;
   /** Takes no further job up, and puts the present one back. */
@@ -42,6 +45,8 @@ export interface JobsOptions {
   readonly config: JobsConfig;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Whether jobs are brought to `runner` by others, so that the queue is not looked at. @default false */
+  readonly isFed?: boolean;
 }
 
 /** How often the store is searched for what is due, at the most. */
@@ -49,10 +54,10 @@ const sweepMs = 60_000;
 
 /** Opens the store, and has the primary tier work through what waits there. */
 export function createJobs(options: JobsOptions): Jobs {
-  const { tier, task, service, workers, config, log, metrics } = options;
+  const { tier, task, service, workers, config, log, metrics, isFed = false } = options;
   const { onRun, onEnd } = createJournal(log, metrics);
   const store = openStore(config);
-  const queue = openSpool(store, log);
+  const queue = openQueue(config, store, log);
   const due = createDue({ ...config, store });
   const records = createRecords({
     store,
@@ -65,16 +70,20 @@ export function createJobs(options: JobsOptions): Jobs {
   const turns = createTurns(workers);
   const ending = new AbortController();
   let working: Promise<unknown> = Promise.resolve();
+  let runner: Runner | undefined;
   if (tier === 'primary') {
     const now = { running: 0 };
     const onBegin = (isRunning: boolean) => {
       now.running = Number(isRunning);
     };
-    const runner = createRunner({ task, service, store, records, turns, onBegin, onRun });
+    runner = createRunner({ task, service, store, records, turns, onBegin, onRun });
     const sweep = () => due.sweep(task.name, records, ending.signal);
-    working = Promise.all([queue.work(task.name, runner), repeat(sweep, sweepPauseMs(config), ending.signal, log)]);
-    metrics.watchJobs(task.name, () => countJobs(task.name, { queue, store, ...now }));
-    log('info', 'jobs wait in a spool, for the functions of one machine', { store: config.store });
+    const work = isFed ? undefined : queue.work?.(task.name, runner);
+    working = Promise.all([work, repeat(sweep, sweepPauseMs(config), ending.signal, log)]);
+    if (!isFed) metrics.watchJobs(task.name, () => countJobs(task.name, { queue, store, ...now }));
+    if (isFed) log('info', 'jobs are brought by events', { task: task.name });
+    else if (config.kafka) log('info', 'jobs wait in Kafka, for other programs', { ...config.kafka });
+    else log('info', 'jobs wait in a spool, for the functions of one machine', { store: config.store });
   }
 
   async function find(id: string): Promise<Kept<Job>> {
@@ -87,6 +96,7 @@ export function createJobs(options: JobsOptions): Jobs {
   return {
     ...createDesk({ store, queue, records, due, max: config.max }),
     turns,
+    runner,
     retentionMs: config.retentionMs,
     find,
     async cancel(id) {

@@ -1,15 +1,18 @@
 import type { Log } from '../observe/log.ts';
+import { openBucket } from './bucket.ts';
 import { createDirectoryStore } from './directory.ts';
+import { createKafkaQueue } from './kafka-queue.ts';
+import type { Queue } from './queue.ts';
 import type { JobsConfig } from './settings.ts';
 import { createSpool, type Spool } from './spool.ts';
 import type { Store } from './store.ts';
 
 /** The store that JOBS_STORE names. */
 export function openStore({ store }: JobsConfig): Store {
-  return createDirectoryStore(store);
+  return store.startsWith('s3:') ? openBucket(store) : createDirectoryStore(store);
 }
 
-/** A queue, and what has to be done here where it brings no jobs by itself. */
-export function openSpool(store: Store, log: Log): Spool {
-  return createSpool({ store, log });
+/** A queue, with `work` for what has to be done here where it brings no jobs by itself. */
+export function openQueue({ kafka }: JobsConfig, store: Store, log: Log): Queue & Partial<Pick<Spool, 'work'>> {
+  return kafka ? createKafkaQueue(kafka, log) : createSpool({ store, log });
 }

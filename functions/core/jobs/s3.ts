@@ -6,6 +6,7 @@ import {
   S3Client,
   S3ServiceException,
 } from '@aws-sdk/client-s3';
+import { readAddress, uriOf } from './address.ts';
 import { type Condition, isKey, type Store, type Stored } from './store.ts';
 
 /** What one call may take, tries included: an answer of 503 is better than a client that waits. */
@@ -83,20 +84,8 @@ export function createS3Store(address: string): Store {
       await client.send(new DeleteObjectCommand(objectOf(key)), limit());
     },
     list,
-    uri: (key) => `s3://${bucket}/${objectOf(key).Key}`,
+    uri: (key) => uriOf(address, key),
   };
-}
-
-/** Whether a text names a bucket: s3://BUCKET, or s3://BUCKET/PREFIX with or without a slash at its end. */
-export function isS3Address(text: string): boolean {
-  const { bucket, prefix } = readAddress(text);
-  return text.startsWith('s3://') && /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket) && isKey(`${prefix}key`);
-}
-
-function readAddress(address: string): { readonly bucket: string; readonly prefix: string } {
-  const [bucket = '', ...folders] = address.replace(/^s3:\/\//, '').split('/');
-  const names = folders.filter((name) => name !== '');
-  return { bucket, prefix: names.map((name) => `${name}/`).join('') };
 }
 
 function createClient(): S3Client {

@@ -1,8 +1,11 @@
 import type { ReadInteger } from '../task.ts';
+import { isS3Address } from './address.ts';
+import type { KafkaConfig } from './kafka-queue.ts';
+import { isTopic } from './topics.ts';
 
 /** What the environment decides about jobs. */
 export interface JobsConfig {
-  /** Where uploads, records and results lie: a folder, or what an implementation of Store takes. */
+  /** Where uploads, records and results lie: a folder, or s3://BUCKET/PREFIX. */
   readonly store: string;
   /** Most jobs of a task that wait. */
   readonly max: number;
@@ -10,9 +13,11 @@ export interface JobsConfig {
   readonly retentionMs: number;
   /** How long an upload is kept once its job has ended, in milliseconds. */
   readonly photoRetentionMs: number;
+  /** Where jobs wait; undefined for a spool in the store. */
+  readonly kafka: KafkaConfig | undefined;
 }
 
-type Expect = (met: boolean, what: string, name: string, received: unknown) => void;
+export type Expect = (met: boolean, what: string, name: string, received: unknown) => void;
 
 const hourMs = 3_600_000;
 
@@ -32,8 +37,23 @@ export function readJobsConfig(
     max: integer('JOBS_MAX', { fallback: 10_000, min: 1, max: 1_000_000 }),
     retentionMs: duration('JOB_RETENTION', 24 * hourMs),
     photoRetentionMs: duration('PHOTO_RETENTION', hourMs),
+    kafka: readKafkaConfig(env, expect),
   };
+  const isStore = !config.store.startsWith('s3:') || isS3Address(config.store);
+  expect(isStore, 'a folder or s3://BUCKET/PREFIX', 'JOBS_STORE', config.store);
   return config.store === '' ? undefined : config;
+}
+
+/** Undefined where there is no KAFKA_BROKERS. */
+export function readKafkaConfig(env: NodeJS.ProcessEnv, expect: Expect): KafkaConfig | undefined {
+  const { KAFKA_BROKERS: addresses = '', KAFKA_TOPIC } = env;
+  if (addresses === '') return undefined;
+  const brokers = addresses.split(',').map((address) => address.trim());
+  const areBrokers = brokers.every((address) => /^[^\s:,]+:\d{1,5}$/.test(address));
+  expect(areBrokers, 'HOST:PORT, or some with commas,', 'KAFKA_BROKERS', addresses);
+  const topic = KAFKA_TOPIC || 'understudy.jobs';
+  expect(isTopic(topic), 'at most 200 of A-Za-z0-9._-', 'KAFKA_TOPIC', topic);
+  return { brokers, topic };
 }
 
 const unitsMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: hourMs };
