@@ -140,10 +140,12 @@ function isHttpUrl(text: string): boolean {
 
 /**
  * Keeps ONNX Runtime from sending usage data to its maker and from writing its queue into the temporary folder, unless the
- * environment asks for it. It reads the process' own environment when it is loaded, so this comes first.
+ * environment asks for it. It reads the process' own environment when it is loaded, so this comes first. And the SDK of AWS from
+ * writing seven lines at each start on Node 20 about its versions to come: ours is pinned.
  */
 export function disableTelemetry(env: NodeJS.ProcessEnv = process.env): void {
   env.ORT_DISABLE_TELEMETRY ??= '1';
+  env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
 }
 
 /** The tasks of a function that takes the events of several: those that EVENTS_TASKS names, or all. @throws ConfigError */

@@ -19,11 +19,11 @@ export interface Consume {
 }
 
 /** @throws ConfigError */
-export function startConsume(onLost: (fault: Error) => void): Consume {
+export function startConsume(): Consume {
   const { brokers, topic, eventsUrl, logLevel, drainMs } = loadConsume();
   const log = createLog(logLevel, gatherLines(openStdout()));
   const topics = topicsOf(topic);
-  const cluster = connectKafka({ brokers, clientId: 'understudy-consume', log, onLost });
+  const cluster = connectKafka({ brokers, clientId: 'understudy-consume', log });
   const deliver = createDeliver({
     topics,
     ask: createAsking(eventsUrl),

@@ -1,6 +1,7 @@
-import { type Admin, type Consumer, Kafka, logLevel, Partitioners, type Producer } from 'kafkajs';
+import { type Admin, type Consumer, type ConsumerConfig, Kafka, logLevel, Partitioners, type Producer } from 'kafkajs';
 import type { Log } from '../observe/log.ts';
 import type { Message } from './binding.ts';
+import { lagOf, oldestOf } from './lag.ts';
 
 /** A message as it was read. */
 export interface Delivery extends Message {
@@ -38,8 +39,6 @@ export interface ClusterOptions {
   /** What the brokers' logs call us. */
   readonly clientId: string;
   readonly log: Log;
-  /** Called when a reader has given up for good. */
-  readonly onLost?: (fault: Error) => void;
 }
 
 /** What a client that waits for its 202 may wait for a broker; one that is there answers in milliseconds. */
@@ -52,13 +51,16 @@ const timesMs = { connectionTimeout: 1000, requestTimeout: 3000 };
 const sessionTimeout = 15_000;
 const heartbeatMs = 3000;
 
+/** From a reader that has fallen for good to the next one. */
+const rejoinMs = 1000;
+
 /** Longer than any run of a job: a reader finishes it before it hands its partitions over. */
 const rebalanceTimeout = 130_000;
 
 /** Some twenty records: the partitions that were fetched together wait for the slowest of them. */
 const maxBytesPerPartition = 16_384;
 
-export function connectKafka({ brokers, clientId, log, onLost = () => {} }: ClusterOptions): Cluster {
+export function connectKafka({ brokers, clientId, log }: ClusterOptions): Cluster {
   const kafka = new Kafka({
     clientId,
     brokers: [...brokers],
@@ -68,7 +70,6 @@ export function connectKafka({ brokers, clientId, log, onLost = () => {} }: Clus
     // Some lines for each second of an outage, and some for each start of a group: what matters of it is logged by who asked.
     logCreator: () => (entry) => log('debug', 'kafka client', { detail: entry.log.message, cause: entry.log.error }),
   });
-  const retry = { retries: 5, initialRetryTime: 300, maxRetryTime: 5000 };
   // Not idempotent: kafkajs 2.2.4 uses the sequence number of a message that it has given up for the next one, and where the broker
   // has the first, it takes the second for a repeat and drops it with a good answer. A job that is sent twice does no harm.
   const producer = lazily(async () => {
@@ -110,41 +111,78 @@ export function connectKafka({ brokers, clientId, log, onLost = () => {} }: Clus
       const wanted = missing.map((topic) => ({ topic, numPartitions: partitions }));
       if (wanted.length > 0) await (await admin.get()).createTopics({ topics: wanted, waitForLeaders: true });
     },
-    read(topic, handle) {
-      const consumer = kafka.consumer({
-        groupId: topic,
-        sessionTimeout,
-        heartbeatInterval: heartbeatMs,
-        rebalanceTimeout,
-        maxBytesPerPartition,
-        maxWaitTimeInMs: 1000,
-        allowAutoTopicCreation: false,
-        retry,
-      });
-      consumer.on('consumer.crash', ({ payload: { error, restart } }) => {
-        log(restart ? 'warn' : 'error', 'reader of a topic fell', { topic, error, restarts: restart });
-        if (!restart) onLost(error);
-      });
-      return readWith(consumer, topic, handle);
-    },
+    read: (topic, handle) => readOn(kafka, { topic, handle, log }),
     async close() {
       await Promise.all([producer.close(), admin.close()]);
     },
   };
 }
 
-async function readWith(
-  consumer: Consumer,
-  topic: string,
-  handle: (delivery: Delivery) => Promise<Verdict>,
-): Promise<Reader> {
+interface Reading {
+  readonly topic: string;
+  readonly handle: (delivery: Delivery) => Promise<Verdict>;
+  readonly log: Log;
+}
+
+/** Joins the group, anew whenever the library has given it up: it does so for a coordinator that is not there yet. */
+async function readOn(kafka: Kafka, { topic, handle, log }: Reading): Promise<Reader> {
+  let current: Consumer | undefined;
+  let isStopped = false;
+
+  async function join(): Promise<void> {
+    while (!isStopped) {
+      const consumer = kafka.consumer(memberOf(topic));
+      current = consumer;
+      consumer.on('consumer.crash', ({ payload: { error, restart } }) => {
+        log('warn', 'reader of a topic fell', { topic, error });
+        if (!restart) again();
+      });
+      try {
+        await runOn(consumer, topic, handle);
+        return;
+      } catch (error) {
+        log('warn', 'topic cannot be read', { topic, error });
+        await consumer.disconnect().catch(() => {});
+        await new Promise((resolve) => setTimeout(resolve, rejoinMs));
+      }
+    }
+  }
+
+  function again(): void {
+    setTimeout(join, rejoinMs).unref();
+  }
+
+  await join();
+  return {
+    async stop() {
+      isStopped = true;
+      await current?.disconnect();
+    },
+  };
+}
+
+function memberOf(topic: string): ConsumerConfig {
+  return {
+    groupId: topic,
+    sessionTimeout,
+    heartbeatInterval: heartbeatMs,
+    rebalanceTimeout,
+    maxBytesPerPartition,
+    maxWaitTimeInMs: 1000,
+    allowAutoTopicCreation: false,
+    retry: { retries: 5, initialRetryTime: 300, maxRetryTime: 5000 },
+  };
+}
+
+async function runOn(consumer: Consumer, topic: string, handle: Reading['handle']): Promise<void> {
   await consumer.connect();
   await consumer.subscribe({ topics: [topic], fromBeginning: true });
   await consumer.run({
     autoCommit: false,
     eachBatchAutoResolve: false,
     partitionsConsumedConcurrently: 64, // all that one reader is likely to have
-    async eachBatch({ batch: { partition, messages }, resolveOffset, heartbeat, isRunning, isStale, pause }) {
+    async eachBatch({ batch: { partition, messages }, resolveOffset, commitOffsetsIfNecessary, ...run }) {
+      const { heartbeat, isRunning, isStale, pause } = run;
       const beats = setInterval(() => heartbeat().catch(() => {}), heartbeatMs); // one that fails does so again below
       try {
         for (const { key, value, headers = {}, offset } of messages) {
@@ -161,7 +199,9 @@ async function readWith(
             setTimeout(pause(), verdict.afterMs).unref();
             return;
           }
-          await consumer.commitOffsets([{ topic, partition, offset: String(BigInt(offset) + 1n) }]);
+          const next = String(BigInt(offset) + 1n);
+          // That of the consumer does nothing once it is being stopped.
+          await commitOffsetsIfNecessary({ topics: [{ topic, partitions: [{ partition, offset: next }] }] });
           resolveOffset(offset);
           await heartbeat();
         }
@@ -170,46 +210,6 @@ async function readWith(
       }
     },
   });
-  return { stop: () => consumer.disconnect() };
-}
-
-interface Lag {
-  readonly partition: number;
-  /** Of the first message that is not done with. */
-  readonly next: number;
-  readonly count: number;
-}
-
-/** The partitions of a topic that their group has not done with. */
-async function lagOf(admin: Admin, topic: string): Promise<readonly Lag[]> {
-  const ends = await admin.fetchTopicOffsets(topic);
-  const [committed] = await admin.fetchOffsets({ groupId: topic, topics: [topic] });
-  const offsets = new Map(committed?.partitions.map(({ partition, offset }) => [partition, Number(offset)]));
-  return ends
-    .map(({ partition, high, low }) => {
-      const next = Math.max(offsets.get(partition) ?? 0, Number(low));
-      return { partition, next, count: Number(high) - next };
-    })
-    .filter(({ count }) => count > 0);
-}
-
-/** A month: no record of a job is older. */
-const oldestMs = 30 * 24 * 3_600_000;
-
-/** Brokers tell the first offset of a time, so the time of an offset is found by halves. */
-async function oldestOf(admin: Admin, topic: string): Promise<number | undefined> {
-  const behind = await lagOf(admin, topic);
-  if (behind.length === 0) return undefined;
-  let [from, to] = [Date.now() - oldestMs, Date.now()];
-  while (to - from > 1000) {
-    const middle = Math.floor((from + to) / 2);
-    const first = await admin.fetchTopicOffsetsByTimestamp(topic, middle);
-    const offsets = new Map(first.map(({ partition, offset }) => [partition, Number(offset)]));
-    const isNewer = behind.every(({ partition, next }) => Number(offsets.get(partition)) <= next);
-    if (isNewer) from = middle;
-    else to = middle;
-  }
-  return from;
 }
 
 /** Made by the first call that needs it, and anew after one that failed. */
