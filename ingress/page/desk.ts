@@ -89,12 +89,13 @@ export function setUpDesk<Kind extends Answer>(
     upload = (await system.prepare?.(file)) ?? file;
     const shrunk = upload === file ? '' : `, ${tellBytes(file.size)} before this page has shrunk it`;
     part(panel, 'chosen').textContent = `${upload.name}: ${tellBytes(upload.size)}${shrunk}`;
+    part(panel, 'ask').textContent = 'Ask again';
     preview.show(upload);
     refresh();
     await askNow();
   };
   const askForUpload = (): void => {
-    status.textContent = `Nothing to ask about yet: ${system.choose.toLowerCase()} first, or try one of those below it.`;
+    status.textContent = `Nothing to ask about yet: ${system.choose.toLowerCase()} first, or try a sample.`;
     part(panel, 'file').focus();
   };
 
@@ -129,7 +130,7 @@ function nameParts<Kind extends Answer>(panel: HTMLElement, system: System<Kind>
   part(panel, 'file-label').textContent = system.choose;
   if (!system.camera) part(panel, 'camera').remove();
   part(panel, 'chosen').textContent = 'Or drop it here, or paste it.';
-  part(panel, 'status').textContent = 'Nothing asked yet.';
+  part(panel, 'status').textContent = `${system.choose}, or try a sample: the answer comes here.`;
 }
 
 function listSamples(list: HTMLElement, samples: readonly Sample[], take: (file: File) => Promise<void>): void {

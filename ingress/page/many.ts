@@ -13,12 +13,15 @@ export function setUpMany(root: HTMLElement, current: () => Desk, onOutcome: (ou
   let isRunning = false;
   const send = async (desk: Desk): Promise<void> => {
     const asked: Promise<Outcome>[] = [];
+    status.textContent = `Sends ${count} requests, one every ${everyMs} ms …`;
     for (let i = 0; i < count; i += 1) {
       const outcome = desk.askAside();
-      if (outcome === undefined) return desk.askForUpload();
+      if (outcome === undefined) {
+        status.textContent = 'Nothing to send yet.';
+        return desk.askForUpload();
+      }
       asked.push(outcome);
       void outcome.then(onOutcome);
-      status.textContent = `Sends request ${i + 1} of ${count} …`;
       await new Promise((resolve) => setTimeout(resolve, everyMs));
     }
     status.textContent = summarize(await Promise.all(asked));

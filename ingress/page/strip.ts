@@ -8,7 +8,7 @@ const kinds = {
   lead: { name: 'lead model', sign: '' },
   standby: { name: 'standby model, primary function', sign: 's' },
   fallback: { name: 'fallback function', sign: 'f' },
-  refused: { name: 'no answer', sign: '×' },
+  problem: { name: 'problem', sign: '×' },
 } as const;
 
 type Kind = keyof typeof kinds;
@@ -18,7 +18,7 @@ export interface Strip {
 }
 
 function kindOf(outcome: Outcome): Kind {
-  if (outcome.kind === 'problem') return 'refused';
+  if (outcome.kind === 'problem') return 'problem';
   if (outcome.answer.tier === 'fallback') return 'fallback';
   return outcome.answer.degraded ? 'standby' : 'lead';
 }

@@ -9,8 +9,8 @@ const reasons: Readonly<Record<string, string>> = {
 };
 
 /** Who answered and, where it was not the lead model, why. */
-export function tellAnswer({ model, tier, degraded, reason }: Answer): string {
-  if (!degraded) return `${model}, the lead model, answered in the ${tier} function.`;
+export function tellAnswer({ model, degraded, reason }: Answer): string {
+  if (!degraded) return `${model}, the lead model, answered.`;
   const why = reasons[reason ?? ''] ?? `of ${reason}`;
   return `${model} answered in place of the lead model: ${why}.`;
 }

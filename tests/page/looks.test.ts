@@ -1,0 +1,71 @@
+import { expect, it, jest } from '@jest/globals';
+import type { Page } from 'playwright-core';
+import { describePage, takePicture, usePage, violationsOf } from './browser.ts';
+
+jest.setTimeout(120_000);
+
+const stack = usePage();
+
+/** What is wrong with the page as it is: too wide, or too small to be hit by a finger. */
+const misfits = (page: Page) =>
+  page.evaluate(() => {
+    const isShown = (element: Element) => element.checkVisibility() && !element.classList.contains('unseen');
+    const small = [...document.querySelectorAll('button, label:has(input), input[type=range]')]
+      .filter(isShown)
+      .map((element) => ({ name: element.textContent?.trim(), box: element.getBoundingClientRect() }))
+      .filter(({ box }) => box.width < 44 || box.height < 44);
+    const spilled = [...document.querySelectorAll('.card *')]
+      .filter((element) => isShown(element) && element.closest('.code') === null)
+      .filter(
+        (element) =>
+          element.getBoundingClientRect().right > (element.closest('.card') as Element).getBoundingClientRect().right,
+      )
+      .map((element) => `${element.tagName} ${element.className} beyond its card`);
+    const excess = document.documentElement.scrollWidth - window.innerWidth;
+    return [
+      ...spilled,
+      ...small.map(({ name, box }) => `${name}: ${box.width}x${box.height}`),
+      ...(excess > 0 ? [`${excess} px too wide`] : []),
+    ];
+  });
+
+describePage.each([
+  ['light', 1280],
+  ['dark', 1280],
+  ['light', 375],
+  ['dark', 375],
+] as const)('the page, %s and %d pixels wide', (colorScheme, width) => {
+  it('has no violation of WCAG 2.2 AA, no target below 44 pixels and nothing beyond its edge', async () => {
+    const { page, panel, answered } = await stack.open({
+      colorScheme,
+      viewport: { width, height: 900 },
+      hasTouch: width === 375,
+      bypassCSP: true,
+    });
+    const check = async (name: string) => {
+      await takePicture(page, `${colorScheme}-${width}-${name}`);
+      expect([name, await misfits(page), await violationsOf(page)]).toEqual([name, [], []]);
+    };
+
+    await page.locator('[data-part=faults]').waitFor();
+    await check('empty');
+    await page.getByRole('button', { name: 'Goldfish' }).click();
+    await answered('classify', 'lead');
+    await check('photo');
+    await panel('classify').locator('[data-part=deadline]').fill('0');
+    await page.getByRole('button', { name: 'Ask again' }).click();
+    await panel('classify').locator('.verdict:not([data-kind=lead])').waitFor();
+    await check('impatient');
+    await page.getByRole('button', { name: 'A text called .jpg' }).click();
+    await answered('classify', 'problem');
+    await check('problem');
+    await page.getByRole('tab', { name: 'Clouds' }).click();
+    await page.getByRole('button', { name: 'Sentinel-2' }).click();
+    await answered('clouds', 'lead');
+    await check('clouds');
+    await page.getByRole('tab', { name: 'Digits' }).click();
+    await page.getByRole('button', { name: 'A seven on paper' }).click();
+    await answered('digits', 'lead');
+    await check('digits');
+  });
+});
