@@ -8,6 +8,7 @@
 #   RESOLVER         address of a name server, or "auto" for the first one of RESOLV_CONF; may be empty
 #   TRUSTED_PROXIES  networks, separated by commas or blanks, for REAL_IP; may be empty
 #   OPERATOR         origin of the operator port of `npm start`, which the page may ask; may be empty
+#   LOG_SERVER       HOST:PORT that gets the access log too, by syslog over UDP; may be empty
 #   UNLIMITED        networks, likewise, that are exempt from the limits per client; may be empty
 #   CORS_ORIGINS     origins whose pages may ask, separated by commas or blanks, or * for all; may be empty
 #   API_KEYS_FILE    a line for each key: NAME HASH, as ingress/README.md makes them; may be empty
@@ -48,6 +49,14 @@ address() {
 access_log() {
   word ACCESS_LOG "$1"
   if [ "$1" != off ]; then ACCESS_LOG="$1 request"; fi
+}
+
+log_server() {
+  LOG_SERVER=
+  if [ -z "$1" ]; then return; fi
+  word LOG_SERVER "$1"
+  if [ "${ACCESS_LOG-}" = off ]; then fault 'Expected a path for ACCESS_LOG, beside a LOG_SERVER, but received off'; fi
+  LOG_SERVER="access_log syslog:server=$1,nohostname,tag=understudy request;"
 }
 
 # Sixteen digits may exceed the integers that nginx can hold.
@@ -208,7 +217,7 @@ render() {
 classify='PRIMARY_ADDRESS PRIMARY_HOST PRIMARY_MAX_CONNS FALLBACK_ADDRESS FALLBACK_HOST FALLBACK_MAX_CONNS WAKE_LISTEN'
 clouds='CLOUDS_ADDRESS CLOUDS_HOST CLOUDS_MAX_CONNS'
 digits='DIGITS_ADDRESS DIGITS_HOST DIGITS_MAX_CONNS'
-names="RUN_DIR SITE SYSTEMS OPERATOR LISTEN WORKERS WORKER_CONNECTIONS ACCESS_LOG RESOLVER REAL_IP ROUTES $classify $clouds $digits UNLIMITED RATE BURST CONNECTIONS TRACE_SHARE CORS CORS_ORIGINS API_KEYS"
+names="RUN_DIR SITE SYSTEMS OPERATOR LISTEN WORKERS WORKER_CONNECTIONS ACCESS_LOG RESOLVER REAL_IP ROUTES $classify $clouds $digits UNLIMITED RATE BURST CONNECTIONS TRACE_SHARE LOG_SERVER CORS CORS_ORIGINS API_KEYS"
 routes=
 absent=
 SYSTEMS=
@@ -221,6 +230,7 @@ word LISTEN "${LISTEN-}"
 word WORKERS "${WORKERS-}"
 count WORKER_CONNECTIONS "${WORKER_CONNECTIONS-}"
 access_log "${ACCESS_LOG-}"
+log_server "${LOG_SERVER-}"
 resolver_line "${RESOLVER-}"
 directives TRUSTED_PROXIES "${TRUSTED_PROXIES-}" 'set_real_ip_from ' ''
 REAL_IP=${lines:+$lines real_ip_header X-Forwarded-For; real_ip_recursive on;}

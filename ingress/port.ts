@@ -1,3 +1,5 @@
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { StartError } from './settings.ts';
 
@@ -26,5 +28,14 @@ export function reserve(port: number): Promise<Reserved> {
 export async function freePort(): Promise<number> {
   const { port, release } = await reserve(0);
   await release();
+  return port;
+}
+
+/** The same for UDP. */
+export async function freeUdpPort(): Promise<number> {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const { port } = socket.address();
+  await new Promise<void>((closed) => socket.close(() => closed()));
   return port;
 }

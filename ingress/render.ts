@@ -31,6 +31,7 @@ export function localVariables(place: {
     WORKERS: '2', // the second accepts while the first copies a large upload
     WORKER_CONNECTIONS: '8192', // ten times what the limits of nginx.conf let in: room for probes and idle clients
     ACCESS_LOG: '/dev/stdout',
+    LOG_SERVER: '',
     RESOLVER: '',
     TRUSTED_PROXIES: '',
     PRIMARY_ADDRESS: addressOf('primary'),

@@ -29,6 +29,8 @@ export interface Settings {
   readonly port: number;
   /** Longest drain. */
   readonly drainMs: number;
+  /** Where the edge's metrics are served on loopback; undefined for nowhere. */
+  readonly metricsPort: number | undefined;
   /** What runs, in the order of `systems`. */
   readonly chosen: readonly SystemName[];
 }
@@ -37,6 +39,7 @@ export interface Settings {
 export function readSettings(env: NodeJS.ProcessEnv): Settings {
   return {
     port: whole(env, 'PORT', 8080, 65_535),
+    metricsPort: env.METRICS_PORT ? whole(env, 'METRICS_PORT', 0, 65_535) : undefined,
     drainMs: whole(env, 'DRAIN_MS', 25_000, 600_000),
     chosen: choose(env.FUNCTIONS || Object.keys(systems).join()),
   };

@@ -11,6 +11,7 @@ import {
   memoryVariables,
 } from '../functions/launch.ts';
 import { onInterrupt, readCommand } from './command.ts';
+import { chooseEdge } from './edge.ts';
 import { accessLogName, configName, makeRunFolder, type RunFolder } from './folder.ts';
 import { ensureNginx, NginxError } from './install.ts';
 import { type Operator, openOperator } from './operator.ts';
@@ -31,6 +32,7 @@ It reads these variables; the functions get all others:
   FUNCTIONS             ${Object.keys(systems).join(', ')}, or some of them with commas (default all)
   PORT                  port of nginx on 127.0.0.1 (default 8080)
   KAFKA_BROKERS         HOST:PORT of Kafka: jobs wait there and not in a spool (default none)
+  METRICS_PORT          port for metrics of nginx on 127.0.0.1 (default none)
   DRAIN_MS              longest drain (default 25000)
   CORS_ORIGINS          origins whose pages may ask, with commas, or * (default none)
   API_KEYS_FILE         names and hashes of the keys that may ask (default: none is needed)`;
@@ -78,7 +80,7 @@ async function end(code: number): Promise<void> {
 }
 
 async function startStack(): Promise<void> {
-  const { port, drainMs, chosen } = readSettings(process.env);
+  const { port, metricsPort, drainMs, chosen } = readSettings(process.env);
   const nginx = await ensureNginx();
   const front = await reserve(port);
   const isQueued = Boolean(process.env.KAFKA_BROKERS);
@@ -88,9 +90,11 @@ async function startStack(): Promise<void> {
 
   // Relative to nginx's working folder: its configuration cannot express every path.
   if (functions.primary !== undefined) operator = await openOperator(port, () => programs.get('primary'));
+  const edge = await chooseEdge(metricsPort, process.env);
   const variables = {
     ...localVariables({ runDir: '.', port, functions }),
     ACCESS_LOG: accessLogName,
+    LOG_SERVER: edge?.logServer ?? '',
     OPERATOR: operator?.origin ?? '',
     ...readSwitches(process.env),
   };
@@ -99,6 +103,7 @@ async function startStack(): Promise<void> {
   output.pass(folder.accessLog);
   obeySignals(names, drainMs);
   if (watch) watchModels(modelsDir, () => reload(names));
+  if (edge) start(edge.program);
   for (const [name, port] of ports) start(functionProgram(name, port, chosen));
   if (isQueued) start(consumeProgram(Number(functions.events)));
   const ready = new Map(ports.map(([name, port]) => [name, untilReady(name, `http://127.0.0.1:${port}/readyz`)]));
@@ -107,8 +112,10 @@ async function startStack(): Promise<void> {
   await front.release();
   if (isStopping) return;
   start(nginxProgram(nginx, folder.path));
+  if (edge) await untilReady('edge', edge.metricsUrl);
   await Promise.all([all, untilReady('nginx', `http://127.0.0.1:${port}/healthz`)]);
   for (const program of programs.values()) program.trust();
+  if (metricsPort !== undefined) say(`metrics of nginx at ${edge?.metricsUrl}`);
   say(
     `ready, ends with Ctrl-C. See http://localhost:${port}/ or try:\n\n${chosen.map((name) => `  ${exampleOf(name, port)}\n`).join('')}`,
   );
@@ -190,6 +197,7 @@ function obeySignals(functions: readonly FunctionName[], drainMs: number): void 
     await programs.get('nginx')?.stop('SIGQUIT', drainMs); // first: the functions must answer what it has accepted
     await programs.get('consume')?.stop('SIGTERM', drainMs + drainMarginMs); // it waits for what it has brought
     await Promise.all(functions.map((name) => programs.get(name)?.stop('SIGTERM', drainMs + drainMarginMs)));
+    await programs.get('edge')?.stop('SIGTERM', drainMarginMs); // last: it counts what the others answered
     await end(0);
   };
   onInterrupt(stop, (signal) => {

@@ -168,7 +168,7 @@ describe('entrypoint.sh', () => {
     const { code, errors } = await run(addresses);
 
     const switches = ['CORS_ORIGINS', 'API_KEYS_FILE'];
-    const optional = [...switches, 'RESOLVER', 'TRUSTED_PROXIES', 'UNLIMITED', ...Object.keys(addresses)];
+    const optional = [...switches, 'RESOLVER', 'LOG_SERVER', 'TRUSTED_PROXIES', 'UNLIMITED', ...Object.keys(addresses)];
     expect(namesIn(errors).sort()).toEqual(
       Object.keys(variables)
         .filter((name) => !optional.includes(name))
