@@ -70,6 +70,7 @@ export function createService(options: ServiceOptions): Service {
       return { model: name, version, variant, ...model.pool.counts(), isTakenOut: lanes.isTakenOut(model) };
     }),
   );
+  metrics.watchMissing(lanes.missing);
   const gate = createGate(config.workers, createEstimate(), now);
   const decoder: Decoder = {
     isIdle: gate.isIdle,

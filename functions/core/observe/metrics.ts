@@ -35,6 +35,8 @@ export interface Metrics {
   countSpans(outcome: 'sent' | 'dropped', count: number): void;
   /** Reads the models with their workers and queues at every scrape. */
   watchModels(read: () => readonly ModelState[]): void;
+  /** Reads at every scrape the folders of chosen models that cannot answer now. */
+  watchMissing(read: () => readonly string[]): void;
   /** Reads the smallest age of the ingress' stamps at every scrape, in ms; undefined where there was none. */
   watchStampAge(read: () => number | undefined): void;
   /** Counts one job that has ended. */
@@ -88,8 +90,10 @@ export function createMetrics(): Metrics {
     registers,
   });
   let readModels: () => readonly ModelState[] = () => [];
+  let readMissing: () => readonly string[] = () => [];
   let readStampAge: () => number | undefined = () => undefined;
   registerModels(registers, () => readModels());
+  registerMissing(registers, () => readMissing());
   registerStampAge(registers, () => readStampAge());
   return {
     countRequest: (labels) => requests.inc(labels),
@@ -102,6 +106,9 @@ export function createMetrics(): Metrics {
     },
     watchModels(read) {
       readModels = read;
+    },
+    watchMissing(read) {
+      readMissing = read;
     },
     watchStampAge(read) {
       readStampAge = read;
@@ -151,6 +158,17 @@ function registerModels(registers: Registry[], readModels: () => readonly ModelS
     collect() {
       this.reset();
       for (const { model, busySeconds } of readModels()) this.inc({ model }, busySeconds);
+    },
+  });
+}
+
+function registerMissing(registers: Registry[], readMissing: () => readonly string[]): void {
+  new Gauge({
+    name: 'understudy_models_missing',
+    help: 'Chosen model folders that cannot answer now: still loading, refused, or without a worker',
+    registers,
+    collect() {
+      this.set(readMissing().length);
     },
   });
 }
