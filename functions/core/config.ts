@@ -51,6 +51,24 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
+/** Reads the variables of an environment, and writes down what is wrong with them. */
+function openReading(
+  env: NodeJS.ProcessEnv,
+  faults: string[],
+): { readonly integer: ReadInteger; readonly expect: Expect } {
+  const expect: Expect = (met, what, name, received) => {
+    if (!met) faults.push(`Expected ${what} for ${name} but received ${JSON.stringify(received)}`);
+  };
+  const integer: ReadInteger = (name, { fallback, min, max }) => {
+    const text = env[name] || String(fallback);
+    const value = Number(text);
+    const isRight = /^\d+$/.test(text) && value >= min && value <= max;
+    expect(isRight, `a whole number from ${min} to ${max}`, name, text);
+    return isRight ? value : fallback;
+  };
+  return { integer, expect };
+}
+
 /**
  * Reads a Config; pure given `env`. An empty variable counts as absent.
  * @throws ConfigError that names every faulty variable
@@ -61,16 +79,7 @@ export function loadConfig<Settings>(
   env: NodeJS.ProcessEnv = process.env,
 ): Config<Settings> {
   const faults: string[] = [];
-  const expect = (met: boolean, what: string, name: string, received: unknown) => {
-    if (!met) faults.push(`Expected ${what} for ${name} but received ${JSON.stringify(received)}`);
-  };
-  const integer: ReadInteger = (name, { fallback, min, max }) => {
-    const text = env[name] || String(fallback);
-    const value = Number(text);
-    const isRight = /^\d+$/.test(text) && value >= min && value <= max;
-    expect(isRight, `a whole number from ${min} to ${max}`, name, text);
-    return isRight ? value : fallback;
-  };
+  const { integer, expect } = openReading(env, faults);
   const { defaults, models } = task;
   const config: Config<Settings> = {
     maxUploadBytes: integer('MAX_UPLOAD_BYTES', { fallback: defaults.maxUploadBytes, min: 1, max: 1_073_741_824 }),
@@ -105,6 +114,18 @@ export function loadConfig<Settings>(
   const isBelow = primaryBudgetMs < deadlineMs;
   expect(isBelow, `less than DEADLINE_MS (${deadlineMs})`, 'PRIMARY_BUDGET_MS', String(primaryBudgetMs));
   if (faults.length > 0) throw new ConfigError(faults.join('\n'));
+  return config;
+}
+
+/** Where `npm start` keeps its jobs, below the folder of the project. */
+const defaultStore = '.jobs';
+
+/** What the environment decides about jobs, for operators. @throws ConfigError */
+export function loadJobs(env: NodeJS.ProcessEnv = process.env): JobsConfig {
+  const faults: string[] = [];
+  const reading = openReading(env, faults);
+  const config = readJobsConfig({ ...env, JOBS_STORE: env.JOBS_STORE || defaultStore }, reading);
+  if (faults.length > 0 || !config) throw new ConfigError(faults.join('\n'));
   return config;
 }
 

@@ -116,7 +116,9 @@ function admitUpload(
     exchange.parameters = parameters;
     exchange.ask = task.parse(query, headers);
     if (service.chain.isPrimaryServed) task.check?.(exchange.ask, service.chain.models[0].spec.details);
-    exchange.form = readForm(headers, query, { task: task.name, parameters, requestId: exchange.requestId });
+    const { requestId } = exchange;
+    const { callbackHosts } = jobs;
+    exchange.form = readForm(headers, query, { task: task.name, parameters, requestId, callbackHosts });
     exchange.markArrived = hold();
     return;
   }
@@ -218,6 +220,7 @@ function jobExchange(state: State, jobs: Jobs, request: FunctionRequest, respons
     requestId,
     reply: (status, contentType, body, headers) => send(state, response, status, contentType, body, headers),
     retryAfter: (waiting) => retryAfter([waiting * runMs()]),
+    isLeaving: state.service.isDraining,
   };
 }
 

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deadlineExceeded } from '../chain/refusal.ts';
+import { readCallbackUrl } from '../jobs/callback.ts';
 import type { Order } from '../jobs/desk.ts';
 import { askHeaders, hasEnded, isJobId, type Job } from '../jobs/job.ts';
 import type { Jobs } from '../jobs/jobs.ts';
@@ -57,9 +58,14 @@ export function readPatience(headers: IncomingHttpHeaders): RequestParameters {
 export function readForm(
   headers: IncomingHttpHeaders,
   query: URLSearchParams,
-  about: { readonly task: string; readonly parameters: RequestParameters; readonly requestId: string },
+  about: {
+    readonly task: string;
+    readonly parameters: RequestParameters;
+    readonly requestId: string;
+    readonly callbackHosts: readonly string[];
+  },
 ): Form {
-  const { task, parameters, requestId } = about;
+  const { task, parameters, requestId, callbackHosts } = about;
   const sent = askHeaders.flatMap((name) => (headers[name] === undefined ? [] : [[name, headers[name]] as const]));
   const type = mediaType(headers);
   return {
@@ -70,7 +76,7 @@ export function readForm(
     deadlineMs: parameters.patienceMs,
     mediaType: type === 'multipart/form-data' ? 'application/octet-stream' : type,
     idempotencyKey: readKey(headers['idempotency-key']),
-    callbackUrl: undefined,
+    callbackUrl: readCallbackUrl(headers['x-callback-url'], callbackHosts),
   };
 }
 
@@ -89,6 +95,8 @@ export interface JobExchange {
   readonly reply: Reply;
   /** Seconds until some of so many waiting jobs are done. */
   readonly retryAfter: (waiting: number) => string;
+  /** Whether no answer may be waited for any longer: the function ends. */
+  readonly isLeaving: () => boolean;
 }
 
 /** Takes a job, and waits for its end where the client would. Returns its id. @throws Problem */
@@ -148,12 +156,16 @@ function readWait({ prefer }: IncomingHttpHeaders): number {
   return /^\d{1,6}$/.test(text) ? Math.min(Number(text), longestWaitS) : 0;
 }
 
-async function untilEnded(kept: Kept<Job>, waitS: number, { jobs, response }: JobExchange): Promise<Kept<Job>> {
+async function untilEnded(
+  kept: Kept<Job>,
+  waitS: number,
+  { jobs, response, isLeaving }: JobExchange,
+): Promise<Kept<Job>> {
   const end = performance.now() + waitS * 1000;
   let current = kept;
   for (let pauseMs = pollMs.first; !hasEnded(current.record); pauseMs = Math.min(pauseMs * 1.5, pollMs.longest)) {
     const leftMs = end - performance.now();
-    if (leftMs <= 0 || response.destroyed) break;
+    if (leftMs <= 0 || response.destroyed || isLeaving()) break;
     await sleep(Math.min(pauseMs, leftMs));
     current = await jobs.find(current.record.id);
   }

@@ -61,16 +61,17 @@ export function createDesk({ store, queue, records, due, max, now = Date.now }: 
   }
 
   async function take(order: Order, retryAfter: (waiting: number) => string): Promise<Kept<Job>> {
-    const identity = await identify(order);
-    const job = jobOf(order, identity, now());
-    const known = await records.read(job.id);
-    if (known && known.record.state !== 'gone') return repeat(known as Kept<Job>, job);
-    const { count } = await queue.backlog(order.task);
-    if (count + taking > max) throw full(max, retryAfter(count));
-    await due.open(job);
-    await store.put(job.photo.key, order.bytes);
-    if (!(await records.create(job, known as Kept<Tombstone> | undefined))) return repeat(await find(job.id), job);
-    return send(await find(job.id));
+    const job = jobOf(order, await identify(order), now());
+    for (;;) {
+      const known = await records.read(job.id);
+      if (known && known.record.state !== 'gone') return repeat(known as Kept<Job>, job);
+      const { count } = await queue.backlog(order.task);
+      if (count + taking > max) throw full(max, retryAfter(count));
+      await due.open(job);
+      await store.put(job.photo.key, order.bytes);
+      if (await records.create(job, known as Kept<Tombstone> | undefined)) return send(await find(job.id));
+      // Somebody else was faster: the job is theirs, or what was gone has been removed.
+    }
   }
 
   async function find(id: string): Promise<Kept<Job>> {

@@ -3,6 +3,8 @@ import type { Log } from '../observe/log.ts';
 import type { JobsState, Metrics } from '../observe/metrics.ts';
 import { Problem } from '../problem.ts';
 import type { Task, Tier } from '../task.ts';
+import { call } from './callback.ts';
+import { createCallbacks } from './callbacks.ts';
 import { createDesk, type Desk, unavailable } from './desk.ts';
 import { createDue } from './due.ts';
 import { deadPrefix, hasEnded, type Job } from './job.ts';
@@ -23,6 +25,8 @@ export interface Jobs extends Desk {
   readonly turns: Turns;
   /** How long a job can be asked for once it has ended. */
   readonly retentionMs: number;
+  /** Hosts that may be told of the end of a job. */
+  readonly callbackHosts: readonly string[];
   /** @throws Problem JOB_NOT_FOUND | JOB_EXPIRED | JOBS_UNAVAILABLE */
   find(id: string): Promise<Kept<Job>>;
   /** Ends a job that has not begun; one that was canceled stays so. @throws Problem like `find`, and JOB_NOT_WAITING */
@@ -52,6 +56,9 @@ export interface JobsOptions {
 /** How often the store is searched for what is due, at the most. */
 const sweepMs = 60_000;
 
+/** How often the store is asked for calls to make. */
+const callMs = 1000;
+
 /** Opens the store, and has the primary tier work through what waits there. */
 export function createJobs(options: JobsOptions): Jobs {
   const { tier, task, service, workers, config, log, metrics, isFed = false } = options;
@@ -59,14 +66,13 @@ export function createJobs(options: JobsOptions): Jobs {
   const store = openStore(config);
   const queue = openQueue(config, store, log);
   const due = createDue({ ...config, store });
-  const records = createRecords({
-    store,
-    retentionMs: config.retentionMs,
-    onEnd: async (job) => {
-      onEnd(job);
-      await due.end(job);
-    },
-  });
+  const callbacks = createCallbacks({ store, log, call: (job) => call(job, { secret: config.callbackSecret }) });
+  const tellEnd = async (job: Job) => {
+    onEnd(job);
+    await callbacks.add(job);
+    await due.end(job);
+  };
+  const records = createRecords({ store, retentionMs: config.retentionMs, onEnd: tellEnd });
   const turns = createTurns(workers);
   const ending = new AbortController();
   let working: Promise<unknown> = Promise.resolve();
@@ -79,11 +85,15 @@ export function createJobs(options: JobsOptions): Jobs {
     runner = createRunner({ task, service, store, records, turns, onBegin, onRun });
     const sweep = () => due.sweep(task.name, records, ending.signal);
     const work = isFed ? undefined : queue.work?.(task.name, runner);
-    working = Promise.all([work, repeat(sweep, sweepPauseMs(config), ending.signal, log)]);
+    const calls = () => callbacks.send(task.name, records, ending.signal);
+    working = Promise.all([
+      work,
+      repeat(sweep, sweepPauseMs(config), ending.signal, log),
+      // A function that is fed may sleep, and those that take jobs do not.
+      !isFed && config.callbackHosts.length > 0 && repeat(calls, callMs, ending.signal, log),
+    ]);
     if (!isFed) metrics.watchJobs(task.name, () => countJobs(task.name, { queue, store, ...now }));
-    if (isFed) log('info', 'jobs are brought by events', { task: task.name });
-    else if (config.kafka) log('info', 'jobs wait in Kafka, for other programs', { ...config.kafka });
-    else log('info', 'jobs wait in a spool, for the functions of one machine', { store: config.store });
+    logPlace(options);
   }
 
   async function find(id: string): Promise<Kept<Job>> {
@@ -98,6 +108,7 @@ export function createJobs(options: JobsOptions): Jobs {
     turns,
     runner,
     retentionMs: config.retentionMs,
+    callbackHosts: config.callbackHosts,
     find,
     async cancel(id) {
       for (;;) {
@@ -106,8 +117,7 @@ export function createJobs(options: JobsOptions): Jobs {
         if (kept.record.state !== 'waiting') throw notWaiting(kept.record);
         const canceled = await guard(records.change(kept, { state: 'canceled', endedAt: Date.now() }));
         if (!canceled) continue; // it has begun, or ended
-        onEnd(canceled.record);
-        await guard(due.end(canceled.record));
+        await guard(tellEnd(canceled.record));
         return canceled;
       }
     },
@@ -123,6 +133,13 @@ export function createJobs(options: JobsOptions): Jobs {
       await working;
     },
   };
+}
+
+/** Says where jobs wait. */
+function logPlace({ task, config, log, isFed }: JobsOptions): void {
+  if (isFed) log('info', 'jobs are brought by events', { task: task.name });
+  else if (config.kafka) log('info', 'jobs wait in Kafka, for other programs', { ...config.kafka });
+  else log('info', 'jobs wait in a spool, for the functions of one machine', { store: config.store });
 }
 
 interface Counted {
@@ -163,7 +180,7 @@ function sweepPauseMs({ retentionMs, photoRetentionMs }: JobsConfig): number {
 
 async function repeat(task: () => Promise<void>, pauseMs: number, signal: AbortSignal, log: Log): Promise<void> {
   while (!signal.aborted) {
-    await task().catch((error) => log('error', 'store not swept', { error }));
+    await task().catch((error) => log('error', 'store failed', { error }));
     await new Promise<void>((resolve) => {
       const end = () => {
         clearTimeout(timer);

@@ -1,6 +1,6 @@
 import type { Log } from '../observe/log.ts';
 import { openBucket } from './bucket.ts';
-import { createDirectoryStore } from './directory.ts';
+import { createDirectoryStore, sweepDrafts } from './directory.ts';
 import { createKafkaQueue } from './kafka-queue.ts';
 import type { Queue } from './queue.ts';
 import type { JobsConfig } from './settings.ts';
@@ -9,7 +9,9 @@ import type { Store } from './store.ts';
 
 /** The store that JOBS_STORE names. */
 export function openStore({ store }: JobsConfig): Store {
-  return store.startsWith('s3:') ? openBucket(store) : createDirectoryStore(store);
+  if (store.startsWith('s3:')) return openBucket(store);
+  sweepDrafts(store).catch(() => {}); // tried again at the next start
+  return createDirectoryStore(store);
 }
 
 /** A queue, with `work` for what has to be done here where it brings no jobs by itself. */

@@ -15,11 +15,18 @@ export interface JobsConfig {
   readonly photoRetentionMs: number;
   /** Where jobs wait; undefined for a spool in the store. */
   readonly kafka: KafkaConfig | undefined;
+  /** Hosts, with a port where that is not 443, that may be told of the end of a job. */
+  readonly callbackHosts: readonly string[];
+  /** With which such a call is signed. */
+  readonly callbackSecret: string;
 }
 
 export type Expect = (met: boolean, what: string, name: string, received: unknown) => void;
 
 const hourMs = 3_600_000;
+
+/** Of CALLBACK_SECRET: 128 bits in hexadecimal. */
+const shortestSecret = 32;
 
 /** Undefined where there is no JOBS_STORE, so that no job is taken. */
 export function readJobsConfig(
@@ -38,9 +45,17 @@ export function readJobsConfig(
     retentionMs: duration('JOB_RETENTION', 24 * hourMs),
     photoRetentionMs: duration('PHOTO_RETENTION', hourMs),
     kafka: readKafkaConfig(env, expect),
+    callbackHosts: (env.CALLBACK_HOSTS ?? '').split(/[ ,]+/).filter((host) => host !== ''),
+    callbackSecret: env.CALLBACK_SECRET ?? '',
   };
+  const { callbackHosts, callbackSecret } = config;
   const isStore = !config.store.startsWith('s3:') || isS3Address(config.store);
   expect(isStore, 'a folder or s3://BUCKET/PREFIX', 'JOBS_STORE', config.store);
+  const areHosts = callbackHosts.every((host) => /^[a-z0-9.-]+(?::\d{1,5})?$/.test(host));
+  expect(areHosts, 'host names in lower case, with commas,', 'CALLBACK_HOSTS', env.CALLBACK_HOSTS);
+  const isSigned = callbackHosts.length === 0 || callbackSecret.length >= shortestSecret;
+  const received = callbackSecret === '' ? 'none' : 'a shorter one';
+  expect(isSigned, `${shortestSecret} characters or more with CALLBACK_HOSTS`, 'CALLBACK_SECRET', received);
   return config.store === '' ? undefined : config;
 }
 

@@ -30,6 +30,9 @@ export interface WorkOptions {
 /** Until that much of its patience is left, a job waits for the lead model. */
 const lastShare = 0.1;
 
+/** The longest that Node.js can wait: after a clock was set back, a deadline may be years away. */
+const longestTimerMs = 2 ** 31 - 1;
+
 /** When the lead model is asked for again: it loads, is taken out for some seconds, or works for others. */
 const againMs = 1000;
 
@@ -46,10 +49,11 @@ export function createRunner(options: WorkOptions): Runner {
     if (hasEnded(job)) return endings.outcomeOf(job);
     // The last of its runs did not end: the process died of it, or with it.
     if (job.attempts >= maxAttempts) return endings.fail(job, Problem.internal(), true);
-    const models = modelsFor(options, job, now());
+    const models = tryTo(() => modelsFor(options, job, now()));
+    if (models instanceof Problem) return endings.fail(job, models, false);
     if (!models) return endings.later(job, againMs, 'no model that may answer is ready');
     const leaving = new AbortController();
-    const timer = setTimeout(() => leaving.abort(deadlineExceeded()), job.deadlineAt - now());
+    const timer = setTimeout(() => leaving.abort(deadlineExceeded()), Math.min(job.deadlineAt - now(), longestTimerMs));
     const leave = () => leaving.abort(deadlineExceeded('the function ends'));
     signal.addEventListener('abort', leave, { once: true });
     if (signal.aborted) leave();
@@ -61,6 +65,14 @@ export function createRunner(options: WorkOptions): Runner {
     }
   }
   return { run };
+}
+
+function tryTo<T>(task: () => T): T | Problem {
+  try {
+    return task();
+  } catch (fault) {
+    return asProblem(fault);
+  }
 }
 
 /** Undefined where none of those that may answer is ready. */

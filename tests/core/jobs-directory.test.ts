@@ -1,0 +1,121 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { createDirectoryStore, sweepDrafts } from '../../functions/core/jobs/directory.ts';
+import type { Store } from '../../functions/core/jobs/store.ts';
+
+const racer = fileURLToPath(new URL('../support/store-racer.js', import.meta.url));
+const text = (bytes: Uint8Array | undefined) => bytes && Buffer.from(bytes).toString();
+const bytes = (value: string) => Buffer.from(value);
+
+describe('a store in a folder', () => {
+  let folder: string;
+  let store: Store;
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'jobs-store-'));
+    store = createDirectoryStore(join(folder, 'store'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  const list = async (prefix: string) => {
+    const keys: string[] = [];
+    for await (const key of store.list(prefix)) keys.push(key);
+    return keys;
+  };
+
+  it('gives what was put, and nothing where nothing was', async () => {
+    expect(await store.get('photos/a')).toBeUndefined();
+    const etag = await store.put('photos/a', bytes('one\ntwo'));
+    expect(await store.get('photos/a')).toEqual({ bytes: bytes('one\ntwo'), etag });
+    expect(text((await createDirectoryStore(join(folder, 'store')).get('photos/a'))?.bytes)).toBe('one\ntwo');
+    expect(store.uri('photos/a')).toBe(`file://${folder}/store/photos/a`);
+  });
+
+  it('writes where there is no value, once', async () => {
+    expect(await store.put('records/a', bytes('1'), 'absent')).toEqual(expect.any(String));
+    expect(await store.put('records/a', bytes('2'), 'absent')).toBeUndefined();
+    expect(text((await store.get('records/a'))?.bytes)).toBe('1');
+  });
+
+  it('writes where there is the version that was read, once', async () => {
+    const first = String(await store.put('records/a', bytes('1'), 'absent'));
+    const second = String(await store.put('records/a', bytes('2'), { etag: first }));
+    expect(await store.put('records/a', bytes('3'), { etag: first })).toBeUndefined();
+    expect(await store.put('records/a', bytes('3'), { etag: 'another' })).toBeUndefined();
+    expect(await store.get('records/a')).toEqual({ bytes: bytes('2'), etag: second });
+    expect(await store.put('records/a', bytes('4'), { etag: second })).toEqual(expect.any(String));
+    expect(await store.put('records/b', bytes('1'), { etag: first })).toBeUndefined();
+    expect(await store.get('records/b')).toBeUndefined();
+  });
+
+  it('does not take a value that was deleted and made anew for the one that was read', async () => {
+    const old = String(await store.put('records/a', bytes('1'), 'absent'));
+    await store.delete('records/a');
+    expect(await store.put('records/a', bytes('2'), { etag: old })).toBeUndefined();
+    expect(await store.get('records/a')).toBeUndefined();
+    await store.put('records/a', bytes('1'), 'absent');
+    expect(await store.put('records/a', bytes('2'), { etag: old })).toBeUndefined();
+    expect(text((await store.get('records/a'))?.bytes)).toBe('1');
+  });
+
+  it('leaves nothing of what was deleted', async () => {
+    const etag = String(await store.put('results/a/1', bytes('1'), 'absent'));
+    await store.put('results/a/1', bytes('2'), { etag });
+    await store.delete('results/a/1');
+    await store.delete('results/a/1');
+    expect(readdirSync(join(folder, 'store'), { recursive: true })).toEqual(['drafts', 'results']);
+  });
+
+  it('lists keys in their order, each once, and no later versions', async () => {
+    for (const key of ['due/b/2', 'due/a/10', 'due/a/1', 'due/ab', 'others/1']) await store.put(key, bytes(''));
+    const stored = await store.get('due/a/1');
+    await store.put('due/a/1', bytes('x'), { etag: String(stored?.etag) });
+    expect(await list('due/')).toEqual(['due/a/1', 'due/a/10', 'due/ab', 'due/b/2']);
+    expect(await list('due/a/')).toEqual(['due/a/1', 'due/a/10']);
+    expect(await list('nothing/')).toEqual([]);
+  });
+
+  it.each(['../a', '/a', 'a/../../b', 'a//b', 'a/', '', 'a/.b', 'a~b', 'a\0b', 'a\\b', `a${'b'.repeat(512)}`])(
+    'refuses the key %j',
+    async (key) => {
+      await expect(async () => store.get(key)).rejects.toThrow('Expected a key of the store');
+      await expect(async () => store.put(key, bytes(''))).rejects.toThrow('Expected a key of the store');
+      await expect(async () => store.delete(key)).rejects.toThrow('Expected a key of the store');
+    },
+  );
+
+  it('removes the drafts of writers that were killed long ago', async () => {
+    await store.put('a', bytes(''));
+    const drafts = join(folder, 'store', 'drafts');
+    for (const name of ['old', 'new']) writeFileSync(join(drafts, name), '');
+    utimesSync(join(drafts, 'old'), 0, Date.now() / 1000 - 3601);
+    await sweepDrafts(join(folder, 'store'));
+    expect(readdirSync(drafts)).toEqual(['new']);
+  });
+
+  describe('of several processes', () => {
+    const race = async (kind: string, times: number) => {
+      const run = promisify(execFile);
+      const args = [racer, join(folder, 'store'), kind, String(times)];
+      const runs = await Promise.all([0, 1, 2, 3].map(() => run(process.execPath, args)));
+      return runs.map(({ stdout }) => Number(stdout));
+    };
+
+    it('loses no write that was said to be done', async () => {
+      await store.put('shared/count', bytes('0'));
+      expect(await race('count', 25)).toEqual([25, 25, 25, 25]);
+      expect(text((await store.get('shared/count'))?.bytes)).toBe('100');
+    }, 60_000);
+
+    it('lets one of them be the first', async () => {
+      const firsts = await race('gate', 100);
+      expect(firsts.reduce((sum, first) => sum + first, 0)).toBe(100);
+      expect(await list('gates/')).toHaveLength(100);
+    }, 60_000);
+  });
+});

@@ -1,0 +1,189 @@
+import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import type { Store } from '../../functions/core/jobs/store.ts';
+import type { RunningFunction } from '../support/function.ts';
+import {
+  get,
+  idOf,
+  keysOf,
+  makeStoreFolder,
+  openStore,
+  order,
+  readRecord,
+  untilEnded,
+  untilRecord,
+  untilRecordEnded,
+  untilRunning,
+} from '../support/jobs.ts';
+import { cleanAfterEach, plain } from '../support/served.ts';
+
+jest.setTimeout(120_000);
+
+const { start, modelsDir } = cleanAfterEach();
+let folder: string;
+let removeFolder: () => void;
+let store: Store;
+
+beforeEach(() => {
+  [folder, removeFolder] = makeStoreFolder();
+  store = openStore(folder);
+});
+afterEach(() => removeFolder());
+
+const moody = () => modelsDir({ 'wide-resnet': 'moody', mobilenet: 'real' });
+
+async function startReady(target: 'primary' | 'fallback', env: NodeJS.ProcessEnv = {}): Promise<RunningFunction> {
+  const fn = await start(target, { JOBS_STORE: folder, WORKERS: '1', ...env });
+  await fn.ready();
+  return fn;
+}
+
+async function kill({ process }: RunningFunction): Promise<void> {
+  process.kill('SIGKILL');
+  await once(process, 'exit');
+}
+
+/** Accepts a job where none is run. */
+async function spool(sent: Parameters<typeof order>[1]): Promise<string> {
+  const fallback = await startReady('fallback');
+  const { status, headers } = await order(fallback, sent);
+  expect(status).toBe(202);
+  await kill(fallback);
+  return idOf(headers.location);
+}
+
+describe('a job outlives', () => {
+  it('kill -9 of the function amid its run: the next one runs it again, and ends it once', async () => {
+    const env = { MODELS_DIR: moody() };
+    const first = await startReady('primary', env);
+    const slow = await order(first, { body: await plain('lime') });
+    const next = await order(first, { body: await plain('black') });
+    await untilRunning(store, idOf(slow.headers.location));
+    await kill(first);
+
+    const second = await startReady('primary', env);
+    const job = await untilEnded(second, slow.headers.location);
+    expect(job).toMatchObject({ state: 'succeeded', attempts: 2, result: { model: 'wide-resnet', degraded: false } });
+    expect(await untilEnded(second, next.headers.location)).toMatchObject({ state: 'succeeded', attempts: 1 });
+    expect(await keysOf(store, 'results/')).toHaveLength(2);
+    await untilRecord(store, String(job.id), () => true);
+    for (; (await keysOf(store, 'waiting/')).length > 0; );
+  });
+
+  it('a drain: it is put back, as if it had not run', async () => {
+    const env = { MODELS_DIR: moody() };
+    const first = await startReady('primary', env);
+    const { headers } = await order(first, { body: await plain('lime') });
+    await untilRunning(store, idOf(headers.location));
+    expect(await first.stop()).toBe(0);
+    expect(await readRecord(store, idOf(headers.location))).toMatchObject({ state: 'waiting', attempts: 0 });
+    expect(await untilEnded(await startReady('primary', env), headers.location)).toMatchObject({ attempts: 1 });
+  });
+
+  it('a restart with a backlog', async () => {
+    const fallback = await startReady('fallback');
+    const locations = [];
+    for (let i = 0; i < 12; i += 1) {
+      const sent = { body: await plain('navy'), headers: { 'idempotency-key': String(i) } };
+      locations.push((await order(fallback, sent)).headers.location);
+    }
+    await kill(fallback);
+    const primary = await startReady('primary');
+    for (const location of locations) expect(await untilEnded(primary, location)).toMatchObject({ state: 'succeeded' });
+  });
+
+  it('an upload that kills the process: it fails after four attempts, is dead, and others go on', async () => {
+    const env = { MODELS_DIR: moody() };
+    let fn = await startReady('primary', env);
+    const { headers } = await order(fn, { body: await plain('lime') });
+    for (let attempt = 1; attempt <= 4; attempt += 1) {
+      await untilRunning(store, idOf(headers.location), attempt);
+      await kill(fn);
+      if (attempt < 4) fn = await start('primary', { JOBS_STORE: folder, WORKERS: '1', ...env });
+    }
+    const last = await startReady('primary', env);
+    const other = await order(last, { body: await plain('black') });
+    expect(await untilEnded(last, headers.location)).toMatchObject({
+      state: 'failed',
+      attempts: 4,
+      problem: { code: 'INTERNAL', status: 500 },
+    });
+    expect(await untilEnded(last, other.headers.location)).toMatchObject({ state: 'succeeded' });
+    expect(await keysOf(store, 'dead/')).toEqual([`dead/classify/${idOf(headers.location)}`]);
+    expect(await (await fetch(`${last.url}/metrics`)).text()).toMatch(/^understudy_jobs_dead{task="classify"} 1$/m);
+  });
+});
+
+describe('a job ends', () => {
+  it('with the standby model, after the lead model has raised for it three times', async () => {
+    const primary = await startReady('primary', { MODELS_DIR: moody() });
+    const { headers } = await order(primary, { body: await plain('red') });
+    expect(await untilEnded(primary, headers.location)).toMatchObject({
+      state: 'succeeded',
+      attempts: 4,
+      result: { model: 'mobilenet', degraded: true, reason: 'error' },
+    });
+    // The model was not taken from those who wait.
+    expect(await (await fetch(`${primary.url}/readyz`)).json()).toEqual({ status: 'ready' });
+  });
+
+  it('with the standby model when a tenth of its patience is left and there is no lead model', async () => {
+    const dir = modelsDir({ mobilenet: 'real' });
+    mkdirSync(join(dir, 'wide-resnet'));
+    writeFileSync(join(dir, 'wide-resnet', 'model.json'), '{}');
+    const primary = await start('primary', { MODELS_DIR: dir, JOBS_STORE: folder, WORKERS: '1' });
+    await primary.ready('degraded');
+    const patient = await order(primary, { body: await plain('navy') });
+    const hasty = await order(primary, {
+      body: await plain('navy'),
+      headers: { 'idempotency-key': 'a', 'x-deadline-ms': '10000' },
+    });
+    const strict = await order(primary, {
+      body: await plain('navy'),
+      headers: { prefer: 'respond-async, handling=strict', 'x-deadline-ms': '3000' },
+    });
+
+    expect(await untilEnded(primary, hasty.headers.location)).toMatchObject({
+      state: 'succeeded',
+      result: { model: 'mobilenet', degraded: true, reason: 'timeout' },
+    });
+    expect(await untilEnded(primary, strict.headers.location)).toMatchObject({ state: 'expired' });
+    const late = await get(primary, `${strict.headers.location}/result`);
+    expect([late.status, JSON.parse(late.text).code]).toEqual([504, 'DEADLINE_EXCEEDED']);
+    expect(JSON.parse((await get(primary, String(patient.headers.location))).text)).toMatchObject({
+      state: 'waiting',
+      attempts: 0,
+    });
+  });
+
+  it.each(['deleted', 'changed'])('when its upload was %s before its turn, without another try', async (what) => {
+    const id = await spool({ body: await plain('navy') });
+    const { photo } = await readRecord(store, id);
+    if (what === 'deleted') await store.delete(photo.key);
+    else await store.put(photo.key, await plain('red'));
+    const primary = await startReady('primary');
+    expect(await untilEnded(primary, `/jobs/${id}`)).toMatchObject({
+      state: 'failed',
+      attempts: 0,
+      problem: { code: 'UPLOAD_LOST', status: 500, instance: expect.any(String) },
+    });
+    expect(await keysOf(store, 'dead/')).toEqual([]);
+  });
+
+  it('when its deadline has passed, whoever looks first', async () => {
+    const fallback = await startReady('fallback');
+    const { headers } = await order(fallback, { body: await plain('navy'), headers: { 'x-deadline-ms': '1' } });
+    expect(JSON.parse((await get(fallback, String(headers.location))).text).state).toBe('expired');
+  });
+
+  it('once only, though it was delivered again', async () => {
+    const primary = await startReady('primary');
+    const { headers } = await order(primary, { body: await plain('navy') });
+    const ended = await untilRecordEnded(store, idOf(headers.location));
+    await store.put(`waiting/classify/${'0'.repeat(13)}-${ended.id}`, Buffer.from(''));
+    for (; (await keysOf(store, 'waiting/')).length > 0; );
+    expect(await readRecord(store, ended.id)).toEqual(ended);
+  });
+});
