@@ -1,0 +1,53 @@
+import { toEvent } from './event.ts';
+import { deadKey, decodeRecord, encodeRecord, hasEnded, type Job, recordKey, resultsPrefix } from './job.ts';
+import type { Queue } from './queue.ts';
+import type { Store } from './store.ts';
+
+/** What operators do with jobs, beside the functions that run. */
+export interface Operation {
+  readonly store: Store;
+  readonly queue: Pick<Queue, 'send'>;
+}
+
+/** All jobs that can still be asked for, in no certain order. */
+export async function* listJobs({ store }: Operation): AsyncGenerator<Job, void> {
+  for await (const key of store.list('records/')) {
+    const stored = await store.get(key);
+    const record = stored && decodeRecord(stored.bytes);
+    if (record && record.state !== 'gone') yield record;
+  }
+}
+
+/** Undefined where there is none. */
+export async function showJob({ store }: Operation, id: string): Promise<Job | undefined> {
+  const stored = await store.get(recordKey(id));
+  const record = stored && decodeRecord(stored.bytes);
+  return record?.state === 'gone' ? undefined : record;
+}
+
+/**
+ * Has a dead job run again, with as much time as it had; false for one that is not dead, or whose upload has been erased. The one way
+ * by which a job leaves the state in which it ended.
+ */
+export async function retryJob({ store, queue }: Operation, id: string, now = Date.now()): Promise<boolean> {
+  const stored = await store.get(recordKey(id));
+  const record = stored && decodeRecord(stored.bytes);
+  if (!record || record.state === 'gone' || !record.isDead || !(await store.get(record.photo.key))) return false;
+  const { problem: _problem, isDead: _isDead, startedAt: _startedAt, endedAt: _endedAt, ...rest } = record;
+  const patienceMs = record.deadlineAt - record.createdAt;
+  const job: Job = { ...rest, state: 'waiting', attempts: 0, createdAt: now, deadlineAt: now + patienceMs };
+  if ((await store.put(recordKey(id), encodeRecord(job), { etag: stored.etag })) === undefined) return false;
+  await queue.send(toEvent(job, store.uri));
+  await store.delete(deadKey(job));
+  return true;
+}
+
+/** Removes a job that has ended, with all that belongs to it; false for any other. */
+export async function purgeJob({ store }: Operation, job: Job): Promise<boolean> {
+  if (!hasEnded(job)) return false;
+  await store.delete(job.photo.key);
+  for await (const key of store.list(resultsPrefix(job.id))) await store.delete(key);
+  await store.delete(deadKey(job));
+  await store.delete(recordKey(job.id));
+  return true;
+}
