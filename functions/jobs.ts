@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { ConfigError, loadJobs } from './core/config.ts';
 import { isJobId, type Job } from './core/jobs/job.ts';
-import { openSpool, openStore } from './core/jobs/open.ts';
+import { openQueue, openStore } from './core/jobs/open.ts';
 import { listJobs, type Operation, purgeJob, retryJob, showJob } from './core/jobs/operate.ts';
 
 const usage = `Usage: npm run jobs -- COMMAND
@@ -61,9 +61,10 @@ try {
   if (values.help) process.stdout.write(`${usage}\n`);
   else if (!command || rest.length > 0 || (id !== '' && !isJobId(id))) throw new ConfigError(usage);
   else {
-    const store = openStore(loadJobs());
-    const operation = { store, queue: openSpool(store, () => {}) };
-    const text = await command(operation, id, values.dead ?? false);
+    const config = loadJobs();
+    const store = openStore(config);
+    const queue = openQueue(config, store, () => {});
+    const text = await command({ store, queue }, id, values.dead ?? false).finally(() => queue.close());
     if (text !== '') process.stdout.write(`${text}\n`);
   }
 } catch (fault) {

@@ -39,6 +39,8 @@ It reads these variables; the functions get all others:
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const modelsDir = process.env.MODELS_DIR || join(root, 'models');
+// Kept from one start to the next, as jobs are.
+const jobsStore = process.env.JOBS_STORE || join(root, '.jobs');
 
 // A model loads in under a second; a slow disk may take longer, but not this long.
 const readyWithinMs = 60_000;
@@ -160,7 +162,13 @@ function start(program: Program): void {
 
 function functionProgram(name: FunctionName, port: number, chosen: readonly SystemName[]): Program {
   const command = functionCommand(name);
-  const own = { MODELS_DIR: modelsDir, FUNCTION_TARGET: name, PORT: String(port), EVENTS_TASKS: chosen.join() };
+  const own = {
+    MODELS_DIR: modelsDir,
+    JOBS_STORE: jobsStore,
+    FUNCTION_TARGET: name,
+    PORT: String(port),
+    EVENTS_TASKS: chosen.join(),
+  };
   return {
     name,
     command: name === 'events' ? behindOthers(command) : command,
@@ -179,7 +187,9 @@ function consumeProgram(eventsPort: number): Program {
 }
 
 function nginxProgram(file: string, cwd: string): Program {
-  const sockets = ['primary', 'strict', 'fallback', 'wake', 'alone'].map((name) => join(cwd, `${name}.sock`));
+  const sockets = ['primary', 'strict', 'fallback', 'wake', 'alone', 'clouds', 'digits'].map((name) =>
+    join(cwd, `${name}.sock`),
+  );
   return {
     name: 'nginx',
     command: [file, '-p', '.', '-c', configName, '-e', 'stderr'],

@@ -81,7 +81,9 @@ export async function startStack(folder: string, options: StackOptions = {}): Pr
   const port = await freePort();
   const { env, command = startCommand, ...others } = options;
   const [file, ...args] = command;
-  const variables = { FUNCTIONS: 'classify', TMPDIR: folder, PORT: String(port), DRAIN_MS: '5000', WORKERS: '1' };
+  const jobsStore = join(folder, 'jobs');
+  const own = { FUNCTIONS: 'classify', TMPDIR: folder, PORT: String(port), JOBS_STORE: jobsStore };
+  const variables = { ...own, DRAIN_MS: '5000', WORKERS: '1' };
   const child = spawn(file, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...variables, ...env },
