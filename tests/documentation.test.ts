@@ -7,7 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { loadConfig } from '../functions/core/config.ts';
+import { loadConfig, loadJobs } from '../functions/core/config.ts';
+import { jobProblems } from '../functions/core/jobs/problems.ts';
 import { problems as common } from '../functions/core/problem.ts';
 import { classify } from '../functions/tasks/classify/task.ts';
 import { clouds } from '../functions/tasks/clouds/task.ts';
@@ -18,7 +19,7 @@ import { freePort } from '../ingress/port.ts';
 import { taskNames, tasks } from '../load/k6/tasks.ts';
 import { variablesOf } from './support/variables.ts';
 
-const problems = { ...common, ...imageProblems, ...digitProblems };
+const problems = { ...common, ...imageProblems, ...digitProblems, ...jobProblems };
 
 const readme = readFileSync('README.md', 'utf8');
 const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> };
@@ -61,7 +62,7 @@ describe('the quick start of README.md', () => {
     const last = String(scripts.start?.split(' && exec ').at(-1));
     const [file, ...args] = last.replace('dist/', `${compiled}/`).split(' ');
     stack = spawn(file as string, args, {
-      env: { ...process.env, PORT: String(port), TMPDIR: folder, DRAIN_MS: '5000' },
+      env: { ...process.env, PORT: String(port), TMPDIR: folder, DRAIN_MS: '5000', JOBS_STORE: join(folder, 'jobs') },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     for (const stream of [stack.stdout, stack.stderr]) {
@@ -132,6 +133,16 @@ describe('the quick start of README.md', () => {
     }
   });
 
+  it('is followed by a job, whose address has the answer in the end', async () => {
+    const [accept, read] = [...section('## The contract').matchAll(/^curl .*$/gm)].map(([line]) => line);
+    const { stdout: accepted } = await paste(String(accept));
+    const [, id] = /^location: \/jobs\/(\w+)/im.exec(accepted) ?? [];
+    const { stdout } = await paste(String(read).replace('ID', String(id)));
+
+    expect(accepted).toMatch(/^HTTP\/1.1 202 /);
+    expect(JSON.parse(stdout)).toMatchObject({ id, state: 'succeeded', result: { model: 'wide-resnet' } });
+  });
+
   it('is what npm start prints, on its own port', () => {
     const [, ...curls] = commands.map((command) => command.replace('localhost:8080', `http://localhost:${port}`));
 
@@ -185,6 +196,9 @@ describe('README.md', () => {
       DIGITS_MODEL: digits.models[0]?.embedded,
       SHADOW_SHARE: String(defaults.shadowShare),
       DRAIN_MS: String(defaults.drainMs),
+      JOBS_MAX: String(loadJobs({}).max),
+      JOB_RETENTION: `${loadJobs({}).retentionMs / 3_600_000}h`,
+      PHOTO_RETENTION: `${loadJobs({}).photoRetentionMs / 3_600_000}h`,
       LOG_LEVEL: defaults.logLevel,
     });
   });
