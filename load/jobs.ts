@@ -1,0 +1,138 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readCommand } from '../ingress/command.ts';
+import { type StartedFunction, startFunction } from './function.ts';
+import { machine, median, print, quantile, table } from './report.ts';
+
+readCommand(
+  'Usage: node dist/load/jobs.js\n\nWhat jobs cost: answers and jobs a second, latency, memory and disk.',
+  {},
+);
+
+const photo = new Uint8Array(readFileSync('tests/images/test_image_1.jpg'));
+const clients = 2 * availableParallelism(); // one request runs while the next one is decoded
+const seconds = 10;
+const idleJobs = 50;
+const streamJobs = 300;
+const waitingJobs = 2000;
+
+async function post(origin: string, key?: string): Promise<{ readonly ms: number; readonly location: string }> {
+  const startedMs = performance.now();
+  const prefer = key !== undefined && { prefer: 'respond-async', 'idempotency-key': key };
+  const headers = { 'content-type': 'image/jpeg', ...prefer };
+  const response = await fetch(`${origin}/classify`, { method: 'POST', headers, body: photo });
+  await response.arrayBuffer();
+  if (response.status !== (key === undefined ? 200 : 202))
+    throw new Error(`Expected an answer but received ${response.status}`);
+  return { ms: performance.now() - startedMs, location: response.headers.get('location') ?? '' };
+}
+
+async function untilEnded(origin: string, location: string): Promise<void> {
+  for (;;) {
+    const response = await fetch(origin + location, { headers: { prefer: 'wait=30' } });
+    const { state } = (await response.json()) as { state: string };
+    if (state === 'succeeded') return;
+    if (state !== 'waiting' && state !== 'running') throw new Error(`Expected succeeded but received ${state}`);
+  }
+}
+
+/** Several clients at a time, each as soon as it is answered; true while there is more to do. */
+async function inParallel(next: () => Promise<boolean>): Promise<void> {
+  const run = async () => {
+    while (await next());
+  };
+  await Promise.all(Array.from({ length: clients }, run));
+}
+
+async function measureAnswers(origin: string): Promise<number> {
+  let count = 0;
+  const end = performance.now() + seconds * 1000;
+  await inParallel(async () => {
+    await post(origin);
+    count += 1;
+    return performance.now() < end;
+  });
+  return count / seconds;
+}
+
+async function measureJobs(origin: string) {
+  const idle: { acceptedMs: number; endedMs: number }[] = [];
+  for (let i = 0; i < idleJobs; i += 1) {
+    const startedMs = performance.now();
+    const { ms, location } = await post(origin, `idle ${i}`);
+    await untilEnded(origin, location);
+    idle.push({ acceptedMs: ms, endedMs: performance.now() - startedMs - ms });
+  }
+  const accepted: number[] = [];
+  const locations: string[] = [];
+  const startedMs = performance.now();
+  let asked = 0;
+  await inParallel(async () => {
+    asked += 1;
+    const { ms, location } = await post(origin, `stream ${asked}`);
+    accepted.push(ms);
+    locations.push(location);
+    return asked < streamJobs;
+  });
+  for (const location of locations) await untilEnded(origin, location);
+  const jobsASecond = locations.length / ((performance.now() - startedMs) / 1000);
+  return { idle, accepted, jobsASecond };
+}
+
+function residentBytes({ process }: StartedFunction): number {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${process.pid}/status`, 'utf8'))?.[1]) * 1024;
+}
+
+/** What the files of a folder take of the disk, without the photos. */
+function diskBytes(folder: string): number {
+  const paths = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(
+    (path) => !path.startsWith('photos/'),
+  );
+  return paths.reduce((sum, path) => sum + statSync(join(folder, path)).blocks * 512, 0);
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'load-jobs-'));
+let started: StartedFunction | undefined;
+try {
+  print(machine());
+  started = await startFunction('primary', { variables: { JOBS_STORE: join(folder, 'primary') } });
+  await started.untilReady();
+  await measureAnswers(started.origin); // until its predictions are more than guesses
+  const answersASecond = await measureAnswers(started.origin);
+  const { idle, accepted, jobsASecond } = await measureJobs(started.origin);
+  await started.kill();
+
+  const store = join(folder, 'fallback');
+  started = await startFunction('fallback', { variables: { JOBS_STORE: store } });
+  await started.untilReady();
+  const { origin } = started;
+  for (let i = 0; i < 50; i += 1) await post(origin, `before ${i}`);
+  const [bytes, disk] = [residentBytes(started), diskBytes(store)];
+  let asked = 0;
+  await inParallel(async () => {
+    asked += 1;
+    await post(origin, `waiting ${asked}`);
+    return asked < waitingJobs;
+  });
+  const per10k = (value: number) => `${(((value / asked) * 10_000) / 2 ** 20).toFixed(1)} MiB`;
+  const latency = (values: readonly number[]) =>
+    `${median(values).toFixed(0)}, ${quantile(values, 0.99).toFixed(0)} ms`;
+  print(
+    table(
+      ['', ''],
+      [
+        ['synchronous answers a second', answersASecond.toFixed(1)],
+        ['jobs a second, accepted and run', jobsASecond.toFixed(1)],
+        ['202 when idle, p50 and p99', latency(idle.map(({ acceptedMs }) => acceptedMs))],
+        ['202 in a stream of jobs, p50 and p99', latency(accepted)],
+        ['from 202 to the result when idle, p50 and p99', latency(idle.map(({ endedMs }) => endedMs))],
+        ['memory of the function for 10,000 waiting jobs', per10k(residentBytes(started) - bytes)],
+        ['disk for them, photos aside', per10k(diskBytes(store) - disk)],
+      ],
+    ),
+  );
+} finally {
+  await started?.kill();
+  rmSync(folder, { recursive: true });
+}
