@@ -40,7 +40,7 @@ function readRecipe(path: string): Recipe {
   const stages: (Stage & { instructions: Instruction[] })[] = [];
   for (const instruction of instructions) {
     const { keyword, rest } = instruction;
-    const [from = '', , name = ''] = rest.split(' ');
+    const [from = '', , name = ''] = rest.replace(/^--platform=\S+ /, '').split(' ');
     if (keyword === 'FROM') stages.push({ name, from, instructions: [] });
     else if (stages.length > 0) stages.at(-1)?.instructions.push(instruction);
     else defaults[rest.split('=')[0] as string] = rest.slice(rest.indexOf('=') + 1);
