@@ -39,17 +39,16 @@ export function run(file: string, args: readonly string[], env: NodeJS.ProcessEn
   });
 }
 
-/** A copy of the checkout with its uncommitted changes, as a repository of one more commit; what is in it has the modes of a umask. */
-export function copyCheckout(folder: string, umask = '0022'): void {
+/** A copy of the checkout with its uncommitted changes, as a repository of one more commit. */
+export function copyCheckout(folder: string): void {
   const git = (...args: string[]) => execFileSync('git', args, { cwd: folder, stdio: 'ignore' });
-  const withUmask = (...command: string[]) => execFileSync('sh', ['-c', `umask ${umask}; exec "$@"`, 'sh', ...command]);
-  withUmask('git', 'clone', '--quiet', '--no-hardlinks', '.', folder);
+  execFileSync('git', ['clone', '--quiet', '--no-hardlinks', '.', folder]);
   const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '-z']);
   execFileSync('tar', ['--create', '--null', '--ignore-failed-read', '--files-from=-', `--file=${folder}.tar`], {
     input: files,
     stdio: ['pipe', 'ignore', 'ignore'],
   });
-  withUmask('tar', '--extract', '--no-same-permissions', `--file=${folder}.tar`, `--directory=${folder}`);
+  execFileSync('tar', ['--extract', `--file=${folder}.tar`, `--directory=${folder}`]);
   rmSync(`${folder}.tar`);
   git('checkout', '--quiet', '-B', 'main');
   commit(folder);
