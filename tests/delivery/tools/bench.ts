@@ -5,7 +5,7 @@ import { homedir, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe } from '@jest/globals';
-import { freePort } from '../../../ingress/port.ts';
+import { freePort, reserve } from '../../../ingress/port.ts';
 import { paths } from '../files.ts';
 
 /** Where install.sh leaves the tools. */
@@ -137,6 +137,7 @@ export async function startRegistry(): Promise<Registry> {
     REGISTRY_AUTH_FILE: join(folder, 'auth.json'), // where login.sh leaves it
     DOCKER_CONFIG: join(keys, '..'),
     HOME: home,
+    VERIFY_PORT: String(await freePorts(5)), // of verify.sh, whose own may be taken
     ...login,
   };
   const stop = async () => {
@@ -147,6 +148,17 @@ export async function startRegistry(): Promise<Registry> {
     else execFileSync('buildah', ['unshare', 'rm', '-rf', folder], { env: { ...process.env, ...env } });
   };
   return { prefix: `${address}/understudy/understudy-`, env, stop };
+}
+
+/** @returns the first of some free ports in a row */
+async function freePorts(wanted: number): Promise<number> {
+  for (;;) {
+    const first = await freePort();
+    const others = Array.from({ length: wanted - 1 }, (_, index) => reserve(first + 1 + index));
+    const reserved = await Promise.allSettled(others);
+    await Promise.all(reserved.map((one) => one.status === 'fulfilled' && one.value.release()));
+    if (reserved.every(({ status }) => status === 'fulfilled')) return first;
+  }
 }
 
 async function listens(address: string, child: ChildProcess): Promise<void> {
