@@ -84,6 +84,7 @@ describe('a function', () => {
     expect(JSON.parse(text.slice(text.indexOf('\r\n\r\n')))).toMatchObject({
       code,
       detail: expect.stringMatching(/^Expected .+ received/),
+      instance: /\r\nx-request-id: (\S+)\r\n/i.exec(text)?.[1],
     });
   });
 

@@ -93,10 +93,12 @@ function end(socket: Duplex, problem?: Problem): void {
     socket.end();
     return;
   }
-  const body = JSON.stringify(toProblemJson(problem, randomUUID()));
+  const requestId = randomUUID();
+  const body = JSON.stringify(toProblemJson(problem, requestId));
   const head = [
     `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
     'content-type: application/problem+json',
+    `x-request-id: ${requestId}`,
     `content-length: ${Buffer.byteLength(body)}`,
     'connection: close',
   ];
