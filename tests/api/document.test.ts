@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { Validator } from '@seriousme/openapi-schema-validator';
+import { operationsOf } from '../../ingress/docs/openapi.ts';
 import { document, documentText } from '../support/document.ts';
 import { load } from '../support/yaml.ts';
 
@@ -36,9 +37,7 @@ describe('functions/openapi.yaml', () => {
   });
 
   it('names each operation once', () => {
-    const names = Object.values(document.paths).flatMap((item) =>
-      Object.values(item).flatMap(({ operationId = [] }) => operationId),
-    );
+    const names = operationsOf(document).map(([, , { operationId }]) => operationId);
 
     expect(new Set(names).size).toBe(names.length);
   });

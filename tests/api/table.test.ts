@@ -10,7 +10,8 @@ import { digitProblems } from '../../functions/tasks/digits/problems.ts';
 import { digits } from '../../functions/tasks/digits/task.ts';
 import { imageProblems } from '../../functions/tasks/image/problems.ts';
 import { readImageSettings } from '../../functions/tasks/image/settings.ts';
-import { document, type Operation, type Parameter, resolve } from '../support/document.ts';
+import type { Operation, Parameter, Schema } from '../../ingress/docs/openapi.ts';
+import { document, resolve } from '../support/document.ts';
 
 const problems = { ...common, ...imageProblems, ...digitProblems };
 const codes = Object.keys(problems).sort();
@@ -76,9 +77,9 @@ function operationOf(path: string): Operation {
   return document.paths[path]?.post as Operation;
 }
 
-function schemaOf(path: string, name: string): Readonly<Record<string, unknown>> {
+function schemaOf(path: string, name: string): Schema {
   const parameters = operationOf(path).parameters?.map((parameter) => resolve<Parameter>(parameter)) ?? [];
-  return parameters.find((parameter) => parameter.name === name)?.schema ?? {};
+  return parameters.find((parameter) => parameter.name === name)?.schema as Schema;
 }
 
 describe('the limits of uploads', () => {

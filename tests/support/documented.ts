@@ -1,5 +1,6 @@
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
-import { document, type Operation, type ResponseObject, resolve } from './document.ts';
+import type { Answer, Header, Method } from '../../ingress/docs/openapi.ts';
+import { document, resolve } from './document.ts';
 
 /** An answer, and what was asked. */
 export interface Asked {
@@ -51,7 +52,7 @@ export async function documentedFetch(url: string, init?: RequestInit): Promise<
 function faultsOf({ method, path, status, headers, body }: Asked): readonly string[] {
   const name = responsesOf(method, path)[status];
   if (name === undefined) return [`no ${status} of this path and method`];
-  const response = typeof name === 'string' ? (document.components.responses[name] as ResponseObject) : name;
+  const response = typeof name === 'string' ? (document.components.responses[name] as Answer) : name;
   const faults = faultsOfHeaders(response, headers);
   if (method === 'HEAD') return faults;
   const [type = ''] = String(headers['content-type']).split(';', 1);
@@ -68,9 +69,9 @@ function faultsOf({ method, path, status, headers, body }: Asked): readonly stri
 }
 
 /** The responses that the document has for a request, in full or by the name of a component. */
-function responsesOf(method: string, path: string): Readonly<Record<string, ResponseObject | string>> {
+function responsesOf(method: string, path: string): Readonly<Record<string, Answer | string>> {
   const item = findPath(path);
-  const operation = item?.[method === 'HEAD' ? 'get' : method.toLowerCase()] as Operation | undefined;
+  const operation = item?.[(method === 'HEAD' ? 'get' : method.toLowerCase()) as Method];
   if (operation === undefined) {
     return { ...anywhere, '404': 'NotFound', '405': 'MethodNotAllowed', '415': 'UnsupportedMediaType' };
   }
@@ -88,8 +89,8 @@ function findPath(path: string) {
   return found?.[1];
 }
 
-function faultsOfHeaders({ headers = {} }: ResponseObject, received: Asked['headers']): readonly string[] {
-  const known = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), resolve(value)] as const);
+function faultsOfHeaders({ headers = {} }: Answer, received: Asked['headers']): readonly string[] {
+  const known = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), resolve<Header>(value)] as const);
   const names = new Set(known.map(([name]) => name));
   const others = Object.keys(received).filter((name) => name.startsWith('x-') && !names.has(name));
   return [
