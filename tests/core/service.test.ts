@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -54,7 +55,8 @@ describe('the service behind nginx', () => {
     ['METHOD_NOT_ALLOWED', () => ({ method: 'PATCH' })],
     ['PARAMETER_INVALID', () => ({ path: '/classify?top=21', body: photo })],
     ['PARAMETER_INVALID', () => ({ headers: { 'x-deadline-ms': 'soon' }, body: photo })],
-    ['UPLOAD_UNSUPPORTED', () => ({ headers: { 'content-type': 'application/json' }, body: photo })],
+    ['UPLOAD_UNSUPPORTED', () => ({ headers: { 'content-type': 'application/xml' }, body: photo })],
+    ['UPLOAD_MALFORMED', () => ({ headers: { 'content-type': 'application/json' }, body: photo })],
     ['UPLOAD_UNSUPPORTED', () => ({ headers: { 'content-encoding': 'gzip' }, body: photo })],
     ['UPLOAD_MALFORMED', () => ({ headers: { 'content-type': 'multipart/form-data' }, body: photo })],
     ['UPLOAD_EMPTY', () => ({})],
@@ -133,6 +135,22 @@ describe('the service behind nginx', () => {
     expectProblem(await send(edgeOfFallback.origin, strict), 'PRIMARY_REQUIRED');
     expectProblem(await send(nowhere.origin, strict), 'PRIMARY_REQUIRED');
     expect((await send(edge.origin, strict)).headers['preference-applied']).toBe('handling=strict');
+  });
+
+  it('answers KEY_REQUIRED where it is for those alone who have a key', async () => {
+    const file = join(modelsDir({}), 'keys');
+    writeFileSync(
+      file,
+      `acme ${createHash('md5')
+        .update(`acme.${'s'.repeat(22)}`)
+        .digest('base64url')}\n`,
+    );
+    const variables = { API_KEYS_FILE: file };
+    const closed = await startEdge({ primary: primary.port, fallback: fallback.port }, { variables });
+
+    expectProblem(await send(closed.origin, { body: photo }), 'KEY_REQUIRED');
+    const headers = { 'x-api-key': `acme.${'s'.repeat(22)}` };
+    expect((await send(closed.origin, { headers, body: photo })).status).toBe(200);
   });
 
   it('answers STARTING while no model is loaded', async () => {
