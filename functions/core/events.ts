@@ -20,7 +20,7 @@ interface Post {
   readonly task: Task;
   readonly service: Service;
   readonly runner: Runner;
-  /** As many runs at a time as a model has workers. */
+  /** As many jobs at a time as a model has workers: a run that finds none free does not wait, its job comes again. */
   readonly places: Places;
   stop(): Promise<void>;
 }
@@ -97,7 +97,13 @@ function openPost(
     onLost,
   });
   const jobs = createJobs({ tier, task, service, workers, config: config.jobs, log, metrics, isFed: true });
-  return { task, service, runner: jobs.runner as Runner, places: createPlaces(workers), stop: jobs.stop };
+  return {
+    task,
+    service,
+    runner: jobs.runner as Runner,
+    places: createPlaces(workers),
+    stop: jobs.stop,
+  };
 }
 
 /** @throws Problem for an event that is to come again */

@@ -82,3 +82,37 @@ export function startCrowd(
 
   return { accepted, refusals, done: Promise.all(Array.from({ length: clients }, client)).then(() => {}) };
 }
+
+/** Synchronous requests, one after another, with the times of those that were answered. */
+export interface Probe {
+  stop(): Promise<readonly number[]>;
+}
+
+export function startProbe(stage: Stage, { task, bytes }: Photo, pauseMs: number): Probe {
+  const times: number[] = [];
+  let isStopped = false;
+  async function run(): Promise<void> {
+    while (!isStopped) {
+      const answer = await send(stage.origins[task], { path: paths[task], headers, body: bytes }).catch(
+        () => undefined,
+      );
+      if (answer?.status === 200) times.push(answer.ms);
+      await sleep(pauseMs);
+    }
+  }
+  const running = run();
+  return {
+    async stop() {
+      isStopped = true;
+      await running;
+      return times;
+    },
+  };
+}
+
+/** Median, and the time of the slowest of a hundred. */
+export function describeTimes(times: readonly number[]): string {
+  const sorted = times.toSorted((one, other) => one - other);
+  const [median, late] = [0.5, 0.99].map((share) => sorted[Math.floor(share * sorted.length)] ?? Number.NaN);
+  return `${times.length} answers, median ${median?.toFixed(0)} ms, p99 ${late?.toFixed(0)} ms`;
+}

@@ -1,4 +1,5 @@
-import { decodeRecord, type Job, recordKey } from '../../../functions/core/jobs/job.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { decodeRecord, hasEnded, type Job, recordKey } from '../../../functions/core/jobs/job.ts';
 import type { Store } from '../../../functions/core/jobs/store.ts';
 import { send } from '../../support/client.ts';
 import type { Accepted } from './crowd.ts';
@@ -7,6 +8,29 @@ import type { Stage } from './stage.ts';
 export async function readJob(store: Store, id: string): Promise<Job | undefined> {
   const stored = await store.get(recordKey(id));
   return stored && (decodeRecord(stored.bytes) as Job);
+}
+
+/** Broker and stores come back, groups hand their partitions over, jobs that failed wait for half a minute. */
+const nextEndWithinMs = 180_000;
+
+/** As many records are read at a time: the test must not take the cores from what it waits for. */
+const lookAt = 30;
+
+/** The records of these jobs, by id, once all have ended. @throws Error when none ends for too long */
+export async function untilEnded(store: Store, accepted: readonly Accepted[]): Promise<ReadonlyMap<string, Job>> {
+  const ended = new Map<string, Job>();
+  for (let lastMs = performance.now(); ended.size < accepted.length; await sleep(500)) {
+    for (const { id } of accepted.filter(({ id }) => !ended.has(id)).slice(0, lookAt)) {
+      const job = await readJob(store, id);
+      if (!job || !hasEnded(job)) continue;
+      ended.set(id, job);
+      lastMs = performance.now();
+    }
+    if (performance.now() - lastMs < nextEndWithinMs) continue;
+    const open = accepted.filter(({ id }) => !ended.has(id)).map(({ key, id }) => `${key} ${id}`);
+    throw new Error(`Expected ${accepted.length} ends but received ${ended.size}, and not ${open.slice(0, 5)}`);
+  }
+  return ended;
 }
 
 interface Ends {

@@ -1,0 +1,54 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it, jest } from '@jest/globals';
+import { send } from '../support/client.ts';
+import { until, useStack } from '../support/stack.ts';
+import { describeWith, kafkaLibraries } from './tools/cache.ts';
+import { createKafka } from './tools/kafka.ts';
+import type { Server } from './tools/server.ts';
+
+jest.setTimeout(120_000);
+
+describeWith(kafkaLibraries)('npm start with Kafka', () => {
+  const use = useStack();
+  let broker: Server;
+
+  beforeEach(async () => {
+    broker = await createKafka(use.folder());
+    await broker.start();
+  }, 60_000);
+
+  afterEach(() => broker?.kill());
+
+  it('runs what it has accepted in a function of its own, and ends with all its programs', async () => {
+    const stack = await use.start({
+      FUNCTIONS: 'digits',
+      KAFKA_BROKERS: broker.address,
+      JOBS_STORE: join(use.folder(), 'jobs'),
+    });
+    await stack.healthy();
+    await stack.says(/"message":"consuming"/);
+    const origin = `http://127.0.0.1:${stack.port}`;
+    const headers = { 'content-type': 'image/png', prefer: 'respond-async' };
+    const body = readFileSync('tests/images/digit.png');
+
+    const { status, headers: answered } = await send(origin, { path: '/predict', headers, body });
+    const path = String(answered.location);
+    let text = '';
+    await until(
+      async () => {
+        text = (await send(origin, { method: 'GET', path })).text;
+        return text.includes('"succeeded"');
+      },
+      60_000,
+      () => `Expected an end but received ${text}`,
+    );
+
+    expect(status).toBe(202);
+    expect(stack.output()).toMatch(/"message":"job ended","job":"\w+"/);
+    expect(stack.programs('FUNCTION_TARGET=events')).toHaveLength(1);
+    expect(stack.programs('consume.js')).toHaveLength(1);
+    stack.child.kill('SIGTERM');
+    expect(await stack.exited).toEqual([0, null]);
+  });
+});
