@@ -75,10 +75,11 @@ async function isServing(url: string): Promise<boolean> {
 }
 
 async function ask(url: string): Promise<void> {
-  const headers = { 'content-type': 'application/octet-stream' };
+  const isEvent = upload.endsWith('.json');
+  const headers = { 'content-type': isEvent ? 'application/cloudevents+json' : 'application/octet-stream' };
   const response = await fetch(`${url}${path}`, { method: 'POST', headers, body: readFileSync(upload) });
   const text = await response.text();
-  if (response.status !== 200) throw new Error(`Expected 200 for ${upload} but received ${response.status} ${text}`);
+  if (!response.ok) throw new Error(`Expected 200 for ${upload} but received ${response.status} ${text}`);
   process.stdout.write(`${text.slice(0, mostShown)}\n`);
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the images, prints their sizes, and hands them to a cluster.
 #   IMAGE_TAG=v1 [IMAGE_PREFIX=local.test/understudy-] [IMPORT='kind load image-archive'] tests/cluster/images.sh [NAME]...
-# NAME: primary, fallback, clouds, digits, ingress; all by default. The images are called IMAGE_PREFIX + NAME + : + IMAGE_TAG.
+# NAME: primary, fallback, clouds, digits, events, ingress; all by default. The images are called IMAGE_PREFIX + NAME + : + IMAGE_TAG.
 #   IMPORT                              a command that gets the path of each image's archive as its last argument
 #   BUILDER                             buildah, podman or docker; the first that is found by default
 #   BUILD_BASE, RUN_BASE, NGINX_BASE    base images other than the Dockerfiles' own
@@ -57,11 +57,11 @@ build() {
   rm "$archive"
 }
 
-[[ $# -gt 0 ]] || set -- primary fallback clouds digits ingress
+[[ $# -gt 0 ]] || set -- primary fallback clouds digits events ingress
 for name in "$@"; do
   case $name in
-    primary | fallback | clouds | digits) build "$name" functions/Dockerfile --target "$name" ;;
+    primary | fallback | clouds | digits | events) build "$name" functions/Dockerfile --target "$name" ;;
     ingress) build ingress ingress/Dockerfile ;;
-    *) echo "Expected primary, fallback, clouds, digits or ingress for NAME but received $name" >&2 && exit 1 ;;
+    *) echo "Expected primary, fallback, clouds, digits, events or ingress for NAME but received $name" >&2 && exit 1 ;;
   esac
 done

@@ -79,6 +79,7 @@ const images: [name: string, instructions: readonly Instruction[]][] = [
   ['fallback', imageOf(functions, 'fallback')],
   ['clouds', imageOf(functions, 'clouds')],
   ['digits', imageOf(functions, 'digits')],
+  ['events', imageOf(functions, 'events')],
   ['ingress', imageOf(ingress, '')],
 ];
 
@@ -145,9 +146,21 @@ const served = {
   fallback: { models: classify.models.slice(-1), upload: ['/classify', 'warm/test_image_1.jpg'] },
   clouds: { models: clouds.models, upload: ['/infer', 'warm/patch.tif'] },
   digits: { models: digits.models, upload: ['/predict', 'warm/digit.png'] },
+  events: { models: [], upload: ['/', 'warm/event.json'] },
 } as const;
 
-describe.each(Object.keys(served) as (keyof typeof served)[])('the image %s', (target) => {
+const embeddedOf = (target: string) =>
+  valuesOf(imageOf(functions, target), 'COPY').filter((rest) => rest.endsWith(' models'));
+
+it('has the models of all tasks in the image events', () => {
+  const own = embeddedOf('events');
+
+  for (const target of ['primary', 'clouds', 'digits']) expect(own).toEqual(expect.arrayContaining(embeddedOf(target)));
+});
+
+const targets = Object.keys(served) as (keyof typeof served)[];
+
+describe.each(targets.filter((target) => target !== 'events'))('the image %s', (target) => {
   const instructions = imageOf(functions, target);
   const env = envOf(instructions);
 
@@ -172,6 +185,11 @@ describe.each(Object.keys(served) as (keyof typeof served)[])('the image %s', (t
     for (const name of fixed) expect(selection).toMatch(new RegExp(` ${target}-models [^&]* ${name} ${name} `));
     expect(env).toMatchObject({ FUNCTION_TARGET: target, MODELS_DIR: '/app/models' });
   });
+});
+
+describe.each(targets)('the image %s', (target) => {
+  const instructions = imageOf(functions, target);
+  const env = envOf(instructions);
 
   it('starts it as everyone does who starts a function, and fills its compile cache with the same flags', () => {
     const [, ...args] = functionCommand(target).map((arg) =>
