@@ -9,7 +9,8 @@ export interface Edge {
   readonly metricsUrl: string;
 }
 
-const script = fileURLToPath(new URL('../functions/edge/serve.js', import.meta.url));
+/** The compiled program. */
+export const edgeScript = fileURLToPath(new URL('../functions/edge/serve.js', import.meta.url));
 
 /** Undefined where nobody wants metrics of the edge (a port) or traces (a collector in the environment). */
 export async function chooseEdge(metricsPort: number | undefined, env: NodeJS.ProcessEnv): Promise<Edge | undefined> {
@@ -19,7 +20,7 @@ export async function chooseEdge(metricsPort: number | undefined, env: NodeJS.Pr
   const logServer = `127.0.0.1:${await freeUdpPort()}`;
   const listen = { LOG_LISTEN: logServer, METRICS_LISTEN: `127.0.0.1:${port}` };
   return {
-    program: { name: 'edge', command: [process.execPath, script], env: { ...env, ...listen } },
+    program: { name: 'edge', command: [process.execPath, edgeScript], env: { ...env, ...listen } },
     logServer,
     metricsUrl: `http://127.0.0.1:${port}/metrics`,
   };

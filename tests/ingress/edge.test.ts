@@ -1,6 +1,8 @@
+import { spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { readVisit } from '../../functions/edge/visit.ts';
+import { edgeScript } from '../../ingress/edge.ts';
 import { send } from '../support/client.ts';
 import { type RunningEdge, startEdge } from '../support/edge.ts';
 import { busy, hasty, own, refused, strictRefusal, useIngress, whileFaulty } from '../support/ingress.ts';
@@ -176,6 +178,33 @@ describe('the exporter of the log', () => {
     expect((await send(origin, { method: 'POST', path: '/metrics' })).status).toBe(405);
     expect(await edge.stop()).toBe(0);
     edge = await startEdge();
+  });
+});
+
+describe('the settings of the exporter', () => {
+  const run = (env: Record<string, string>) =>
+    spawnSync(process.execPath, [edgeScript], { env, encoding: 'utf8', timeout: 15_000 });
+
+  it('are refused together', () => {
+    const { status, stderr } = run({
+      LOG_LISTEN: '5140',
+      METRICS_LISTEN: 'localhost:65536',
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'collector',
+    });
+
+    expect(status).toBe(1);
+    expect(stderr.trim().split('\n')).toEqual([
+      'edge: Expected HOST:PORT for LOG_LISTEN but received "5140"',
+      'Expected HOST:PORT for METRICS_LISTEN but received "localhost:65536"',
+      'Expected an http or https URL for OTEL_EXPORTER_OTLP_ENDPOINT but received "collector"',
+    ]);
+  });
+
+  it('are refused where another program listens', () => {
+    const { status, stderr } = run({ LOG_LISTEN: '127.0.0.1:0', METRICS_LISTEN: new URL(edge.metricsUrl).host });
+
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/^edge: listen EADDRINUSE/);
   });
 });
 
