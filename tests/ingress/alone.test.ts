@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it, jest } from '@jest/globals';
 import type { ProblemCode } from '../../functions/core/problem.ts';
 import { type Answer, type Sent, send, sendRaw } from '../support/client.ts';
@@ -22,6 +21,7 @@ import {
   useIngress,
   whileFaulty,
 } from '../support/ingress.ts';
+import { until } from '../support/stack.ts';
 import { answer, type Behavior } from '../support/upstream.ts';
 
 jest.setTimeout(30_000);
@@ -188,12 +188,18 @@ describe.each(alone)('$path', ({ name, path, variable, largest }) => {
     const begun = Array.from({ length: allowed }, () => connect(ingress.nginx.port, '127.0.0.1'));
     try {
       for (const socket of begun) socket.on('error', () => undefined).write(head);
-      await sleep(300);
+      const isRefused = async () =>
+        /^HTTP\/1.1 503 [\s\S]*"code":"BUSY"/.test(await sendRaw(ingress.nginx.port, head, 300));
+      const untilRefused = (refused: boolean) =>
+        until(
+          async () => (await isRefused()) === refused,
+          10_000,
+          () => `Expected refusals to be ${refused}`,
+        );
 
-      expect(await sendRaw(ingress.nginx.port, head, 300)).toMatch(/^HTTP\/1.1 503 [\s\S]*"code":"BUSY"/);
+      await untilRefused(true);
       begun.pop()?.destroy();
-      await sleep(100);
-      expect(await sendRaw(ingress.nginx.port, head, 300)).toBe('');
+      await untilRefused(false);
     } finally {
       for (const socket of begun) socket.destroy();
     }
