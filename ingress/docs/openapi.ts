@@ -1,5 +1,6 @@
 /** What the pages and the tests read of the API's document, as functions/openapi.yaml has it. */
 export interface Document {
+  readonly security: readonly Readonly<Record<string, readonly string[]>>[];
   readonly info: { readonly version: string; readonly summary: string; readonly description: string };
   readonly tags: readonly { readonly name: string; readonly description: string }[];
   readonly paths: Readonly<Record<string, PathItem>>;
@@ -11,7 +12,7 @@ export interface Document {
   };
 }
 
-export type Method = 'get' | 'post' | 'put' | 'delete';
+export type Method = 'get' | 'post' | 'delete' | 'options';
 
 export type PathItem = Readonly<Partial<Record<Method, Operation>>> & {
   readonly parameters?: readonly (Parameter | Reference)[];
@@ -47,7 +48,8 @@ export interface Body {
 export interface Answer {
   readonly description: string;
   readonly headers?: Readonly<Record<string, Header | Reference>>;
-  readonly content: Readonly<Record<string, Content>>;
+  /** Absent where there is no body. */
+  readonly content?: Readonly<Record<string, Content>>;
 }
 
 export interface Header {
@@ -101,9 +103,9 @@ export function resolverOf(document: object): Resolve {
   };
 }
 
-/** Method, path and operation of all routes. */
+/** Method, path and operation of all routes, but those of PUT: it is POST once more. */
 export function operationsOf({ paths }: Document): readonly (readonly [Method, string, Operation])[] {
-  const methods: readonly Method[] = ['get', 'post', 'put', 'delete'];
+  const methods: readonly Method[] = ['get', 'post', 'delete', 'options'];
   return Object.entries(paths).flatMap(([path, item]) =>
     methods.flatMap((method) => {
       const operation = item[method];

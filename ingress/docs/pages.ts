@@ -9,6 +9,7 @@ import {
   type Parameter,
   type Resolve,
   resolverOf,
+  type Schema,
 } from './openapi.ts';
 import { fieldsOf, typeOf } from './types.ts';
 
@@ -114,7 +115,7 @@ function limitsOf(limits: Readonly<Record<string, number>>): readonly (readonly 
 
 function answer(
   status: string,
-  { description, headers = {}, content }: Answer,
+  { description, headers = {}, content = {} }: Answer,
   resolve: Resolve,
 ): readonly [string, string] {
   const problems = Object.values(content).flatMap((one) => codesOfContent(one, resolve));
@@ -129,18 +130,23 @@ function answer(
 }
 
 /** The fields of a JSON answer that is no problem, and its examples. */
-function shown({ content }: Answer, resolve: Resolve): string {
+function shown({ content = {} }: Answer, resolve: Resolve): string {
   const { schema, examples = {} } = content['application/json'] ?? {};
   if (schema === undefined) return '';
   const shownExamples = Object.values(examples).flatMap((example) =>
     'value' in example ? [`<p>${line(example.summary)}:</p>\n${json(example.value)}`] : [],
   );
-  return `${listBelow('Fields of the JSON', fieldsOf(resolve(schema), resolve))}\n${shownExamples.join('\n')}\n`;
+  return `${listBelow('Fields of the JSON', fieldsOf(firstOf(resolve(schema), resolve), resolve))}\n${shownExamples.join('\n')}\n`;
+}
+
+/** Of several forms of an answer that which is usual. */
+function firstOf({ oneOf: [first] = [], ...whole }: Schema, resolve: Resolve): Schema {
+  return first === undefined ? whole : resolve(first);
 }
 
 function codesOf({ responses }: Operation, resolve: Resolve): readonly string[] {
   return Object.values(responses).flatMap((value) =>
-    Object.values(resolve(value).content).flatMap((content) => codesOfContent(content, resolve)),
+    Object.values(resolve(value).content ?? {}).flatMap((content) => codesOfContent(content, resolve)),
   );
 }
 

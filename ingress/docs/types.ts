@@ -14,16 +14,14 @@ export function typeOf(schema: Schema): string {
   return parts.join(', ');
 }
 
-/** The fields of an object, those of its objects and lists included: `predictions[].index` and what it is. */
+/** The fields of an object or a list, those of its objects and lists included: `predictions[].index` and what it is. */
 export function fieldsOf(schema: Schema, resolve: Resolve, prefix = ''): readonly (readonly [string, string])[] {
+  if (schema.items) return fieldsOf(resolve(schema.items), resolve, `${prefix.replace(/\.$/, '')}[].`);
   return Object.entries(schema.properties ?? {}).flatMap(([name, value]) => {
     const field = resolve(value);
     const alternatives = field.oneOf?.map((other) => resolve(other)) ?? [field];
     const meaning = [field, ...(field.oneOf ? alternatives : [])].flatMap((one) => describe(one, resolve)).join(' ');
-    const inner = alternatives.flatMap((one) => [
-      ...(one.items ? fieldsOf(resolve(one.items), resolve, `${prefix}${name}[].`) : []),
-      ...fieldsOf(one, resolve, `${prefix}${name}.`),
-    ]);
+    const inner = alternatives.flatMap((one) => fieldsOf(one, resolve, `${prefix}${name}.`));
     return [[`<code>${prefix}${text(name)}</code>`, meaning] as const, ...inner];
   });
 }

@@ -28,12 +28,23 @@ describe('functions/openapi.yaml', () => {
   });
 
   it('refers to what it has, and has nothing else', () => {
-    const referred = new Set([...documentText.matchAll(/\$ref: "#\/components\/(\w+\/\w+)/g)].map(([, name]) => name));
+    const keys = document.security.flatMap((way) => Object.keys(way).map((name) => `securitySchemes/${name}`));
+    const named = [...documentText.matchAll(/\$ref: "#\/components\/(\w+\/\w+)/g)].map(([, name]) => name);
+    const referred = new Set([...keys, ...named]);
     const defined = Object.entries(document.components).flatMap(([kind, all]) =>
       Object.keys(all).map((name) => `${kind}/${name}`),
     );
 
     expect(referred).toEqual(new Set(defined));
+  });
+
+  it('has no PUT that is not the POST of its path', () => {
+    const pairs = Object.values(document.paths).filter(({ post, put }) => post ?? put);
+
+    expect(pairs.length).toBeGreaterThan(5);
+    for (const { post, put } of pairs) {
+      expect(put).toEqual({ ...post, operationId: `${post?.operationId}ByPut` });
+    }
   });
 
   it('names each operation once', () => {

@@ -40,12 +40,13 @@ describe('expectDocumented', () => {
     expectChanged({ method: 'GET', path: '/nowhere', ...notFound }).not.toThrow();
     expectChanged({ path: '/livez', ...notAllowed }).not.toThrow();
     expectChanged({}, busy).not.toThrow();
+    expectChanged({ method: 'PUT' }).not.toThrow();
   });
 
   it.each<[string, Change, string]>([
     ['a status', { status: 202 }, 'no 202 of this path and method'],
     ['a path', { path: '/classified' }, 'no 200 of this path'],
-    ['a method', { method: 'PUT' }, 'no 200 of this path'],
+    ['a method', { method: 'DELETE' }, 'no 200 of this path'],
     ['a type', { headers: { ...headers, 'content-type': 'text/html' } }, 'no content of type text/html'],
     ['a header', { headers: { ...headers, 'x-secret': '1' } }, 'no header x-secret'],
     ["a header's value", { headers: { ...headers, 'x-tier': 'third' } }, 'x-tier must be equal to one of'],
@@ -62,7 +63,7 @@ describe('expectDocumented', () => {
   });
 
   it.each<[string, Change, string]>([
-    ['a header', { headers: { ...headers, 'x-model': undefined } }, 'x-model is missing'],
+    ['a header', { headers: { ...headers, 'x-tier': undefined } }, 'x-tier is missing'],
     ['a field', { body: { ...body, tier: undefined } }, "must have required property 'tier'"],
   ])('refuses an answer without %s that is required', (_what, change, fault) => {
     expectChanged(change).toThrow(fault);
@@ -85,12 +86,34 @@ describe('expectDocumented', () => {
     expectChanged({ path: '/livez', ...notAllowed, headers: others }).toThrow('allow is missing');
   });
 
+  it('takes a batch of answers and problems, and refuses an element that is neither', () => {
+    expectChanged({ body: [body, problem] }).not.toThrow();
+    expectChanged({ body: [body, { ...problem, secret: 1 }] }).toThrow('must match exactly one schema');
+  });
+
+  it.each(['/classify', '/infer'])('takes a preflight of %s without a body', (path) => {
+    const asked = { method: 'OPTIONS', path, ...preflight };
+
+    expect(() => expectDocumented({ ...asked, body: '' })).not.toThrow();
+    expect(() => expectDocumented({ ...asked, body: 'text' })).toThrow('no body');
+  });
+
   it('leaves out what a test has made up', () => {
     expectChanged({ status: 202, headers: { 'x-invented': '1' } }).not.toThrow();
   });
 });
 
 const problemHeaders = { 'content-type': 'application/problem+json', 'x-request-id': 'r-1' };
+const preflight = {
+  status: 204,
+  headers: {
+    'x-request-id': 'r-1',
+    'access-control-allow-origin': 'https://page.example',
+    'access-control-allow-methods': 'GET, POST',
+    'access-control-allow-headers': 'Prefer',
+    'access-control-max-age': '600',
+  },
+};
 const notFound = problemOf('ROUTE_NOT_FOUND', problemHeaders);
 const notAllowed = problemOf('METHOD_NOT_ALLOWED', { ...problemHeaders, allow: 'GET, HEAD' });
 

@@ -20,7 +20,7 @@ const nginx = readFileSync('ingress/nginx.conf', 'utf8');
 const { examples, schemas, responses } = document.components;
 
 /** Every response that answers problems, with its codes and its status. */
-const answers = Object.entries(responses).flatMap(([name, { content }]) => {
+const answers = Object.entries(responses).flatMap(([name, { content = {} }]) => {
   const { schema, examples = {} } = content['application/problem+json'] ?? {};
   if (schema === undefined) return [];
   const [, { properties }] = (schema as { allOf: [object, { properties: Properties }] }).allOf;

@@ -18,6 +18,9 @@ export const inventedHeader = 'x-invented';
 /** What any route may be answered with, or one that is none: the request is no well-formed HTTP, or has a header that is too long. */
 const anywhere = { '400': 'BadRequest' };
 
+/** What the ingress answers before it looks for a route: there is no key, or a page may ask. */
+const before = { '401': 'Unauthorized', '204': 'Preflight' };
+
 /** Of no use to a client: answered by a function that has K_REVISION, and hidden by the ingress; what guards a browser. */
 const undocumented = new Set([inventedHeader, 'x-revision', 'x-content-type-options']);
 
@@ -55,6 +58,7 @@ function faultsOf({ method, path, status, headers, body }: Asked): readonly stri
   const response = typeof name === 'string' ? (document.components.responses[name] as Answer) : name;
   const faults = faultsOfHeaders(response, headers);
   if (method === 'HEAD') return faults;
+  if (response.content === undefined) return body.length === 0 ? faults : [...faults, 'no body'];
   const [type = ''] = String(headers['content-type']).split(';', 1);
   if (response.content[type] === undefined) return [...faults, `no content of type ${type}`];
   const { schema } = response.content[type];
@@ -73,7 +77,7 @@ function responsesOf(method: string, path: string): Readonly<Record<string, Answ
   const item = findPath(path);
   const operation = item?.[(method === 'HEAD' ? 'get' : method.toLowerCase()) as Method];
   if (operation === undefined) {
-    return { ...anywhere, '404': 'NotFound', '405': 'MethodNotAllowed', '415': 'UnsupportedMediaType' };
+    return { ...anywhere, ...before, '404': 'NotFound', '405': 'MethodNotAllowed', '415': 'UnsupportedMediaType' };
   }
   const entries = Object.entries(operation.responses).map(([status, value]) => [status, resolve(value)] as const);
   const elsewhere = operation.tags.includes('function') ? { '404': 'NotFound' } : {}; // at the ingress
