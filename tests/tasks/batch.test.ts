@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from '@jest/globals';
+import { documentedFetch } from '../support/documented.ts';
 import type { RunningFunction } from '../support/function.ts';
 import { boundaryLine, imagePart, multipart, rawMultipart } from '../support/multipart.ts';
 import { form, photo } from '../support/posted.ts';
@@ -14,7 +15,7 @@ type Element = Record<string, unknown>;
 
 /** Sends a body to /classify, or to another path of the function. */
 function send(fn: RunningFunction, body: BodyInit, { query = '?batch=1', headers = {}, path = '/classify' } = {}) {
-  return fetch(`${fn.url}${path}${query}`, { method: 'POST', body, headers });
+  return documentedFetch(`${fn.url}${path}${query}`, { method: 'POST', body, headers });
 }
 const arrayOf = async (answer: Promise<Response>): Promise<Element[]> => (await answer).json();
 

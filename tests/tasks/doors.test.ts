@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from '@jest/globals';
+import { documentedFetch } from '../support/documented.ts';
 import type { RunningFunction } from '../support/function.ts';
 import { form, photo } from '../support/posted.ts';
 import { cleanAfterAll, expectFault } from '../support/served.ts';
@@ -49,7 +50,7 @@ describe.each([
 ] as const)('the doors of the %s function', (tier, model, reason) => {
   let fn: RunningFunction;
   const send = (path: string, { method = 'POST', headers = {}, body = new Uint8Array(photo) }: Sent = {}) =>
-    fetch(`${fn.url}${path}`, { method, headers, ...(method !== 'GET' && { body }) });
+    documentedFetch(`${fn.url}${path}`, { method, headers, ...(method !== 'GET' && { body }) });
   /** What /classify says of the photo. */
   const classified = async (query = '') => (await send(`/classify${query}`)).json();
 
