@@ -105,20 +105,34 @@ describe('the service behind nginx', () => {
         );
         return socket;
       });
+    const until = async (status: number, { url }: RunningFunction) => {
+      while ((await send(url, { body: photo })).status !== status) await sleep(20);
+    };
     const primaryUploads = fill(primary);
-    await sleep(100);
+    await until(503, primary);
     const spilled = await send(edge.origin, { body: photo });
     const fallbackUploads = fill(fallback);
-    await sleep(100);
+    await until(503, fallback);
 
     const refused = await send(edge.origin, { body: photo });
     for (const socket of [...primaryUploads, ...fallbackUploads]) socket.destroy();
-    await sleep(100);
+    await until(200, primary);
     const again = await send(edge.origin, { body: photo });
 
     expect(JSON.parse(spilled.text)).toMatchObject({ tier: 'fallback', reason: 'failover' });
     expectProblem(refused, 'BUSY');
     expect(JSON.parse(again.text)).toMatchObject({ tier: 'primary', degraded: false });
+  });
+
+  it('answers KEY_REQUIRED to a client without a key', async () => {
+    const file = join(modelsDir({}), 'keys');
+    writeFileSync(file, `one ${createHash('md5').update('one.secret').digest('base64url')}`);
+    const keyed = await startEdge(
+      { primary: primary.port, fallback: fallback.port },
+      { variables: { API_KEYS_FILE: file } },
+    );
+
+    expectProblem(await send(keyed.origin, { body: photo }), 'KEY_REQUIRED');
   });
 
   it('answers UNAVAILABLE when nobody is there', async () => {
