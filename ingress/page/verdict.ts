@@ -32,7 +32,9 @@ export function showProblem(panel: HTMLElement, { problem, ms }: Failed, relax: 
     part(panel, 'actions').append(button);
   }
   part(panel, 'result').replaceChildren();
-  const told = make('p', { class: 'hint' }, `Told after ${tellMs(ms)}.`);
+  const isOurs = status !== 0 && /^[A-Z_]+$/.test(code); // neither silence nor an answer of something in between
+  const about = make('a', { href: `/problems#${code.toLowerCase().replaceAll('_', '-')}` }, 'About this problem');
+  const told = make('p', { class: 'hint' }, `Told after ${tellMs(ms)}. `, ...(isOurs ? [about] : []));
   part(panel, 'times').replaceChildren(told, ...(requestId === '' ? [] : [showId(requestId)]));
 }
 
