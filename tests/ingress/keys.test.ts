@@ -85,7 +85,7 @@ describe('with API_KEYS_FILE', () => {
 
     expect(await get('/healthz')).toBe(200);
     expect(await get('/v2/health/ready')).toBe(200);
-    expect(await get('/')).toBe(404); // a page, where there is one
+    expect(await get('/')).toBe(200);
     expect(await get('/jobs/1')).toBe(401);
     expect((await ask(preflight(page))).status).toBe(204);
   });
