@@ -12,7 +12,7 @@ export interface Document {
   };
 }
 
-export type Method = 'get' | 'post' | 'delete' | 'options';
+export type Method = 'get' | 'post' | 'put' | 'delete' | 'options';
 
 export type PathItem = Readonly<Partial<Record<Method, Operation>>> & {
   readonly parameters?: readonly (Parameter | Reference)[];

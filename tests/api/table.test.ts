@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { readParameters } from '../../functions/core/http/request.ts';
+import { jobProblems } from '../../functions/core/jobs/problems.ts';
 import { problems as common, problemType } from '../../functions/core/problem.ts';
 import { parseAsk as parseClassify } from '../../functions/tasks/classify/ask.ts';
 import { classify } from '../../functions/tasks/classify/task.ts';
@@ -13,7 +14,7 @@ import { readImageSettings } from '../../functions/tasks/image/settings.ts';
 import type { Operation, Parameter, Schema } from '../../ingress/docs/openapi.ts';
 import { document, resolve } from '../support/document.ts';
 
-const problems = { ...common, ...imageProblems, ...digitProblems };
+const problems = { ...common, ...imageProblems, ...digitProblems, ...jobProblems };
 const codes = Object.keys(problems).sort();
 const readme = readFileSync('README.md', 'utf8');
 const nginx = readFileSync('ingress/nginx.conf', 'utf8');
