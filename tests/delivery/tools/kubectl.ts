@@ -15,7 +15,7 @@ case $1 in kustomize) exec ${real} "$@" ;; esac
   printf '%s ' "$@" && echo
   [ ! -f "$KUBECONFIG" ] || sed 's/^/kubeconfig /' "$KUBECONFIG"
   for last; do :; done
-  case "$*" in *' apply '*) grep ' image: ' "$last" ;; esac
+  case " $* " in *' apply '*) grep ' image: ' "$last" ;; esac
 } >>${log}
 `;
   writeFileSync(join(folder, 'kubectl'), script);
