@@ -10,8 +10,9 @@ logs=$(mktemp -d)
 containers=()
 declare -A running=()
 
+# With all that it has started: buildah ends without nginx's workers, which would keep the port.
 stop() {
-  kill "${running[$1]}" 2>/dev/null && wait "${running[$1]}" 2>/dev/null || true
+  kill -- "-${running[$1]}" 2>/dev/null && wait "${running[$1]}" 2>/dev/null || true
   unset "running[$1]"
 }
 
@@ -43,7 +44,7 @@ start() {
   container=$(buildah from --quiet --pull-always "docker://$prefix$name@$digest")
   containers+=("$container")
   read -ra command <<<"$(buildah inspect --format '{{range .OCIv1.Config.Entrypoint}}{{.}} {{end}}' "$container")"
-  buildah run "${@/#/--env=}" "$container" -- "${command[@]}" >"$logs/$name" 2>&1 &
+  setsid buildah run "${@/#/--env=}" "$container" -- "${command[@]}" >"$logs/$name" 2>&1 &
   running[$name]=$!
   echo "$name runs from $prefix$name@$digest"
 }

@@ -1,7 +1,18 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, isAbsolute, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { imagesOf, readFiles } from './files.ts';
 
@@ -115,6 +126,16 @@ describe('verify.sh', () => {
 
   it('passes where each that was started answers', () => {
     expect(tried('exec sleep 15')).toEqual({ status: 0, stderr: '' });
+  });
+
+  it('ends all that was started', async () => {
+    expect(tried(`sleep 300 & echo $! >>'${folder}/started'; wait`)).toEqual({ status: 0, stderr: '' });
+
+    const started = readFileSync(join(folder, 'started'), 'utf8').trim().split('\n').map(Number);
+    expect(started.length).toBe(images.length);
+    const running = () => started.filter((pid) => existsSync(`/proc/${pid}/exe`));
+    for (const end = Date.now() + 10_000; running().length > 0 && Date.now() < end; ) await sleep(50);
+    expect(running()).toEqual([]);
   });
 
   it('does not take the answer of another program on the port', () => {
