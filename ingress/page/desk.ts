@@ -100,7 +100,9 @@ export function setUpDesk<Kind extends Answer>(
   };
 
   nameParts(panel, system, id);
-  listSamples(part(panel, 'samples'), system.samples, take);
+  listSamples(part(panel, 'samples'), system.samples, take, (text) => {
+    status.textContent = text;
+  });
   takeFiles(panel, take);
   part(panel, 'form').addEventListener('submit', (event) => {
     event.preventDefault();
@@ -133,7 +135,12 @@ function nameParts<Kind extends Answer>(panel: HTMLElement, system: System<Kind>
   part(panel, 'status').textContent = `${system.choose}, or try a sample: the answer comes here.`;
 }
 
-function listSamples(list: HTMLElement, samples: readonly Sample[], take: (file: File) => Promise<void>): void {
+function listSamples(
+  list: HTMLElement,
+  samples: readonly Sample[],
+  take: (file: File) => Promise<void>,
+  report: (text: string) => void,
+): void {
   for (const { label, file, type, picture } of samples) {
     const address = (name: string) => new URL(`samples/${name}`, import.meta.url).href;
     const icon =
@@ -142,8 +149,12 @@ function listSamples(list: HTMLElement, samples: readonly Sample[], take: (file:
         : make('img', { src: address(picture), alt: '', width: '72', height: '54' });
     const button = make('button', { type: 'button', class: 'sample' }, icon, make('span', {}, label));
     button.addEventListener('click', async () => {
-      const response = await fetch(address(file));
-      await take(new File([await response.blob()], file, { type }));
+      const content = await fetch(address(file)).then(
+        (response) => response.blob(),
+        () => undefined,
+      );
+      if (content === undefined) report('The sample could not be loaded.');
+      else await take(new File([content], file, { type }));
     });
     list.append(make('li', {}, button));
   }

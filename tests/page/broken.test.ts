@@ -1,5 +1,5 @@
 import { expect, it, jest } from '@jest/globals';
-import { describePage, usePage } from './browser.ts';
+import { describePage, takePicture, usePage } from './browser.ts';
 
 jest.setTimeout(90_000);
 
@@ -37,6 +37,7 @@ describePage('the primary, broken by the page', () => {
     expect(await answered('classify', 'degraded')).toMatch(
       /Degraded: failover[\s\S]*mobilenet answered in place of the lead model: the primary function failed, was full or was silent/,
     );
+    await takePicture(page, 'degraded');
     expect(await panel('classify').locator('.waterfall').textContent()).toContain('Network, edge and primary');
   });
 

@@ -21,7 +21,7 @@ const misfits = (page: Page) =>
           element.getBoundingClientRect().right > (element.closest('.card') as Element).getBoundingClientRect().right,
       )
       .map((element) => `${element.tagName} ${element.className} beyond its card`);
-    const excess = document.documentElement.scrollWidth - window.innerWidth;
+    const excess = document.documentElement.scrollWidth - document.documentElement.clientWidth;
     return [
       ...spilled,
       ...small.map(({ name, box }) => `${name}: ${box.width}x${box.height}`),
@@ -39,7 +39,8 @@ describePage.each([
     const { page, panel, answered } = await stack.open({
       colorScheme,
       viewport: { width, height: 900 },
-      hasTouch: width === 375,
+      hasTouch: width === 375, // with the button for the camera
+      isMobile: width === 375,
       bypassCSP: true,
     });
     const check = async (name: string) => {
@@ -48,6 +49,7 @@ describePage.each([
     };
 
     await page.locator('[data-part=faults]').waitFor();
+    expect(await page.getByText('Take a photo').first().isVisible()).toBe(width === 375);
     await check('empty');
     await page.getByRole('button', { name: 'Goldfish' }).click();
     await answered('classify', 'lead');
