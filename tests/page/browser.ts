@@ -62,7 +62,10 @@ export function usePage(env: NodeJS.ProcessEnv = { FUNCTIONS: 'classify,clouds,d
     const networkLines: string[] = [];
     const operator = (await (await fetch(`${origin()}/page.json`)).json()).operator as string;
     page.on('pageerror', (fault) => faults.push(String(fault.stack)));
-    page.on('console', (line) => (networkLine.test(line.text()) ? networkLines : faults).push(line.text()));
+    page.on('console', (line) => {
+      const isOfAnswer = networkLine.test(line.text()) && /\/(classify|infer|predict)(\?|$)/.test(line.location().url);
+      (isOfAnswer ? networkLines : faults).push(`${line.text()} ${line.location().url}`);
+    });
     page.on('request', (request) => {
       const isOurs = [origin(), operator, `blob:${origin()}`].some(
         (own) => own !== '' && request.url().startsWith(own),
