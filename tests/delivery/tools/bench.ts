@@ -150,11 +150,11 @@ export async function startRegistry(): Promise<Registry> {
   return { prefix: `${address}/understudy/understudy-`, env, stop };
 }
 
-/** @returns the first of some free ports in a row */
+/** @returns the first of some free ports in a row, below those that Linux gives to any program (32768 on): they stay free for minutes */
 async function freePorts(wanted: number): Promise<number> {
   for (;;) {
-    const first = await freePort();
-    const others = Array.from({ length: wanted - 1 }, (_, index) => reserve(first + 1 + index));
+    const first = 20_000 + 10 * Math.floor(1000 * Math.random());
+    const others = Array.from({ length: wanted }, (_, index) => reserve(first + index));
     const reserved = await Promise.allSettled(others);
     await Promise.all(reserved.map((one) => one.status === 'fulfilled' && one.value.release()));
     if (reserved.every(({ status }) => status === 'fulfilled')) return first;
