@@ -3,7 +3,6 @@ import { createSocket } from 'node:dgram';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { readVisit } from '../../functions/edge/visit.ts';
 import { edgeScript } from '../../ingress/edge.ts';
-import { send } from '../support/client.ts';
 import { type RunningEdge, startEdge } from '../support/edge.ts';
 import { busy, hasty, own, refused, strictRefusal, useIngress, whileFaulty } from '../support/ingress.ts';
 import { until } from '../support/stack.ts';
@@ -174,8 +173,8 @@ describe('the exporter of the log', () => {
   it('serves nothing but metrics', async () => {
     const origin = edge.metricsUrl.replace('/metrics', '');
 
-    expect((await send(origin, { method: 'GET', path: '/' })).status).toBe(404);
-    expect((await send(origin, { method: 'POST', path: '/metrics' })).status).toBe(405);
+    expect((await fetch(`${origin}/`)).status).toBe(404);
+    expect((await fetch(`${origin}/metrics`, { method: 'POST' })).status).toBe(405);
     expect(await edge.stop()).toBe(0);
     edge = await startEdge();
   });
