@@ -97,7 +97,9 @@ describe('a function with one worker', () => {
   const [folder, removeFolder] = makeStoreFolder();
   afterAll(removeFolder);
   beforeAll(async () => {
-    primary = await start('primary', { JOBS_STORE: folder, WORKERS: '1' });
+    // So much time that a machine which is slow for other reasons degrades nothing: a queue that stands, or a forecast, still would.
+    const patient = { DEADLINE_MS: '30000', PRIMARY_BUDGET_MS: '20000' };
+    primary = await start('primary', { JOBS_STORE: folder, WORKERS: '1', ...patient });
     await primary.ready();
     for (let i = 0; i < 20; i += 1) await ask(primary); // until its predictions are more than guesses
   }, 60_000);
@@ -132,8 +134,8 @@ describe('a function with one worker', () => {
     const countAtWork = async () => (await get(primary, String(locations.at(-1)))).text.includes('"succeeded"');
     for (; answers.length < 30 || !(await countAtWork()); await sleep(10)) answers.push(await ask(primary, photo));
 
-    expect(answers.filter(({ model }) => model !== 'wide-resnet')).toEqual([]);
-    expect(answers.filter(({ degraded }) => degraded)).toEqual([]);
+    const others = answers.filter(({ model, degraded }) => model !== 'wide-resnet' || degraded);
+    expect(others.map(({ code, reason }) => code ?? reason)).toEqual([]);
     for (const location of locations) {
       const job = await untilEnded(primary, location);
       expect(job).toMatchObject({ state: 'succeeded', attempts: 1, result: { degraded: false, model: 'wide-resnet' } });

@@ -6,21 +6,32 @@ import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { Problem } from '../problem.ts';
 import type { Job } from './job.ts';
 
-/** Networks that are nobody's on the internet: RFC 6890, and what maps addresses of IPv4 into IPv6. */
-const unreachable = new BlockList();
-for (const network of [
-  '0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 192.168.0.0/16',
-  '198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4',
-  '::/96 ::ffff:0:0/96 64:ff9b::/96 64:ff9b:1::/48 100::/64 2001:db8::/32 2002::/16 fc00::/7 fe80::/10 ff00::/8',
-].flatMap((line) => line.split(' '))) {
-  const [address = '', bits] = network.split('/');
-  unreachable.addSubnet(address, Number(bits), address.includes(':') ? 'ipv6' : 'ipv4');
+/** Networks that are nobody's on the internet: RFC 6890, and what maps addresses of IPv4 into IPv6. One list would mix the families. */
+const unreachable = {
+  ipv4: listOf(
+    'ipv4',
+    '0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 192.168.0.0/16 ' +
+      '198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4',
+  ),
+  ipv6: listOf(
+    'ipv6',
+    '::/96 ::ffff:0:0/96 64:ff9b::/96 64:ff9b:1::/48 100::/64 2001:db8::/32 2002::/16 fc00::/7 fe80::/10 ff00::/8',
+  ),
+};
+
+function listOf(family: 'ipv4' | 'ipv6', networks: string): BlockList {
+  const list = new BlockList();
+  for (const network of networks.split(' ')) {
+    const [address = '', bits] = network.split('/');
+    list.addSubnet(address, Number(bits), family);
+  }
+  return list;
 }
 
 /** Whether an address is of the internet: neither of this machine nor of a network behind it. */
 export function isPublic(address: string): boolean {
-  const family = isIP(address);
-  return family !== 0 && !unreachable.check(address, family === 6 ? 'ipv6' : 'ipv4');
+  const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
+  return isIP(address) !== 0 && !unreachable[family].check(address, family);
 }
 
 /** The address to call when a job has ended. @throws Problem PARAMETER_INVALID for one that is not of a host in `hosts` */
