@@ -35,7 +35,7 @@ function seconds(directive: string, after = ''): number {
   const text = nginx.slice(nginx.indexOf(after));
   return Number(new RegExp(`\\b${directive} (\\d+)s`).exec(text)?.[1]);
 }
-const tierSeconds = (tier: string) => seconds('proxy_read_timeout', `/${tier}.sock;`);
+const tierSeconds = (tier: string) => seconds('proxy_read_timeout', `listen unix:\${RUN_DIR}/${tier}.sock;`);
 
 function expectAscending(steps: Readonly<Record<string, number | undefined>>): void {
   const values = Object.values(steps).map(Number);
