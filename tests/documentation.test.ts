@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { loadConfig, loadJobs } from '../functions/core/config.ts';
+import { loadConfig, loadConsume, loadEventTasks, loadJobs } from '../functions/core/config.ts';
 import { jobProblems } from '../functions/core/jobs/problems.ts';
 import { problems as common } from '../functions/core/problem.ts';
 import { classify } from '../functions/tasks/classify/task.ts';
@@ -175,7 +175,12 @@ describe('README.md', () => {
 
   it('lists every variable with the default that it has', () => {
     const defaults = loadConfig(classify, 1, {});
-    const read = [classify, clouds, digits].flatMap((task) => variablesOf((env) => loadConfig<unknown>(task, 1, env)));
+    const tasks = [classify, clouds, digits];
+    const read = [
+      ...tasks.flatMap((task) => variablesOf((env) => loadConfig<unknown>(task, 1, env))),
+      ...variablesOf((env) => loadEventTasks(tasks, env)),
+      ...variablesOf((env) => expect(() => loadConsume(env)).toThrow('KAFKA_BROKERS')),
+    ];
     const platform = ['PORT', 'FUNCTION_TARGET', 'K_REVISION'];
 
     const listed = Object.fromEntries(rows('## Configuration').filter(([name]) => !platform.includes(name)));

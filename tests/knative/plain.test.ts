@@ -118,7 +118,9 @@ describe('the kubernetes overlay', () => {
     expect(withoutVariables(ingress)).toEqual(withoutVariables(knative.ingress));
     expect(variables).not.toHaveProperty('GATEWAY');
     expect(Object.values(variables).join()).not.toContain('$('); // all were known where they are used
-    expect(renderIngress({ ...variables, RESOLVER: '10.96.0.10' })).toContain('/classify, /infer, /predict');
+    expect(renderIngress({ ...variables, SITE: '/usr/share/understudy', RESOLVER: '10.96.0.10' })).toContain(
+      '/classify, /infer, /predict',
+    );
   });
 
   it('scales the primary as Knative does', () => {

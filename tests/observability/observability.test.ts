@@ -7,7 +7,7 @@ import { send } from '../support/client.ts';
 import { startCollector } from '../support/collector.ts';
 import { startEdge } from '../support/edge.ts';
 import { startNginx } from '../support/nginx.ts';
-import { cleanAfterAll, plain } from '../support/served.ts';
+import { cleanAfterAll } from '../support/served.ts';
 import { until } from '../support/stack.ts';
 import { metricsIn, readQueries } from './dashboard.ts';
 import { ask, describeWithPrometheus, type RunningPrometheus, startPrometheus } from './prometheus.ts';
@@ -90,7 +90,7 @@ describeWithPrometheus('the dashboard', () => {
       'classify-fallback': address(fallback.url),
     });
     later(prometheus.stop);
-    const picture = await plain('black');
+    const picture = readFileSync('tests/images/test_image_1.jpg'); // both models agree on it
     const ask = (headers = {}, body = picture) => send(nginx.origin, { body, headers });
     const round = async () => {
       await ask({}, Buffer.from('no picture'));
