@@ -63,6 +63,7 @@ type FaultName = (typeof faultNames)[number];
 function breakProcess(find: () => Breakable | undefined) {
   let timers: NodeJS.Timeout[] = [];
   const end = (): void => {
+    if (timers.length === 0) return; // whoever else has stopped it goes on
     for (const timer of timers) clearTimeout(timer);
     timers = [];
     find()?.signal('SIGCONT');
