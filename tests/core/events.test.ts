@@ -19,7 +19,7 @@ await events.ready();
 /** Posts an event as a consumer does. */
 function post(event: JobEvent): Promise<Answer> {
   const { headers, body } = toRequest(toMessage(event));
-  return send(events.url, { path: '/', headers, body: Buffer.from(body) });
+  return send(events.url, { inside: true, path: '/', headers, body: Buffer.from(body) });
 }
 
 let keys = 0;
@@ -51,7 +51,12 @@ describe('a function that takes events', () => {
     const event = await acceptDigit();
     const headers = { 'content-type': 'application/cloudevents+json; charset=utf-8' };
 
-    const { status } = await send(events.url, { path: '/', headers, body: Buffer.from(JSON.stringify(event)) });
+    const { status } = await send(events.url, {
+      inside: true,
+      path: '/',
+      headers,
+      body: Buffer.from(JSON.stringify(event)),
+    });
 
     expect([status, (await read(event.id)).state]).toEqual([204, 'succeeded']);
   });
@@ -115,7 +120,7 @@ describe('a function that takes events', () => {
     ['many events', { 'content-type': 'application/cloudevents-batch+json' }, '[]', 415, 'UPLOAD_UNSUPPORTED'],
     ['more than 64 KiB', { 'content-type': 'application/json' }, `"${'x'.repeat(65_536)}"`, 413, 'UPLOAD_TOO_LARGE'],
   ])('refuses %s, so that it does not come again', async (_, headers, body, status, code) => {
-    const answer = await send(events.url, { path: '/', headers, body: Buffer.from(body) });
+    const answer = await send(events.url, { inside: true, path: '/', headers, body: Buffer.from(body) });
 
     expect([answer.status, JSON.parse(answer.text).code]).toEqual([status, code]);
   });
@@ -129,7 +134,7 @@ describe('a function that takes events', () => {
     const headers = { 'content-type': 'application/cloudevents+json' };
 
     expect(body).toHaveLength(65_536);
-    expect((await send(events.url, { path: '/', headers, body: Buffer.from(body) })).status).toBe(204);
+    expect((await send(events.url, { inside: true, path: '/', headers, body: Buffer.from(body) })).status).toBe(204);
   });
 
   it.each([
@@ -140,7 +145,7 @@ describe('a function that takes events', () => {
     ['/digits', 'POST', 404],
     ['/', 'PUT', 405],
   ])('answers %s %s with %s', async (path, method, status) => {
-    expect((await send(events.url, { path, method })).status).toBe(status);
+    expect((await send(events.url, { inside: true, path, method })).status).toBe(status);
   });
 
   it('asks for an event again while the store does not answer', async () => {
@@ -149,7 +154,7 @@ describe('a function that takes events', () => {
     await away.ready();
 
     const { headers, body } = toRequest(toMessage(event));
-    const answer = await send(away.url, { path: '/', headers, body: Buffer.from(body) });
+    const answer = await send(away.url, { inside: true, path: '/', headers, body: Buffer.from(body) });
 
     expect([answer.status, JSON.parse(answer.text).code, answer.headers['retry-after']]).toEqual([
       503,

@@ -20,7 +20,7 @@ const untilStopped = (isStopped: boolean) =>
     () => `Expected ${isStopped ? 'a stopped' : 'a running'} process but received state ${state()}`,
   );
 const post = (path: string, headers: Record<string, string> = own, method = 'POST') =>
-  send(operator.origin, { path, method, headers });
+  send(operator.origin, { inside: true, path, method, headers });
 
 beforeAll(async () => {
   operator = await openOperator(8080, () => ({ signal: (name) => child.kill(name) }));
