@@ -20,6 +20,9 @@ fi
 # valibot names the compiler as an optional companion, which npm installs.
 rm -rf "$modules/typescript" "$modules/@typescript" "$modules/.bin/tsc"
 
+# What bundlers take: Node.js loads dist-cjs. 25 MB become 6.
+find "$modules/@aws-sdk" "$modules/@smithy" -type d -name dist-es -prune -exec rm -r {} +
+
 # For people and compilers. What libvips is made of, and under which licenses, stands in @img's README files.
 rm -rf "$modules"/[!@]*/test
 find "$modules" -type f \( -name '*.map' -o -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '*.md' \) \

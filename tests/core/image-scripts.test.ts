@@ -127,6 +127,23 @@ describe('prune.sh', () => {
     expect(compilers()).toEqual([]);
   });
 
+  it('leaves what jobs over Kafka need, and no second copy of it for bundlers', async () => {
+    prune(process.arch);
+
+    const script = `
+      const { GetObjectCommand, S3Client } = await import('@aws-sdk/client-s3');
+      const client = new S3Client({ region: 'us-east-1', endpoint: 'http://127.0.0.1:1', maxAttempts: 1 });
+      const fault = await client.send(new GetObjectCommand({ Bucket: 'b', Key: 'k' })).catch(({ code }) => code);
+      console.log(fault, typeof (await import('kafkajs')).Kafka);`;
+    const args = ['--input-type=module', '--eval', script];
+    const env = { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b' };
+    const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: folder, env });
+    expect(stdout).toBe('ECONNREFUSED function\n');
+    expect(filesIn(modules).filter((path) => path.includes('/dist-es/') && /^@(aws-sdk|smithy)\//.test(path))).toEqual(
+      [],
+    );
+  });
+
   it('leaves every license and notice, and no text for compilers', () => {
     const isLicense = (path: string) => /licen[cs]e|notice/i.test(basename(path)) && !/\/test\/|typescript/.test(path);
     const before = filesIn(modules).filter(isLicense);
