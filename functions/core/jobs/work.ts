@@ -27,8 +27,10 @@ export interface WorkOptions {
   readonly now?: () => number;
 }
 
-/** Until that much of its patience is left, a job waits for the lead model. */
+/** Until that much of its patience is left, a job waits for the lead model ... */
 const lastShare = 0.1;
+/** ... but no less than this, of a short patience a half: a job that waits is looked at every two seconds. */
+const shortestLastMs = 4000;
 
 /** The longest that Node.js can wait: after a clock was set back, a deadline may be years away. */
 const longestTimerMs = 2 ** 31 - 1;
@@ -81,7 +83,9 @@ function modelsFor({ service, task }: WorkOptions, job: Job, nowAt: number): Mod
   const { chain } = service;
   const [lead] = chain.models;
   if (!isStrict(task, job)) {
-    const isLast = nowAt >= deadlineAt - (deadlineAt - createdAt) * lastShare;
+    const patienceMs = deadlineAt - createdAt;
+    const lastMs = Math.max(patienceMs * lastShare, Math.min(shortestLastMs, patienceMs / 2));
+    const isLast = nowAt >= deadlineAt - lastMs;
     if (isLast || attempts === maxAttempts - 1) return service.canAnswer() ? (isLast ? 'last' : 'any') : undefined;
   }
   return chain.isPrimaryServed && lead.pool.isReady() && lead.breaker.retryInMs() === 0 ? 'lead' : undefined;
