@@ -31,6 +31,12 @@ describe('a fallback with a store for jobs', () => {
     expectJobProblem(await get(fallback, `${accepted[0]?.headers.location}/result`), 'JOB_NOT_ENDED');
   });
 
+  it('answers an upload before the ingress takes silence for an outage, however long the client would wait', async () => {
+    const preferences = 'respond-async, wait=30';
+    const { status, headers } = await order(fallback, { body: await plain('red'), headers: { prefer: preferences } });
+    expect([status, headers['preference-applied']]).toEqual([202, 'respond-async, wait=5']);
+  }, 20_000);
+
   it('cancels what has not begun, twice the same', async () => {
     const { headers } = await order(fallback, { body: await plain('red') });
     const path = String(headers.location);

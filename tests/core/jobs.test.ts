@@ -167,7 +167,7 @@ describe('a function with a store for jobs', () => {
     expect(posted.status).toBe(200);
     expect(posted.headers).toMatchObject({
       location: expect.stringMatching(/^\/jobs\//),
-      'preference-applied': 'respond-async, wait=30',
+      'preference-applied': 'respond-async, wait=5',
       'x-model': 'wide-resnet',
     });
     expect(JSON.parse(posted.text)).toHaveProperty('predictions');

@@ -17,8 +17,10 @@ const deadlineMs = 3_600_000;
 /** ... which may be a day. */
 const longestDeadlineMs = 86_400_000;
 
-/** As long as the ingress waits for a synchronous answer. */
+/** The ingress waits 32 s for an answer about a job. */
 const longestWaitS = 30;
+/** But 8 s for an answer to an upload: a primary that is silent for longer is taken out. */
+const longestUploadWaitS = 5;
 
 /** A poll of the store costs a look at a file: often at first, when most jobs end. */
 const pollMs = { first: 20, longest: 500 };
@@ -104,7 +106,7 @@ export async function acceptJob(order: Order, exchange: JobExchange): Promise<st
   const { jobs, request, reply, requestId } = exchange;
   const accepted = await jobs.accept(order, exchange.retryAfter);
   const { id } = accepted.record;
-  const waitS = readWait(request.headers);
+  const waitS = readWait(request.headers, longestUploadWaitS);
   const kept = await untilEnded(accepted, waitS, exchange);
   const headers = {
     location: `/jobs/${id}`,
@@ -131,7 +133,7 @@ export async function answerJob(route: Extract<Route, { id: string }>, exchange:
     throw new Problem(jobProblems.JOB_NOT_FOUND, 'Expected the id of a job for path but received another');
   }
   const found = await (request.method === 'DELETE' ? jobs.cancel(route.id) : jobs.find(route.id));
-  const waitS = readWait(request.headers);
+  const waitS = readWait(request.headers, longestWaitS);
   const kept = await untilEnded(found, waitS, exchange);
   const applied = waitS > 0 && { 'preference-applied': `wait=${waitS}` };
   if (route.name === 'jobResult') {
@@ -150,10 +152,10 @@ export async function answerJob(route: Extract<Route, { id: string }>, exchange:
   });
 }
 
-/** Whole seconds, 0 to 30; 0 where the client names none that can be read. */
-function readWait({ prefer }: IncomingHttpHeaders): number {
+/** Whole seconds, `longestS` at the most; 0 where the client names none that can be read. */
+function readWait({ prefer }: IncomingHttpHeaders, longestS: number): number {
   const text = readPreference(prefer, 'wait') ?? '';
-  return /^\d{1,6}$/.test(text) ? Math.min(Number(text), longestWaitS) : 0;
+  return /^\d{1,6}$/.test(text) ? Math.min(Number(text), longestS) : 0;
 }
 
 async function untilEnded(
