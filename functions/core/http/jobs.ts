@@ -140,7 +140,7 @@ export async function answerJob(route: Extract<Route, { id: string }>, exchange:
     await replyResult(kept.record, exchange, { ...applied });
     return;
   }
-  const etag = `"${kept.etag}"`;
+  const etag = `"${kept.etag.replaceAll('"', '')}"`; // a bucket's has quotes of its own
   const isKnown = request.method !== 'DELETE' && (request.headers['if-none-match'] ?? '').includes(etag);
   const body = await describe(kept.record, exchange);
   reply(isKnown ? 304 : 200, 'application/json', body, {
