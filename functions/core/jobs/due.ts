@@ -26,7 +26,9 @@ export interface DueOptions {
 export interface Due {
   /** Before anything of a job is stored: whatever becomes of it, its upload goes by then. */
   open(job: Pick<Job, 'task' | 'id' | 'deadlineAt' | 'photo'>): Promise<void>;
-  /** Once a job has ended. */
+  /** Before a job ends, whether that comes to pass or not. */
+  ending(job: Job): Promise<void>;
+  /** Once it has ended. */
   end(job: Job): Promise<void>;
   /** Looks at all jobs of a task that are due; stops between two of them when the signal is aborted. */
   sweep(task: string, records: Records, signal: AbortSignal, now?: number): Promise<void>;
@@ -76,9 +78,9 @@ export function createDue({ store, retentionMs, photoRetentionMs }: DueOptions):
 
   return {
     open: ({ task, id, deadlineAt, photo }) => mark(task, deadlineAt, { id, photoKey: photo.key }),
-    async end({ task, id, deadlineAt, endedAt = 0, photo, isDead }) {
+    ending: ({ task, id, endedAt = 0, photo }) => mark(task, endedAt + keptMs, { id, photoKey: photo.key }),
+    async end({ task, id, deadlineAt, endedAt = 0, isDead }) {
       if (isDead) await store.put(deadKey({ task, id }), Buffer.from(''));
-      await mark(task, endedAt + keptMs, { id, photoKey: photo.key });
       if (deadlineAt > endedAt + keptMs) await store.delete(dueKey(task, deadlineAt, id));
     },
     async sweep(task, records, signal, now = Date.now()) {

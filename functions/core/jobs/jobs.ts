@@ -67,12 +67,15 @@ export function createJobs(options: JobsOptions): Jobs {
   const queue = openQueue(config, store, log);
   const due = createDue({ ...config, store });
   const callbacks = createCallbacks({ store, log, call: (job) => call(job, { secret: config.callbackSecret }) });
-  const tellEnd = async (job: Job) => {
-    onEnd(job);
-    await callbacks.add(job);
-    await due.end(job);
-  };
-  const records = createRecords({ store, retentionMs: config.retentionMs, onEnd: tellEnd });
+  const records = createRecords({
+    store,
+    retentionMs: config.retentionMs,
+    onEnding: async (job) => void (await Promise.all([callbacks.add(job), due.ending(job)])),
+    onEnd(job) {
+      onEnd(job);
+      return due.end(job);
+    },
+  });
   const turns = createTurns(workers);
   const ending = new AbortController();
   let working: Promise<unknown> = Promise.resolve();
@@ -115,10 +118,8 @@ export function createJobs(options: JobsOptions): Jobs {
         const kept = await find(id);
         if (kept.record.state === 'canceled') return kept;
         if (kept.record.state !== 'waiting') throw notWaiting(kept.record);
-        const canceled = await guard(records.change(kept, { state: 'canceled', endedAt: Date.now() }));
-        if (!canceled) continue; // it has begun, or ended
-        await guard(tellEnd(canceled.record));
-        return canceled;
+        const canceled = await guard(records.endAsRead(kept, { state: 'canceled' }));
+        if (canceled) return canceled; // else it has begun, or ended
       }
     },
     async readResult({ result }) {

@@ -18,6 +18,8 @@ export interface Records {
   create(job: Job, gone?: Kept): Promise<boolean>;
   /** Undefined where the record has changed since it was read. */
   change(kept: Kept<Job>, changes: Partial<Job>): Promise<Kept<Job> | undefined>;
+  /** Ends a job as it was read; undefined where the record has changed since. */
+  endAsRead(kept: Kept<Job>, ending: Ending): Promise<Kept<Job> | undefined>;
   /** Ends a job whatever has happened to it meanwhile, unless it has ended: then as that says. Undefined where it is gone. */
   end(id: string, ending: Ending): Promise<Kept<Job> | undefined>;
 }
@@ -26,13 +28,20 @@ export interface RecordsOptions {
   readonly store: Store;
   /** How long a job is told of once it has ended, in milliseconds. */
   readonly retentionMs: number;
+  /**
+   * Called before the record says that a job has ended, so that what must follow is not lost with a process that is killed in between.
+   * Somebody else may be faster, and the job end otherwise. @default does nothing
+   */
+  readonly onEnding?: (job: Job) => Promise<void>;
   /** Called once for each job that has ended, by whoever has ended it. */
   readonly onEnd: (job: Job) => Promise<void>;
   /** Milliseconds since 1970. @default Date.now */
   readonly now?: () => number;
 }
 
-export function createRecords({ store, retentionMs, onEnd, now = Date.now }: RecordsOptions): Records {
+export function createRecords(options: RecordsOptions): Records {
+  const { store, retentionMs, onEnding, onEnd, now = Date.now } = options;
+
   async function readAsIs(id: string): Promise<Kept | undefined> {
     const stored = await store.get(recordKey(id));
     return stored && { record: decodeRecord(stored.bytes), etag: stored.etag };
@@ -57,15 +66,21 @@ export function createRecords({ store, retentionMs, onEnd, now = Date.now }: Rec
     return etag === undefined ? undefined : { record, etag };
   }
 
+  async function endAsRead(kept: Kept<Job>, ending: Ending): Promise<Kept<Job> | undefined> {
+    const changes = { ...ending, endedAt: now() };
+    await onEnding?.({ ...kept.record, ...changes });
+    const ended = await change(kept, changes);
+    if (ended) await onEnd(ended.record);
+    return ended;
+  }
+
   async function end(id: string, ending: Ending): Promise<Kept<Job> | undefined> {
     for (;;) {
       const kept = await readAsIs(id);
       if (!kept || kept.record.state === 'gone') return undefined;
       if (hasEnded(kept.record)) return kept as Kept<Job>;
-      const ended = await change(kept as Kept<Job>, { ...ending, endedAt: now() });
-      if (!ended) continue; // somebody else has changed it: as it is now
-      await onEnd(ended.record);
-      return ended;
+      const ended = await endAsRead(kept as Kept<Job>, ending);
+      if (ended) return ended; // else somebody else has changed it: as it is now
     }
   }
 
@@ -73,6 +88,7 @@ export function createRecords({ store, retentionMs, onEnd, now = Date.now }: Rec
     read,
     create: async (job, gone) => (await write(job.id, job, gone ?? 'absent')) !== undefined,
     change,
+    endAsRead,
     end,
   };
 }
