@@ -32,10 +32,11 @@ export function createSpool({ store, log, lookMs = 1000 }: SpoolOptions): Spool 
   const counts = createCounts(store, lookMs);
   let wake = () => {};
 
-  async function next(task: string, isPostponed: (key: string) => boolean): Promise<readonly string[]> {
+  /** The first ones behind a key. */
+  async function next(task: string, after: string, isPostponed: (key: string) => boolean): Promise<readonly string[]> {
     const keys: string[] = [];
     for await (const key of store.list(prefixOf(task))) {
-      if (!isPostponed(key)) keys.push(key);
+      if (key > after && !isPostponed(key)) keys.push(key);
       if (keys.length === batchSize) break;
     }
     return keys;
@@ -71,16 +72,18 @@ export function createSpool({ store, log, lookMs = 1000 }: SpoolOptions): Spool 
       return true;
     }
 
+    let current = ''; // each has its turn, or those that are put back would come before all others again
     while (!signal.aborted) {
       const woken = untilWoken(); // before the look, so that nothing comes unseen
       let done = 0;
-      let current = '';
       try {
-        for (const key of await next(task, isPostponed)) {
+        const keys = await next(task, current, isPostponed);
+        for (const key of keys) {
           current = key;
           if (await deliver(key)) done += 1;
           if (signal.aborted) return;
         }
+        if (keys.length < batchSize) current = '';
       } catch (error) {
         if (signal.aborted) return;
         done = 0;
