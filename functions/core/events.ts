@@ -49,7 +49,8 @@ export function defineEvents(name: string, known: readonly Task[]): ServedFuncti
     log,
     metrics,
     starting: () => posts.filter(({ service }) => !service.canAnswer()).map(({ task }) => task.name),
-    isDraining: () => draining,
+    service: { isDraining: () => draining },
+    config,
     receive: (event) => receive(event, posts, ending.signal),
   });
   registerEventFunction(name, listener);

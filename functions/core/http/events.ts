@@ -6,6 +6,7 @@ import { type Exchange, openExchange } from './exchange.ts';
 import type { EventListener } from './framework.ts';
 import type { FunctionRequest, Handler } from './handler.ts';
 import { readRoute, readUrl } from './request.ts';
+import { type Sender, send } from './send.ts';
 
 /** What became of an event that is done with. */
 export interface Received {
@@ -15,13 +16,12 @@ export interface Received {
   readonly dead?: string | undefined;
 }
 
-export interface EventsOptions {
+export interface EventsOptions extends Sender {
   readonly name: string;
   /** @throws Problem of a 5xx for an event that is to come again */
   receive(event: unknown): Promise<Received>;
   /** Names of tasks whose models cannot answer yet. */
   starting(): readonly string[];
-  isDraining(): boolean;
   readonly log: Log;
   readonly metrics: Metrics;
 }
@@ -120,23 +120,6 @@ async function answerProbe(options: EventsOptions, request: FunctionRequest, res
   send(options, response, status, 'application/json', JSON.stringify(body), headers);
 }
 
-function send(
-  { isDraining }: EventsOptions,
-  response: ServerResponse,
-  status: number,
-  contentType: string,
-  body: string,
-  headers: Readonly<Record<string, string>>,
-): void {
-  response.writeHead(status, {
-    'content-type': contentType,
-    'content-length': Buffer.byteLength(body),
-    ...(isDraining() && { connection: 'close' }),
-    ...headers,
-  });
-  response.end(body);
-}
-
 /** JSON alone: the data of an event in binary mode, or a whole event in structured mode. @throws Problem */
 function judgeHeaders({ headers }: FunctionRequest): void {
   const type = headers['content-type']?.split(';')[0]?.trim().toLowerCase();
@@ -158,9 +141,9 @@ function parseBody(request: FunctionRequest & { body?: unknown }): void {
   throw new Problem('UPLOAD_MALFORMED', 'Expected a JSON object for request body but received something else');
 }
 
-function describe({ name, starting, isDraining }: EventsOptions, route: string | undefined) {
+function describe({ name, starting, service }: EventsOptions, route: string | undefined) {
   const missing = starting();
-  const state = isDraining() ? 'draining' : missing.length > 0 ? 'starting' : 'ready';
+  const state = service.isDraining() ? 'draining' : missing.length > 0 ? 'starting' : 'ready';
   const status = state === 'ready' ? 200 : 503;
   switch (route) {
     case 'home':
