@@ -133,6 +133,12 @@ describe('the component of jobs over Kafka', () => {
     }
   });
 
+  it('lets a client wait for the end of a job at any function, as long as the ingress does', () => {
+    for (const name of ['classify-primary', 'classify-fallback', 'clouds', 'digits']) {
+      expect(podOf(find('Service', name)).responseStartTimeoutSeconds).toBeGreaterThan(32);
+    }
+  });
+
   it('sets what the function reads, and probes what it has', () => {
     const { readinessProbe, livenessProbe, ports } = containerOf(events);
 
