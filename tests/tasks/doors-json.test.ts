@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
+import type { ClassifyAsk } from '../../functions/tasks/classify/ask.ts';
+import { doors } from '../../functions/tasks/classify/doors.ts';
 import { inputsEnvelope, isJson } from '../../functions/tasks/doors/inputs.ts';
-import { parseJson, readBase64 } from '../../functions/tasks/doors/json.ts';
+import { parseJson, readBase64, readWhole } from '../../functions/tasks/doors/json.ts';
 
 const parse = (text: string) => parseJson('the body', Buffer.from(text));
 const codeOf = (work: () => unknown): unknown => {
@@ -39,6 +41,13 @@ describe('parseJson', () => {
     ['a long key without a value', `{"${'x'.repeat(5000)}"}`],
   ])('refuses %s', (_what, text) => {
     expect(codeOf(() => parse(text))).toBe('UPLOAD_MALFORMED');
+  });
+
+  it('takes no text of the body for the place of a long string, which 64 kB could have copied 6,000 times', () => {
+    const long = `\\/${'A'.repeat(10_000)}`;
+    const text = `{"inputs":"${long}","x":[${Array(6000).fill('"\\u00000"').join()}]}`;
+
+    expect(parse(text)).toEqual(JSON.parse(text));
   });
 
   it('refuses bytes that are no UTF-8', () => {
@@ -142,5 +151,46 @@ describe('the envelope of inputs', () => {
 
     expect([is('application/json'), is('Application/JSON; charset=utf-8')]).toEqual([true, true]);
     expect([is('application/jsonl'), is('image/jpeg'), is(''), isJson({})]).toEqual([false, false, false, false]);
+  });
+});
+
+describe('readWhole', () => {
+  it.each<[unknown, number]>([
+    [1, 1],
+    [20, 20],
+    ['20', 20],
+  ])('reads %j', (value, whole) => {
+    expect(readWhole('top_k', value, 20)).toBe(whole);
+  });
+
+  // The last two have no text: a TypeError and a RangeError would be answered with 500, which opens the breaker.
+  it.each([
+    ...[0, 21, 1.5, Number.NaN, '', ' 1', true, null, undefined, [5], {}],
+    { toString: 1, valueOf: 1 },
+    JSON.parse(`${'['.repeat(20_000)}${']'.repeat(20_000)}`),
+  ])('answers PARAMETER_INVALID to others', (value) => {
+    expect(codeOf(() => readWhole('top_k', value, 20))).toBe('PARAMETER_INVALID');
+  });
+});
+
+describe('what a client of a door names wrongly', () => {
+  const shy = { toString: 1, valueOf: 1 };
+  const bytes = Buffer.from('AQID', 'base64');
+  const tensor = { name: 'image', shape: [1], datatype: 'BYTES', data: [bytes.toString('base64')] };
+
+  it.each([
+    ['/huggingface', { inputs: 'AQID', parameters: { top_k: shy } }],
+    [
+      '/v2/models/classify/infer',
+      { inputs: [tensor], outputs: [{ name: 'score', parameters: { classification: shy } }] },
+    ],
+  ])('is no fault of ours at %s', (path, value) => {
+    const headers = { 'content-type': 'application/json' };
+    const envelope = doors[path]?.envelopeFor?.(headers);
+    const ask = { top: 5 } as ClassifyAsk;
+
+    expect(codeOf(() => envelope?.open(Buffer.from(JSON.stringify(value)), { ask, headers }))).toBe(
+      'PARAMETER_INVALID',
+    );
   });
 });

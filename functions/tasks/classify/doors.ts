@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { readInteger } from '../../core/parameter.ts';
 import type { Door, Envelope, TensorInfo } from '../../core/task.ts';
 import { inputsEnvelope, isJson } from '../doors/inputs.ts';
+import { readWhole } from '../doors/json.ts';
 import {
   encodeInferResponse,
   type InferRequest,
@@ -19,7 +19,7 @@ import type { Prediction } from './top.ts';
 type ClassifyDoor = Door<ClassifyAsk, ImageModel, ClassifyOutput>;
 
 const inputs: Envelope<ClassifyAsk> = inputsEnvelope({
-  top_k: (value, ask) => ({ ...ask, top: readInteger('top_k', String(value), { fallback: ask.top, max: 20 }) }),
+  top_k: (value, ask) => ({ ...ask, top: readWhole('top_k', value, 20) }),
 });
 
 /** JSON with the photo in base64. */

@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+import { readInteger } from '../../core/parameter.ts';
 import { Problem } from '../../core/problem.ts';
 
 /** Bytes of JSON that are parsed: what a body may say beside its image. */
@@ -17,6 +19,7 @@ const [quote, backslash] = [0x22, 0x5c];
 export function parseJson(name: string, body: Buffer): unknown {
   const pieces: Buffer[] = [];
   const long: string[] = [];
+  const mark = randomUUID(); // begins a string's place: a body that could name one could have it copied many times
   let [from, parsedBytes] = [0, 0];
   const keep = (until: number) => {
     parsedBytes += until - from;
@@ -28,7 +31,7 @@ export function parseJson(name: string, body: Buffer): unknown {
     const end = endOfString(name, body, start);
     if (end - start > longBytes) {
       keep(start + 1);
-      pieces.push(Buffer.from(`\\u0000${long.length}`)); // its place, found again below
+      pieces.push(Buffer.from(`${mark}${long.length}`)); // its place, found again below
       long.push(body.toString('latin1', start + 1, end));
       from = end;
     }
@@ -37,15 +40,15 @@ export function parseJson(name: string, body: Buffer): unknown {
   keep(body.length);
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(pieces));
-    return JSON.parse(text, (_key, value) => (isPlace(value) ? unescaped(long[Number(value.slice(1))] ?? '') : value));
+    return JSON.parse(text, (_key, value) =>
+      typeof value === 'string' && value.startsWith(mark)
+        ? unescaped(long[Number(value.slice(mark.length))] ?? '')
+        : value,
+    );
   } catch (cause) {
     if (cause instanceof Problem) throw cause;
     throw malformed(`Expected valid JSON for ${name} but received something else`, cause);
   }
-}
-
-function isPlace(value: unknown): value is string {
-  return typeof value === 'string' && value.startsWith('\0');
 }
 
 /** Most encoders escape nothing in base64, some its slashes. */
@@ -81,6 +84,13 @@ export function readFields(name: string, value: unknown, known: readonly string[
   if (other === undefined) return value as Record<string, unknown>;
   const told = JSON.stringify(other.slice(0, 40));
   throw new Problem('PARAMETER_INVALID', `Expected ${known.join(', ') || 'no field'} for ${name} but received ${told}`);
+}
+
+/** A whole number from 1 to `max`, as a number or its text. @throws Problem PARAMETER_INVALID */
+export function readWhole(name: string, value: unknown, max: number): number {
+  // Not String() of anything else: it throws for some objects and for deep arrays, which would be a fault of ours.
+  const text = typeof value === 'number' || typeof value === 'string' ? String(value) : `a JSON ${typeof value}`;
+  return readInteger(name, text, { fallback: max, max });
 }
 
 /**

@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { readInteger } from '../../core/parameter.ts';
 import { Problem } from '../../core/problem.ts';
 import type { Answer, Encoded, TensorInfo } from '../../core/task.ts';
-import { parseJson, readBase64, readFields } from './json.ts';
+import { parseJson, readBase64, readFields, readWhole } from './json.ts';
 
 /** The one input of every task. */
 export const imageInput = { name: 'image', datatype: 'BYTES', shape: [1] } as const satisfies TensorInfo;
@@ -91,11 +91,10 @@ function readOutput(output: unknown, names: readonly string[], isBinary: boolean
   const { name, parameters } = readFields('an output', output, ['name', 'parameters']);
   if (typeof name !== 'string' || !names.includes(name)) throw unfit(names.join(', '), 'an output', 'another');
   const { classification } = { ...(parameters as { classification?: unknown } | undefined) };
-  const given = classification === undefined ? undefined : String(classification);
   return {
     name,
     isBinary: flagOf(parameters, 'binary_data') ?? isBinary,
-    ...(given !== undefined && { classes: readInteger('classification', given, { fallback: 1, max: 20 }) }),
+    ...(classification !== undefined && { classes: readWhole('classification', classification, 20) }),
   };
 }
 
