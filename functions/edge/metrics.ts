@@ -71,8 +71,8 @@ export function createEdgeMetrics(): EdgeMetrics {
   };
 }
 
-function causeOf({ isTiered, attempts: [first, second] }: Visit): (typeof causes)[number] | undefined {
-  if (!isTiered) return undefined;
+function causeOf({ isTiered, isAsking, attempts: [first, second] }: Visit): (typeof causes)[number] | undefined {
+  if (!isTiered || !isAsking) return undefined;
   if (first?.way === 'fallback') return 'skipped';
   if (second?.way !== 'fallback') return undefined;
   return first?.status === 404 ? 'full' : 'failed'; // 404: full, or out of the client's time

@@ -1,16 +1,16 @@
 import type { Span } from '../core/observe/trace.ts';
 import type { Visit, Way } from './visit.ts';
 
-const paths = { classify: '/classify', clouds: '/infer', digits: '/predict' } as const;
+const paths = { classify: '/classify', clouds: '/infer', digits: '/predict', jobs: undefined } as const;
 
 /** The first digits of the span that nginx names to a tier: see Traceparent in nginx.conf. */
 const digits: Readonly<Record<Way, string>> = { primary: '01', fallback: '02', strict: '03', alone: '04' };
 
 /** The ingress' own span, and one for each attempt below it. They end with the answer, one after the other. */
 export function spansOfVisit(visit: Visit): readonly Span[] {
-  const { task, method, status, outcome, endMs, ms, attempts, tiersMs } = visit;
+  const { task, isAsking, method, status, outcome, endMs, ms, attempts, tiersMs } = visit;
   const { traceId, spanId, parentId } = visit.trace;
-  const path = attempts.length > 0 ? paths[task] : undefined;
+  const path = isAsking && attempts.length > 0 ? paths[task] : undefined;
   const root: Span = {
     traceId,
     spanId,

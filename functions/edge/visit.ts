@@ -17,12 +17,15 @@ const outcomes = ['lead', 'degraded', 'unanswered', 'strict', 'hurried', 'client
 export type Outcome = (typeof outcomes)[number];
 export const allOutcomes: readonly Outcome[] = outcomes;
 
-export type TaskName = 'classify' | 'clouds' | 'digits';
-export const taskNames: readonly TaskName[] = ['classify', 'clouds', 'digits'];
+/** What was asked for; `jobs` are looked at, and run elsewhere. */
+export type TaskName = 'classify' | 'clouds' | 'digits' | 'jobs';
+export const taskNames: readonly TaskName[] = ['classify', 'clouds', 'digits', 'jobs'];
 
 /** A request as nginx has logged it. */
 export interface Visit {
   readonly task: TaskName;
+  /** Whether it asks for an answer: a look at a job, metadata or a page is none, though a function may tell it. */
+  readonly isAsking: boolean;
   /** Whether it may have a second tier. */
   readonly isTiered: boolean;
   readonly outcome: Outcome;
@@ -53,6 +56,7 @@ const tasks: Readonly<Record<string, TaskName>> = {
   strict: 'classify',
   infer: 'clouds',
   predict: 'digits',
+  jobs: 'jobs',
 };
 
 /** The access line in a syslog message, or alone; undefined for anything else. */
@@ -69,15 +73,18 @@ export function readVisit(message: string): Visit | undefined {
   }
   const attempts = readAttempts(text('tiers'), text('answers'), text('times'));
   const reason = known('degraded', /^[a-z]{1,20}$/);
+  const isAsking = /^(?:POST|PUT)$/.test(text('method'));
   const outcome = judge({
     status,
     reason,
     isStrict: text('group') === 'strict',
     isShort: /^\d{1,5}$/.test(text('deadline')) && Number(text('deadline')) < shortDeadlineMs,
+    isAsking,
     wasAsked: attempts.length > 0,
   });
   return {
     task,
+    isAsking,
     isTiered: text('group') === 'tiers',
     outcome,
     method: known('method', /^[A-Z]{1,16}$/),
@@ -110,11 +117,13 @@ interface Judged {
   readonly reason: string;
   readonly isStrict: boolean;
   readonly isShort: boolean;
+  readonly isAsking: boolean;
   readonly wasAsked: boolean;
 }
 
-function judge({ status, reason, isStrict, isShort, wasAsked }: Judged): Outcome {
+function judge({ status, reason, isStrict, isShort, isAsking, wasAsked }: Judged): Outcome {
   if (status === 499) return 'gone'; // nginx' number for a client that went away
+  if (!isAsking && !(status >= 400 && status < 500)) return 'other';
   if (status >= 500) return isStrict ? 'strict' : isShort ? 'hurried' : 'unanswered';
   if (status >= 400) return 'client';
   if (status !== 200 || !wasAsked) return 'other'; // a page of the ingress itself

@@ -3,6 +3,7 @@ import { createSocket } from 'node:dgram';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { readVisit } from '../../functions/edge/visit.ts';
 import { edgeScript } from '../../ingress/edge.ts';
+import { send } from '../support/client.ts';
 import { type RunningEdge, startEdge } from '../support/edge.ts';
 import { busy, hasty, own, refused, strictRefusal, useIngress, whileFaulty } from '../support/ingress.ts';
 import { until } from '../support/stack.ts';
@@ -39,7 +40,7 @@ describe('the exporter of the log', () => {
     const metrics = await edge.metrics();
 
     const zeros = Object.entries(metrics).filter(([series]) => series.startsWith('understudy_edge_requests_total'));
-    expect(zeros).toHaveLength(3 * 8);
+    expect(zeros).toHaveLength(4 * 8);
     expect(zeros.every(([, value]) => value === 0)).toBe(true);
     expect(metrics['understudy_edge_failovers_total{cause="failed"}']).toBe(0);
     expect(metrics.understudy_edge_breaker_open).toBe(0);
@@ -173,8 +174,8 @@ describe('the exporter of the log', () => {
   it('serves nothing but metrics', async () => {
     const origin = edge.metricsUrl.replace('/metrics', '');
 
-    expect((await fetch(`${origin}/`)).status).toBe(404);
-    expect((await fetch(`${origin}/metrics`, { method: 'POST' })).status).toBe(405);
+    expect((await send(origin, { method: 'GET', path: '/', inside: true })).status).toBe(404);
+    expect((await send(origin, { method: 'POST', path: '/metrics', inside: true })).status).toBe(405);
     expect(await edge.stop()).toBe(0);
     edge = await startEdge();
   });
@@ -209,6 +210,7 @@ describe('the settings of the exporter', () => {
 
 describe('readVisit', () => {
   const line = {
+    method: 'POST',
     status: 200,
     seconds: 0.5,
     at: 1_700_000_000.5,
