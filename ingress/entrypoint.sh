@@ -114,9 +114,11 @@ cors_origins() {
   for origin in $1; do
     known=$(printf '%s\n' "$origin" | sed -n -e 's#^https\{0,1\}://[a-z0-9.-]\{1,\}\(:[0-9]\{1,5\}\)\{0,1\}$#&#p' \
       -e 's#^https\{0,1\}://\[[0-9a-f:]\{1,\}\]\(:[0-9]\{1,5\}\)\{0,1\}$#&#p')
+    case $lines in *"\"$origin\" "*) continue ;; esac # nginx takes each once
     if [ "$origin" = '*' ]; then
       lines="${lines:+$lines }\"~.\" *;"
-    elif [ -n "$known" ]; then
+    elif [ -n "$known" ] && [ "${origin%%'
+'*}" = "$origin" ]; then # one line
       lines="${lines:+$lines }\"$known\" \$http_origin;"
     else
       fault "Expected origins such as https://example.org, or *, for CORS_ORIGINS but received $(quote "$origin")"
@@ -154,8 +156,10 @@ api_keys() {
       fault "Expected a name and an MD5 in 22 characters on line $number for API_KEYS_FILE but received something else"
       continue
     fi
-    case $seen in *" $name "*) fault "Expected each name once for API_KEYS_FILE but received $name again on line $number" ;; esac
-    seen="$seen$name "
+    # nginx does not tell capitals from small letters here.
+    small=$(printf '%s\n' "$name" | sed 'y/ABCDEFGHIJKLMNOPQRSTUVWXYZ/abcdefghijklmnopqrstuvwxyz/')
+    case $seen in *" $small "*) fault "Expected each name once for API_KEYS_FILE but received $name again on line $number" ;; esac
+    seen="$seen$small "
     API_KEYS="${API_KEYS:+$API_KEYS }=$name \"$hash\";"
   done <"$1"
   if [ "$seen" = ' ' ]; then fault "Expected a key for API_KEYS_FILE but received a file without"; fi

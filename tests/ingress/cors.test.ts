@@ -64,6 +64,13 @@ describe.each([
     expect(corsOf(unavailable.headers)).toEqual(expected);
   });
 
+  it.each(origins)('a page of %s may read the document of the API', async (origin) => {
+    const answered = await ask({ path: '/openapi.json', method: 'GET', body: Buffer.alloc(0), headers: { origin } });
+
+    expect([answered.status, corsOf(answered.headers)]).toEqual([200, readable(told || origin)]);
+    expect(answered.headers.vary).toContain('Origin');
+  });
+
   it.each(origins)('a page of %s may ask by any door, with the headers of the contract', async (origin) => {
     for (const path of ['/classify', '/infer', '/predict', '/huggingface']) {
       const { status, text, headers } = await ask(preflight(origin, path));
@@ -91,7 +98,8 @@ describe.each([
 });
 
 describe('pages of other origins', () => {
-  beforeAll(() => startWith({ CORS_ORIGINS: `${page}, http://localhost:3000` }));
+  // One twice, which nginx would not start with.
+  beforeAll(() => startWith({ CORS_ORIGINS: `${page}, http://localhost:3000 ${page}` }));
 
   it.each([
     'https://other.example',
@@ -125,6 +133,8 @@ describe('the renderer', () => {
     'ftp://page.example',
     'https://page.example:',
     'https://page.example;',
+    'https://page.example\nhttp://localhost:3000',
+    'https://page.example\nnonsense',
     'https://page.example"',
     `${page}|`,
   ])('refuses %s for CORS_ORIGINS', (origin) => {

@@ -135,11 +135,13 @@ describe('the renderer', () => {
     expect(render({ API_KEYS_FILE: folder })).toThrow('Expected a readable file for API_KEYS_FILE but received');
     expect(render(keys('# none\n'))).toThrow('Expected a key for API_KEYS_FILE but received a file without');
     const bad = ['one', secret, `one ${md5(secret)} more`, `one ${md5(secret)}=`, `o;e ${md5(secret)}`];
-    const text = [...bad, `${'x'.repeat(33)} ${md5(secret)}`, `two ${md5(secret)}`, `two ${md5(secret)}`].join('\n');
+    const twice = ['two', 'two', 'Two'].map((name) => `${name} ${md5(secret)}`);
+    const text = [...bad, `${'x'.repeat(33)} ${md5(secret)}`, ...twice].join('\n');
     expect(render(keys(text))).toThrow(
       [
         ...[1, 2, 3, 4, 5, 6].map((number) => `${line} ${number} ${rest}`),
         'Expected each name once for API_KEYS_FILE but received two again on line 8',
+        'Expected each name once for API_KEYS_FILE but received Two again on line 9',
       ].join('\n'),
     );
   });
