@@ -118,7 +118,7 @@ if (kustomize === undefined) {
 
         expect(built.filter(isKnative).map(({ metadata }) => metadata.name)).toEqual(services);
         const variables = environment(built.find(({ kind }) => kind === 'Deployment') as Manifest);
-        const configuration = renderIngress({ ...variables, SITE: '/usr/share/understudy', RESOLVER: '10.96.0.10' });
+        const configuration = renderIngress({ ...variables, SITE: '/site', RESOLVER: '10.96.0.10' }); // the image's SITE
         expect(configuration).toContain(`Expected ${paths} or /healthz for path`);
       } finally {
         rmSync(folder, { recursive: true });

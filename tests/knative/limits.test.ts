@@ -35,6 +35,7 @@ function seconds(directive: string, after = ''): number {
   const text = nginx.slice(nginx.indexOf(after));
   return Number(new RegExp(`\\b${directive} (\\d+)s`).exec(text)?.[1]);
 }
+/** Of the server of a tier: its socket stands in upstreams, too. */
 const tierSeconds = (tier: string) => seconds('proxy_read_timeout', `listen unix:\${RUN_DIR}/${tier}.sock;`);
 
 function expectAscending(steps: Readonly<Record<string, number | undefined>>): void {

@@ -118,9 +118,8 @@ describe('the kubernetes overlay', () => {
     expect(withoutVariables(ingress)).toEqual(withoutVariables(knative.ingress));
     expect(variables).not.toHaveProperty('GATEWAY');
     expect(Object.values(variables).join()).not.toContain('$('); // all were known where they are used
-    expect(renderIngress({ ...variables, SITE: '/usr/share/understudy', RESOLVER: '10.96.0.10' })).toContain(
-      '/classify, /infer, /predict',
-    );
+    const rendered = renderIngress({ ...variables, SITE: '/site', RESOLVER: '10.96.0.10' }); // the image's SITE
+    expect(rendered).toContain('/classify, /infer, /predict');
   });
 
   it('scales the primary as Knative does', () => {
