@@ -11,7 +11,7 @@ import { digitProblems } from '../../functions/tasks/digits/problems.ts';
 import { digits } from '../../functions/tasks/digits/task.ts';
 import { imageProblems } from '../../functions/tasks/image/problems.ts';
 import { readImageSettings } from '../../functions/tasks/image/settings.ts';
-import type { Operation, Parameter, Schema } from '../../ingress/docs/openapi.ts';
+import { type Answer, type Operation, operationsOf, type Parameter, type Schema } from '../../ingress/docs/openapi.ts';
 import { document, resolve } from '../support/document.ts';
 
 const problems = { ...common, ...imageProblems, ...digitProblems, ...jobProblems };
@@ -139,6 +139,29 @@ describe('the bounds of parameters', () => {
 
     expect(readme).toContain(`${minimum} to ${maximum} predictions, default ${usual};`);
     expect(parseClassify(new URLSearchParams(), {}).top).toBe(usual);
+  });
+});
+
+describe('what a page of another origin may send and read', () => {
+  const listed = (map: string) => new RegExp(`\\$${map} \\{.* "([A-Z][^"]+)"; `).exec(nginx)?.[1]?.split(', ') ?? [];
+  const operations = operationsOf(document).map(([, , operation]) => operation);
+  /** Browsers send, answer and hide these themselves, or always let a page have them; X-Reason is told to nginx alone. */
+  const ofNoPage = /^(?:Origin|Access-Control-.*|Timing-.*|Accept|Content-Language|Vary|WWW-Authenticate|X-Reason)$/;
+
+  it('are all headers of its operations', () => {
+    const parameters = operations.flatMap(({ parameters = [] }) => parameters.map((one) => resolve<Parameter>(one)));
+    const sent = parameters.filter((one) => one.in === 'header' && !ofNoPage.test(one.name)).map(({ name }) => name);
+
+    expect(sent.length).toBeGreaterThan(10);
+    expect(listed('cors_headers')).toEqual(expect.arrayContaining(sent));
+  });
+
+  it('are all headers of its answers', () => {
+    const answered = operations.flatMap(({ responses }) => Object.values(responses).map((one) => resolve<Answer>(one)));
+    const told = answered.flatMap(({ headers = {} }) => Object.keys(headers)).filter((name) => !ofNoPage.test(name));
+
+    expect(told.length).toBeGreaterThan(10);
+    expect(listed('cors_exposed')).toEqual(expect.arrayContaining(told));
   });
 });
 

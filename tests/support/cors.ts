@@ -19,7 +19,7 @@ export const readable = (origin: string) => ({
   'access-control-allow-origin': origin,
   'timing-allow-origin': origin,
   'access-control-expose-headers':
-    'X-Model, X-Tier, X-Degraded, X-Request-Id, Server-Timing, Retry-After, Preference-Applied, Location, ETag, Inference-Header-Content-Length, X-Model-Version, X-Cloud-Fraction, X-Shadow-Fraction, X-Valid-Fraction',
+    'X-Model, X-Model-Version, X-Tier, X-Degraded, X-Cloud-Fraction, X-Shadow-Fraction, X-Valid-Fraction, X-Request-Id, Server-Timing, Allow, ETag, Retry-After, Preference-Applied, Location, Inference-Header-Content-Length',
 });
 /** What a browser asks before such a page may send a header of the contract. */
 export const preflight = (origin: string, path = '/classify'): Sent => ({
