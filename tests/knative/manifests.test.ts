@@ -146,11 +146,7 @@ describe.each(overlays)('the %s overlay', (overlay) => {
   });
 
   it('sets the variables of the ingress, and nothing else', () => {
-    const {
-      SITE: _ofImage,
-      LOG_SERVER: _ofObservability,
-      ...wanted
-    } = localVariables({ runDir: '/run', port: 1, functions: {} });
+    const { SITE: _ofImage, ...wanted } = localVariables({ runDir: '/run', port: 1, functions: {} });
 
     expect(Object.keys(variables).sort()).toEqual([...Object.keys(wanted), 'GATEWAY', 'NAMESPACE'].sort());
     expect(Object.values(variables).join()).not.toContain('$('); // all were known where they are used
