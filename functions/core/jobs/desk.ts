@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { Problem } from '../problem.ts';
 import type { Due } from './due.ts';
 import { toEvent } from './event.ts';
@@ -62,9 +63,12 @@ export function createDesk({ store, queue, records, due, max, now = Date.now }: 
 
   async function take(order: Order, retryAfter: (waiting: number) => string): Promise<Kept<Job>> {
     const job = jobOf(order, await identify(order), now());
-    for (;;) {
+    for (let isStored = false; ; isStored = true) {
       const known = await records.read(job.id);
-      if (known && known.record.state !== 'gone') return repeat(known as Kept<Job>, job);
+      if (known && known.record.state !== 'gone') {
+        if (isStored) await store.delete(job.photo.key);
+        return repeat(known as Kept<Job>, job);
+      }
       const { count } = await queue.backlog(order.task);
       if (count + taking > max) throw full(max, retryAfter(count));
       await due.open(job);
@@ -82,9 +86,7 @@ export function createDesk({ store, queue, records, due, max, now = Date.now }: 
 
   /** What a repeat is answered with: the job that there is, sent once more where the first request may not have come to that. */
   async function repeat(known: Kept<Job>, job: Job): Promise<Kept<Job>> {
-    const { fingerprint, photo } = known.record;
-    if (fingerprint === job.fingerprint) return send(known);
-    if (photo.key !== job.photo.key) await store.delete(job.photo.key);
+    if (known.record.fingerprint === job.fingerprint) return send(known);
     const detail = 'Expected the same request for this Idempotency-Key but received another upload or other parameters';
     throw new Problem(jobProblems.IDEMPOTENCY_CONFLICT, detail);
   }
@@ -111,6 +113,8 @@ export function createDesk({ store, queue, records, due, max, now = Date.now }: 
 function jobOf(order: Order, identity: { sha256: string; fingerprint: string; id: string }, createdAt: number): Job {
   const { task, ask, strict, requestId, deadlineMs, bytes, mediaType, callbackUrl } = order;
   const { sha256, fingerprint, id } = identity;
+  // Of this request alone: what is to be erased of another one with the same id is not this.
+  const key = `photos/${id}.${randomBytes(8).toString('hex')}`;
   return {
     id,
     task,
@@ -120,7 +124,7 @@ function jobOf(order: Order, identity: { sha256: string; fingerprint: string; id
     deadlineAt: createdAt + deadlineMs,
     ask,
     strict,
-    photo: { key: `photos/${id}.${sha256}`, sha256, bytes: bytes.length, mediaType },
+    photo: { key, sha256, bytes: bytes.length, mediaType },
     fingerprint,
     requestId,
     ...(callbackUrl !== undefined && { callbackUrl }),

@@ -44,18 +44,13 @@ export function createDue({ store, retentionMs, photoRetentionMs }: DueOptions):
   };
   const keptMs = Math.min(photoRetentionMs, retentionMs);
 
-  /** When to look again; undefined for what is gone. */
+  /** When to look again; undefined for what is gone, or has markers of its own. */
   async function look(id: string, photoKey: string, records: Records, now: number): Promise<number | undefined> {
     const kept = await records.read(id);
     const { record } = kept ?? {};
-    const isOther = record?.state !== 'gone' && record?.photo.key !== photoKey;
-    if (!kept || !record || isOther) {
-      await store.delete(photoKey); // nobody has come to make a job of it
-      return undefined;
-    }
-    if (record.state === 'gone') {
-      await store.delete(photoKey);
-      return bury(kept as Kept<Tombstone>, now);
+    if (!kept || !record || record.state === 'gone' || record.photo.key !== photoKey) {
+      await store.delete(photoKey); // nobody has come to make a job of it, or that is gone
+      return record?.state === 'gone' ? bury(kept as Kept<Tombstone>, now) : undefined;
     }
     if (record.endedAt === undefined) return record.deadlineAt;
     if (record.endedAt + keptMs > now) return record.endedAt + keptMs;
