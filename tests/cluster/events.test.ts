@@ -46,10 +46,10 @@ async function postInside({ url, headers, body }: { url: string; headers: Record
 
 /** Accepts a job into the store of the pod, as the function would that takes it, and returns its event. */
 async function acceptInside({ folder, photo }: { folder: string; photo: string }): Promise<JobEvent> {
-  const modules = '/app/dist/functions/core/jobs';
-  const [{ createDirectoryStore }, { createRecords }, { createDue }, { createDesk }] = await Promise.all(
-    ['directory', 'records', 'due', 'desk'].map((name) => import(`${modules}/${name}.js`)),
-  );
+  const { createDirectoryStore } = await import('/app/dist/functions/core/jobs/directory.js' as string);
+  const { createRecords } = await import('/app/dist/functions/core/jobs/records.js' as string);
+  const { createDue } = await import('/app/dist/functions/core/jobs/due.js' as string);
+  const { createDesk } = await import('/app/dist/functions/core/jobs/desk.js' as string);
   const store = createDirectoryStore(folder);
   const hourMs = 3_600_000;
   const events: JobEvent[] = [];

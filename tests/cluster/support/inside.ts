@@ -68,7 +68,9 @@ export async function runInside<Argument, Result>(
   { pod = client, container = '', withinMs = 60_000 } = {},
 ): Promise<Result> {
   const call = `(${inside.toString()})(${JSON.stringify(argument)})`;
-  const script = `${call}.then((result) => process.stdout.write(JSON.stringify(result)))`;
+  // The compiler has it rewrite what is imported.
+  const helper = 'const __rewriteRelativeImportExtension = (path) => path;';
+  const script = `${helper}${call}.then((result) => process.stdout.write(JSON.stringify(result)))`;
   const where = container === '' ? [pod] : [pod, '-c', container];
   const args = ['-n', namespace, 'exec', '-i', ...where, '--', 'node', '-'];
   return JSON.parse(await kubectl(args, { input: script, withinMs })) as Result;
