@@ -107,7 +107,7 @@ export async function acceptJob(order: Order, exchange: JobExchange): Promise<st
   const accepted = await jobs.accept(order, exchange.retryAfter);
   const { id } = accepted.record;
   const waitS = readWait(request.headers, longestUploadWaitS);
-  const kept = await untilEnded(accepted, waitS, exchange);
+  const kept = await untilEnded(accepted, waitS, exchange).catch(() => accepted); // it is, whatever fails now
   const headers = {
     location: `/jobs/${id}`,
     'preference-applied': ['respond-async', waitS > 0 && `wait=${waitS}`, order.strict && 'handling=strict']
@@ -177,7 +177,8 @@ async function untilEnded(
 /** When to come again for a job that has not ended. */
 async function waitFor(job: Job, { jobs, retryAfter }: JobExchange): Promise<Readonly<Record<string, string>>> {
   if (hasEnded(job)) return {};
-  return { 'retry-after': retryAfter(job.state === 'running' ? 1 : (await jobs.backlog()).count) };
+  const before = job.state === 'running' ? { count: 1 } : await jobs.backlog().catch(() => ({ count: 1 }));
+  return { 'retry-after': retryAfter(before.count) };
 }
 
 /** A job as clients see it; the body of its answer is in there as it is. */
