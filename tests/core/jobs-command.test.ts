@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { encodeRecord, type Job, recordKey } from '../../functions/core/jobs/job.ts';
+import { retryJob } from '../../functions/core/jobs/operate.ts';
 import type { Store } from '../../functions/core/jobs/store.ts';
 import { keysOf, makeStoreFolder, openStore, readRecord } from '../support/jobs.ts';
 
@@ -73,6 +74,16 @@ describe('npm run jobs', () => {
     ]);
     expect(await keysOf(store, 'dead/')).toEqual([`dead/classify/${ids.erased}`]);
     expect(run('retry', ids.succeeded).stdout).toBe('0 of 1 will run again\n');
+  });
+
+  it('leaves one dead that the queue does not take', async () => {
+    const dead = await readRecord(store, ids.dead);
+    const send = async () => {
+      throw new Error('no broker');
+    };
+    await expect(retryJob({ store, queue: { send } }, ids.dead)).rejects.toThrow('no broker');
+    expect(await readRecord(store, ids.dead)).toEqual(dead);
+    expect(run('retry', '--dead').stdout).toBe('1 of 2 will run again\n');
   });
 
   it('removes what has ended, with all that belongs to it', async () => {

@@ -36,8 +36,12 @@ export async function retryJob({ store, queue }: Operation, id: string, now = Da
   const { problem: _problem, isDead: _isDead, startedAt: _startedAt, endedAt: _endedAt, ...rest } = record;
   const patienceMs = record.deadlineAt - record.createdAt;
   const job: Job = { ...rest, state: 'waiting', attempts: 0, createdAt: now, deadlineAt: now + patienceMs };
-  if ((await store.put(recordKey(id), encodeRecord(job), { etag: stored.etag })) === undefined) return false;
-  await queue.send(toEvent(job, store.uri));
+  const etag = await store.put(recordKey(id), encodeRecord(job), { etag: stored.etag });
+  if (etag === undefined) return false;
+  await queue.send(toEvent(job, store.uri)).catch(async (fault) => {
+    await store.put(recordKey(id), stored.bytes, { etag }); // still dead, so that it is found again
+    throw fault;
+  });
   await store.delete(deadKey(job));
   return true;
 }
