@@ -113,14 +113,17 @@ interface Course {
 }
 
 async function runNow(options: WorkOptions, course: Course): Promise<Outcome> {
-  const { store, records, turns } = options;
-  const { waiting, leaving, ending, endings, onRun, now } = course;
+  const { service, store, records, turns } = options;
+  const { waiting, models, leaving, ending, endings, onRun, now } = course;
   const { record: job } = waiting;
   const isFree = await turns.untilFree(leaving).then(
     () => true,
     () => false,
   );
   if (!isFree) return endings.later(job, 0, 'synchronous requests have all workers'); // the next look sees a deadline
+  // A run would have no worker: nothing is written of it each second.
+  if (models === 'lead' && !service.chain.models[0].pool.isIdle())
+    return endings.later(job, againMs, 'no worker is idle');
   const stored = await store.get(job.photo.key);
   if (!stored || (await digest(stored.bytes)) !== job.photo.sha256) return endings.fail(job, lost(), false);
   const change = { state: 'running', attempts: job.attempts + 1, startedAt: now() } as const;

@@ -1,0 +1,23 @@
+import { expect, it } from '@jest/globals';
+import type { Service } from '../../functions/core/chain/service.ts';
+import { createRecords } from '../../functions/core/jobs/records.ts';
+import { createTurns } from '../../functions/core/jobs/turns.ts';
+import { createRunner } from '../../functions/core/jobs/work.ts';
+import { classify } from '../../functions/tasks/classify/task.ts';
+import { acceptInto } from '../support/accepted.ts';
+import { makeStoreFolder } from '../support/jobs.ts';
+
+it('writes nothing of a job for which no worker is idle, however often it is asked for', async () => {
+  const [folder, removeFolder] = makeStoreFolder();
+  const { store, accept } = acceptInto(folder);
+  const { id } = await accept({ task: 'classify', bytes: Buffer.from('photo') });
+  const before = await store.get(`records/${id}`);
+  const lead = { pool: { isReady: () => true, isIdle: () => false }, breaker: { retryInMs: () => 0 } };
+  const service = { chain: { isPrimaryServed: true, models: [lead] } } as unknown as Service;
+  const records = createRecords({ store, retentionMs: 1000, onEnd: async () => {} });
+  const runner = createRunner({ task: classify, service, store, records, turns: createTurns(1), onRun: () => {} });
+
+  expect(await runner.run(id, new AbortController().signal)).toMatchObject({ status: 'later', attempts: 0 });
+  expect(await store.get(`records/${id}`)).toEqual(before);
+  removeFolder();
+});
