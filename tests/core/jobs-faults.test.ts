@@ -1,15 +1,10 @@
-import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import type { Store } from '../../functions/core/jobs/store.ts';
-import type { RunningFunction } from '../support/function.ts';
+import { describe, expect, it, jest } from '@jest/globals';
 import {
   get,
   idOf,
   keysOf,
-  makeStoreFolder,
-  openStore,
   order,
   readRecord,
   untilEnded,
@@ -17,42 +12,14 @@ import {
   untilRecordEnded,
   untilRunning,
 } from '../support/jobs.ts';
-import { cleanAfterEach, plain } from '../support/served.ts';
+import { plain } from '../support/served.ts';
+import { kill, useSpool } from '../support/spooled.ts';
 
 jest.setTimeout(120_000);
 
-const { start, modelsDir } = cleanAfterEach();
-let folder: string;
-let removeFolder: () => void;
-let store: Store;
-
-beforeEach(() => {
-  [folder, removeFolder] = makeStoreFolder();
-  store = openStore(folder);
-});
-afterEach(() => removeFolder());
-
+const spool = useSpool();
+const { start, startReady, modelsDir } = spool;
 const moody = () => modelsDir({ 'wide-resnet': 'moody', mobilenet: 'real' });
-
-async function startReady(target: 'primary' | 'fallback', env: NodeJS.ProcessEnv = {}): Promise<RunningFunction> {
-  const fn = await start(target, { JOBS_STORE: folder, WORKERS: '1', ...env });
-  await fn.ready();
-  return fn;
-}
-
-async function kill({ process }: RunningFunction): Promise<void> {
-  process.kill('SIGKILL');
-  await once(process, 'exit');
-}
-
-/** Accepts a job where none is run. */
-async function spool(sent: Parameters<typeof order>[1]): Promise<string> {
-  const fallback = await startReady('fallback');
-  const { status, headers } = await order(fallback, sent);
-  expect(status).toBe(202);
-  await kill(fallback);
-  return idOf(headers.location);
-}
 
 describe('a job outlives', () => {
   it('kill -9 of the function amid its run: the next one runs it again, and ends it once', async () => {
@@ -60,25 +27,25 @@ describe('a job outlives', () => {
     const first = await startReady('primary', env);
     const slow = await order(first, { body: await plain('lime') });
     const next = await order(first, { body: await plain('black') });
-    await untilRunning(store, idOf(slow.headers.location));
+    await untilRunning(spool.store, idOf(slow.headers.location));
     await kill(first);
 
     const second = await startReady('primary', env);
     const job = await untilEnded(second, slow.headers.location);
     expect(job).toMatchObject({ state: 'succeeded', attempts: 2, result: { model: 'wide-resnet', degraded: false } });
     expect(await untilEnded(second, next.headers.location)).toMatchObject({ state: 'succeeded', attempts: 1 });
-    expect(await keysOf(store, 'results/')).toHaveLength(2);
-    await untilRecord(store, String(job.id), () => true);
-    for (; (await keysOf(store, 'waiting/')).length > 0; );
+    expect(await keysOf(spool.store, 'results/')).toHaveLength(2);
+    await untilRecord(spool.store, String(job.id), () => true);
+    for (; (await keysOf(spool.store, 'waiting/')).length > 0; );
   });
 
   it('a drain: it is put back, as if it had not run', async () => {
     const env = { MODELS_DIR: moody() };
     const first = await startReady('primary', env);
     const { headers } = await order(first, { body: await plain('lime') });
-    await untilRunning(store, idOf(headers.location));
+    await untilRunning(spool.store, idOf(headers.location));
     expect(await first.stop()).toBe(0);
-    expect(await readRecord(store, idOf(headers.location))).toMatchObject({ state: 'waiting', attempts: 0 });
+    expect(await readRecord(spool.store, idOf(headers.location))).toMatchObject({ state: 'waiting', attempts: 0 });
     expect(await untilEnded(await startReady('primary', env), headers.location)).toMatchObject({ attempts: 1 });
   });
 
@@ -99,9 +66,9 @@ describe('a job outlives', () => {
     let fn = await startReady('primary', env);
     const { headers } = await order(fn, { body: await plain('lime') });
     for (let attempt = 1; attempt <= 4; attempt += 1) {
-      await untilRunning(store, idOf(headers.location), attempt);
+      await untilRunning(spool.store, idOf(headers.location), attempt);
       await kill(fn);
-      if (attempt < 4) fn = await start('primary', { JOBS_STORE: folder, WORKERS: '1', ...env });
+      if (attempt < 4) fn = await start('primary', { JOBS_STORE: spool.folder, WORKERS: '1', ...env });
     }
     const last = await startReady('primary', env);
     const other = await order(last, { body: await plain('black') });
@@ -111,7 +78,7 @@ describe('a job outlives', () => {
       problem: { code: 'INTERNAL', status: 500 },
     });
     expect(await untilEnded(last, other.headers.location)).toMatchObject({ state: 'succeeded' });
-    expect(await keysOf(store, 'dead/')).toEqual([`dead/classify/${idOf(headers.location)}`]);
+    expect(await keysOf(spool.store, 'dead/')).toEqual([`dead/classify/${idOf(headers.location)}`]);
     expect(await (await fetch(`${last.url}/metrics`)).text()).toMatch(/^understudy_jobs_dead{task="classify"} 1$/m);
   });
 });
@@ -133,7 +100,7 @@ describe('a job ends', () => {
     const dir = modelsDir({ mobilenet: 'real' });
     mkdirSync(join(dir, 'wide-resnet'));
     writeFileSync(join(dir, 'wide-resnet', 'model.json'), '{}');
-    const primary = await start('primary', { MODELS_DIR: dir, JOBS_STORE: folder, WORKERS: '1' });
+    const primary = await start('primary', { MODELS_DIR: dir, JOBS_STORE: spool.folder, WORKERS: '1' });
     await primary.ready('degraded');
     const patient = await order(primary, { body: await plain('navy') });
     const hasty = await order(primary, {
@@ -159,17 +126,17 @@ describe('a job ends', () => {
   });
 
   it.each(['deleted', 'changed'])('when its upload was %s before its turn, without another try', async (what) => {
-    const id = await spool({ body: await plain('navy') });
-    const { photo } = await readRecord(store, id);
-    if (what === 'deleted') await store.delete(photo.key);
-    else await store.put(photo.key, await plain('red'));
+    const id = await spool.accept({ body: await plain('navy') });
+    const { photo } = await readRecord(spool.store, id);
+    if (what === 'deleted') await spool.store.delete(photo.key);
+    else await spool.store.put(photo.key, await plain('red'));
     const primary = await startReady('primary');
     expect(await untilEnded(primary, `/jobs/${id}`)).toMatchObject({
       state: 'failed',
       attempts: 0,
       problem: { code: 'UPLOAD_LOST', status: 500, instance: expect.any(String) },
     });
-    expect(await keysOf(store, 'dead/')).toEqual([]);
+    expect(await keysOf(spool.store, 'dead/')).toEqual([]);
   });
 
   it('when its deadline has passed, whoever looks first', async () => {
@@ -181,9 +148,9 @@ describe('a job ends', () => {
   it('once only, though it was delivered again', async () => {
     const primary = await startReady('primary');
     const { headers } = await order(primary, { body: await plain('navy') });
-    const ended = await untilRecordEnded(store, idOf(headers.location));
-    await store.put(`waiting/classify/${'0'.repeat(13)}-${ended.id}`, Buffer.from(''));
-    for (; (await keysOf(store, 'waiting/')).length > 0; );
-    expect(await readRecord(store, ended.id)).toEqual(ended);
+    const ended = await untilRecordEnded(spool.store, idOf(headers.location));
+    await spool.store.put(`waiting/classify/${'0'.repeat(13)}-${ended.id}`, Buffer.from(''));
+    for (; (await keysOf(spool.store, 'waiting/')).length > 0; );
+    expect(await readRecord(spool.store, ended.id)).toEqual(ended);
   });
 });

@@ -1,77 +1,37 @@
-import { once } from 'node:events';
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import { encodeRecord, type Job, recordKey } from '../../functions/core/jobs/job.ts';
-import type { Store } from '../../functions/core/jobs/store.ts';
 import { send } from '../support/client.ts';
-import type { RunningFunction } from '../support/function.ts';
-import {
-  expectJobProblem,
-  get,
-  idOf,
-  keysOf,
-  makeStoreFolder,
-  openStore,
-  order,
-  readRecord,
-  untilEnded,
-} from '../support/jobs.ts';
-import { cleanAfterEach, linesOf, plain } from '../support/served.ts';
+import { expectJobProblem, get, keysOf, order, readRecord, untilEnded } from '../support/jobs.ts';
+import { linesOf, plain } from '../support/served.ts';
+import { useSpool } from '../support/spooled.ts';
 
 jest.setTimeout(120_000);
 
-const { start } = cleanAfterEach();
-let folder: string;
-let removeFolder: () => void;
-let store: Store;
-
-beforeEach(() => {
-  [folder, removeFolder] = makeStoreFolder();
-  store = openStore(folder);
-});
-afterEach(() => removeFolder());
-
-async function startReady(target: 'primary' | 'fallback', env: NodeJS.ProcessEnv = {}): Promise<RunningFunction> {
-  const fn = await start(target, { JOBS_STORE: folder, WORKERS: '1', ...env });
-  await fn.ready();
-  return fn;
-}
-
-async function kill({ process }: RunningFunction): Promise<void> {
-  process.kill('SIGKILL');
-  await once(process, 'exit');
-}
-
-/** Accepts a job where none is run. */
-async function spool(sent: Parameters<typeof order>[1]): Promise<string> {
-  const fallback = await startReady('fallback');
-  const { status, headers } = await order(fallback, sent);
-  expect(status).toBe(202);
-  await kill(fallback);
-  return idOf(headers.location);
-}
+const spool = useSpool();
+const { start, startReady } = spool;
 
 describe('a clock that is set', () => {
   const move = async (id: string, ms: number) => {
-    const job = await readRecord(store, id);
+    const job = await readRecord(spool.store, id);
     const moved: Job = { ...job, createdAt: job.createdAt + ms, deadlineAt: job.deadlineAt + ms };
-    await store.put(recordKey(id), encodeRecord(moved));
-    for (const key of await keysOf(store, 'waiting/')) {
-      await store.delete(key);
-      await store.put(`waiting/classify/${moved.createdAt}-${id}`, Buffer.from(''));
+    await spool.store.put(recordKey(id), encodeRecord(moved));
+    for (const key of await keysOf(spool.store, 'waiting/')) {
+      await spool.store.delete(key);
+      await spool.store.put(`waiting/classify/${moved.createdAt}-${id}`, Buffer.from(''));
     }
   };
 
   it('back leaves a job that seems to come from the future to be run', async () => {
-    const id = await spool({ body: await plain('navy') });
+    const id = await spool.accept({ body: await plain('navy') });
     await move(id, 365 * 86_400_000);
     expect(await untilEnded(await startReady('primary'), `/jobs/${id}`)).toMatchObject({ state: 'succeeded' });
   });
 
   it('forward ends a job whose deadline that passes, and loses none', async () => {
-    const id = await spool({ body: await plain('navy') });
+    const id = await spool.accept({ body: await plain('navy') });
     await move(id, -365 * 86_400_000);
     expect(await untilEnded(await startReady('primary'), `/jobs/${id}`)).toMatchObject({ state: 'expired' });
-    for (; (await keysOf(store, 'waiting/')).length > 0; );
+    for (; (await keysOf(spool.store, 'waiting/')).length > 0; );
   });
 });
 
@@ -82,13 +42,13 @@ describe('what was kept goes', () => {
     const { headers } = await order(primary, { body });
     const path = String(headers.location);
     await untilEnded(primary, path);
-    for (; (await keysOf(store, 'photos/')).length > 0; );
+    for (; (await keysOf(spool.store, 'photos/')).length > 0; );
     expect((await get(primary, `${path}/result`)).status).toBe(200);
 
     for (; (await get(primary, path)).status === 200; );
     expectJobProblem(await get(primary, path), 'JOB_EXPIRED');
     expectJobProblem(await send(primary.url, { method: 'DELETE', path }), 'JOB_EXPIRED');
-    for (; (await keysOf(store, 'results/')).length > 0; );
+    for (; (await keysOf(spool.store, 'results/')).length > 0; );
 
     const again = await order(primary, { body });
     expect([again.status, again.headers.location]).toEqual([202, path]);
@@ -96,23 +56,23 @@ describe('what was kept goes', () => {
 
     for (; (await get(primary, path)).status !== 404; );
     expectJobProblem(await get(primary, path), 'JOB_NOT_FOUND');
-    for (; (await keysOf(store, 'due/')).length > 0; );
-    expect(await keysOf(store, 'records/')).toEqual([]);
-    expect(await keysOf(store, 'photos/')).toEqual([]);
+    for (; (await keysOf(spool.store, 'due/')).length > 0; );
+    expect(await keysOf(spool.store, 'records/')).toEqual([]);
+    expect(await keysOf(spool.store, 'photos/')).toEqual([]);
   });
 
   it('an upload of which no job was made', async () => {
-    await store.put('photos/orphan.0', Buffer.from('left by a process that was killed'));
-    await store.put(`due/classify/1/${'1'.padStart(13, '0')}-${'a'.repeat(26)}`, Buffer.from('photos/orphan.0'));
+    await spool.store.put('photos/orphan.0', Buffer.from('left by a process that was killed'));
+    await spool.store.put(`due/classify/1/${'1'.padStart(13, '0')}-${'a'.repeat(26)}`, Buffer.from('photos/orphan.0'));
     await startReady('primary');
-    for (; (await keysOf(store, 'photos/')).length > 0; );
+    for (; (await keysOf(spool.store, 'photos/')).length > 0; );
   });
 });
 
 describe('a disk that is full', () => {
   it('is told before anything is accepted, and leaves no half job', async () => {
     // No file of this process may grow beyond 8 blocks of 512 bytes: the record fits, a photo does not.
-    const fallback = await start('fallback', { JOBS_STORE: folder, WORKERS: '1' }, [
+    const fallback = await start('fallback', { JOBS_STORE: spool.folder, WORKERS: '1' }, [
       'sh',
       '-c',
       'ulimit -f 8; trap "" XFSZ; exec "$@"',
@@ -122,9 +82,9 @@ describe('a disk that is full', () => {
     const answer = await order(fallback, { body: Buffer.alloc(65_536, 1) });
     expectJobProblem(answer, 'JOBS_UNAVAILABLE');
     expect(answer.headers).toMatchObject({ 'retry-after': '5', 'x-reason': 'busy' });
-    expect(await keysOf(store, 'records/')).toEqual([]);
-    expect(await keysOf(store, 'photos/')).toEqual([]);
-    expect(await keysOf(store, 'waiting/')).toEqual([]);
+    expect(await keysOf(spool.store, 'records/')).toEqual([]);
+    expect(await keysOf(spool.store, 'photos/')).toEqual([]);
+    expect(await keysOf(spool.store, 'waiting/')).toEqual([]);
     expect((await linesOf(fallback, 'request', 1)).at(-1)).toMatchObject({ code: 'JOBS_UNAVAILABLE', status: 503 });
   });
 });
