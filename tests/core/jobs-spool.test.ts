@@ -15,6 +15,24 @@ beforeEach(() => {
 });
 afterEach(() => removeFolder());
 
+it('comes again to a job when that asks for it, and not when it looks for others', async () => {
+  const patient = createSpool({ store, log: () => {}, lookMs: 600_000 });
+  await store.put(`waiting/classify/${'1'.repeat(13)}-${'a'.repeat(26)}`, Buffer.from(''));
+  let ran = 0;
+  const done = new Promise<void>((resolve) => {
+    const run = async () => {
+      ran += 1;
+      if (ran === 3) resolve();
+      return { status: 'later', afterMs: 20, attempts: 0, cause: 'no model is ready' } as const;
+    };
+    patient.work('classify', { run });
+  });
+  const keepsAlive = setInterval(() => {}, 1000);
+  await done;
+  clearInterval(keepsAlive);
+  await patient.close();
+}, 20_000);
+
 it('comes to every job, however many wait before it for a model that is away', async () => {
   const ids = Array.from({ length: 600 }, (_, i) => String(i).padStart(26, 'a'));
   for (const [i, id] of ids.entries()) {

@@ -7,6 +7,25 @@ import { classify } from '../../functions/tasks/classify/task.ts';
 import { acceptInto } from '../support/accepted.ts';
 import { makeStoreFolder } from '../support/jobs.ts';
 
+it('comes to a job as soon as other models than the lead model may answer', async () => {
+  const [folder, removeFolder] = makeStoreFolder();
+  const { store, accept, read } = acceptInto(folder);
+  const { id } = await accept({ task: 'classify', bytes: Buffer.from('photo'), deadlineMs: 10_000 });
+  const { createdAt } = await read(id);
+  const lead = { pool: { isReady: () => false }, breaker: { retryInMs: () => 0 } };
+  const service = { chain: { isPrimaryServed: true, models: [lead] }, canAnswer: () => false } as unknown as Service;
+  const records = createRecords({ store, retentionMs: 1000, onEnd: async () => {} });
+  const afterMs = async (at: number) => {
+    const place = { task: classify, service, store, records, turns: createTurns(1), onRun: () => {} };
+    const outcome = await createRunner({ ...place, now: () => createdAt + at }).run(id, new AbortController().signal);
+    return 'afterMs' in outcome && outcome.afterMs;
+  };
+  expect([await afterMs(0), await afterMs(8000), await afterMs(8600), await afterMs(9000)]).toEqual([
+    1000, 1000, 400, 1000,
+  ]);
+  removeFolder();
+});
+
 it('writes nothing of a job for which no worker is idle, however often it is asked for', async () => {
   const [folder, removeFolder] = makeStoreFolder();
   const { store, accept } = acceptInto(folder);

@@ -32,31 +32,25 @@ export function createSpool({ store, log, lookMs = 1000 }: SpoolOptions): Spool 
   const counts = createCounts(store, lookMs);
   let wake = () => {};
 
-  /** The first ones behind a key. */
-  async function next(task: string, after: string, isPostponed: (key: string) => boolean): Promise<readonly string[]> {
-    const keys: string[] = [];
-    for await (const key of store.list(prefixOf(task))) {
-      if (key > after && !isPostponed(key)) keys.push(key);
-      if (keys.length === batchSize) break;
-    }
-    return keys;
-  }
-
-  /** Settles after the pause, or as soon as a job comes or the spool is closed. */
-  function untilWoken(): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, lookMs).unref();
-      wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
+  /** What it returns settles after a pause, or as soon as a job has come since or the spool is closed. */
+  function listen(): (pauseMs: number) => Promise<void> {
+    const woken = new Promise<void>((resolve) => {
+      wake = resolve;
     });
+    return (pauseMs) => {
+      const timer = setTimeout(() => wake(), pauseMs).unref();
+      return woken.finally(() => clearTimeout(timer));
+    };
   }
 
   async function work(task: string, runner: Runner): Promise<void> {
     const { signal } = closing;
     const postponed = new Map<string, number>(); // in this process alone: a restart asks again, and no clock is in it
-    const postpone = (key: string, ms: number) => postponed.set(key, performance.now() + ms);
+    let pauseMs = lookMs;
+    const postpone = (key: string, ms: number) => {
+      postponed.set(key, performance.now() + ms);
+      pauseMs = Math.min(pauseMs, ms);
+    };
     const isPostponed = (key: string) => (postponed.get(key) ?? 0) > performance.now();
 
     /** Whether it is done with. */
@@ -74,10 +68,11 @@ export function createSpool({ store, log, lookMs = 1000 }: SpoolOptions): Spool 
 
     let current = ''; // each has its turn, or those that are put back would come before all others again
     while (!signal.aborted) {
-      const woken = untilWoken(); // before the look, so that nothing comes unseen
+      const untilWoken = listen(); // before the look, so that nothing comes unseen
+      pauseMs = lookMs;
       let done = 0;
       try {
-        const keys = await next(task, current, isPostponed);
+        const keys = await next(store, task, current, isPostponed);
         for (const key of keys) {
           current = key;
           if (await deliver(key)) done += 1;
@@ -90,7 +85,7 @@ export function createSpool({ store, log, lookMs = 1000 }: SpoolOptions): Spool 
         postpone(current, faultPauseMs); // others come first: it may be this one that cannot be read
         log('error', 'job not delivered', { task, key: current, error });
       }
-      if (done === 0) await woken;
+      if (done === 0) await untilWoken(pauseMs);
     }
   }
 
@@ -109,6 +104,21 @@ export function createSpool({ store, log, lookMs = 1000 }: SpoolOptions): Spool 
     },
     work,
   };
+}
+
+/** The first jobs behind a key that are not postponed. */
+async function next(
+  store: Store,
+  task: string,
+  after: string,
+  isPostponed: (key: string) => boolean,
+): Promise<readonly string[]> {
+  const keys: string[] = [];
+  for await (const key of store.list(prefixOf(task))) {
+    if (key > after && !isPostponed(key)) keys.push(key);
+    if (keys.length === batchSize) break;
+  }
+  return keys;
 }
 
 function prefixOf(task: string): string {

@@ -27,10 +27,8 @@ export interface WorkOptions {
   readonly now?: () => number;
 }
 
-/** Until that much of its patience is left, a job waits for the lead model ... */
+/** Until that much of its patience is left, a job waits for the lead model. */
 const lastShare = 0.1;
-/** ... but no less than this, of a short patience a half: a job that waits is looked at every two seconds. */
-const shortestLastMs = 4000;
 
 /** The longest that Node.js can wait: after a clock was set back, a deadline may be years away. */
 const longestTimerMs = 2 ** 31 - 1;
@@ -53,7 +51,7 @@ export function createRunner(options: WorkOptions): Runner {
     if (job.attempts >= maxAttempts) return endings.fail(job, Problem.internal(), true);
     const models = tryTo(() => modelsFor(options, job, now()));
     if (models instanceof Problem) return endings.fail(job, models, false);
-    if (!models) return endings.later(job, againMs, 'no model that may answer is ready');
+    if (!models) return endings.later(job, againAfterMs(job, now()), 'no model that may answer is ready');
     const leaving = new AbortController();
     const timer = setTimeout(() => leaving.abort(deadlineExceeded()), Math.min(job.deadlineAt - now(), longestTimerMs));
     const leave = () => leaving.abort(deadlineExceeded('the function ends'));
@@ -77,15 +75,24 @@ function tryTo<T>(task: () => T): T | Problem {
   }
 }
 
+/** Of the patience of a job, other models than the lead model have what comes then. */
+function lastAt({ createdAt, deadlineAt }: Job): number {
+  return deadlineAt - (deadlineAt - createdAt) * lastShare;
+}
+
+/** A short patience would be over before the next regular look. */
+function againAfterMs(job: Job, nowAt: number): number {
+  const leftMs = lastAt(job) - nowAt;
+  return leftMs > 0 ? Math.min(againMs, Math.ceil(leftMs)) : againMs;
+}
+
 /** Undefined where none of those that may answer is ready. */
 function modelsFor({ service, task }: WorkOptions, job: Job, nowAt: number): Models | undefined {
-  const { attempts, createdAt, deadlineAt } = job;
+  const { attempts } = job;
   const { chain } = service;
   const [lead] = chain.models;
   if (!isStrict(task, job)) {
-    const patienceMs = deadlineAt - createdAt;
-    const lastMs = Math.max(patienceMs * lastShare, Math.min(shortestLastMs, patienceMs / 2));
-    const isLast = nowAt >= deadlineAt - lastMs;
+    const isLast = nowAt >= lastAt(job);
     if (isLast || attempts === maxAttempts - 1) return service.canAnswer() ? (isLast ? 'last' : 'any') : undefined;
   }
   return chain.isPrimaryServed && lead.pool.isReady() && lead.breaker.retryInMs() === 0 ? 'lead' : undefined;
