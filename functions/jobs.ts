@@ -26,7 +26,6 @@ const commands: Readonly<Record<string, (operation: Operation, id: string, isDea
     return JSON.stringify(job, null, 2);
   },
   async retry(operation, id, isDead) {
-    if (!isDead && id === '') throw new ConfigError('Expected --dead or an id for retry but received neither');
     const ids = isDead ? await idsOfDead(operation) : [id];
     let count = 0;
     for (const one of ids) count += Number(await retryJob(operation, one));
@@ -51,24 +50,38 @@ function lineOf({ id, task, state, attempts, createdAt, problem, isDead }: Job):
   return [accepted, id, task, state, tried, problem?.code, isDead && 'dead'].filter(Boolean).join('  ');
 }
 
+/** Ends with 2, as all programs do that were called wrongly. */
+function refuse(sentence: string): never {
+  process.stderr.write(`${sentence}\n`);
+  process.exit(2);
+}
+
+function readArguments() {
+  const options = { help: { type: 'boolean', short: 'h' }, dead: { type: 'boolean' } } as const;
+  try {
+    return parseArgs({ allowPositionals: true, options });
+  } catch (fault) {
+    return refuse(`${(fault as Error).message}\n\n${usage}`);
+  }
+}
+
+const { values, positionals } = readArguments();
+const [name = '', id = '', ...rest] = positionals;
+const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+const isDead = values.dead ?? false;
+
 try {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: { help: { type: 'boolean', short: 'h' }, dead: { type: 'boolean' } },
-  });
-  const [name = '', id = '', ...rest] = positionals;
-  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (values.help) process.stdout.write(`${usage}\n`);
-  else if (!command || rest.length > 0 || (id !== '' && !isJobId(id))) throw new ConfigError(usage);
+  else if (!command || rest.length > 0 || (id !== '' && !isJobId(id))) refuse(usage);
+  else if (name === 'retry' && !isDead && id === '') refuse('Expected --dead or an id for retry but received neither');
   else {
     const config = loadJobs();
     const store = openStore(config);
     const queue = openQueue(config, store, () => {});
-    const text = await command({ store, queue }, id, values.dead ?? false).finally(() => queue.close());
+    const text = await command({ store, queue }, id, isDead).finally(() => queue.close());
     if (text !== '') process.stdout.write(`${text}\n`);
   }
 } catch (fault) {
-  const isForOperator = fault instanceof ConfigError || (fault as Error).name === 'TypeError';
-  process.stderr.write(`${isForOperator ? (fault as Error).message : (fault as Error).stack}\n`);
+  process.stderr.write(`${fault instanceof ConfigError ? fault.message : (fault as Error).stack}\n`);
   process.exitCode = 1;
 }

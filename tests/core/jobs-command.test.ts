@@ -95,7 +95,7 @@ describe('npm run jobs', () => {
 
   it.each([[[]], [['unknown']], [['show', 'x']], [['list', 'a', 'b']], [['--strange']], [['retry']]])(
     'refuses %j',
-    (args) => expect(run(...args)).toMatchObject({ status: 1, stdout: '', stderr: expect.stringMatching(/\w/) }),
+    (args) => expect(run(...args)).toMatchObject({ status: 2, stdout: '', stderr: expect.stringMatching(/\w/) }),
   );
 
   it('explains itself', () => {
