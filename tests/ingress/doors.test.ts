@@ -57,6 +57,12 @@ describe.each(paths)('%s', (path) => {
     expect(ingress.primary.received).toMatchObject([{ method: 'PUT', url: path, headers }]);
   });
 
+  it('shares the deadline of a client that would take a job, too, as a door makes none', async () => {
+    await post({ path, headers: { prefer: 'respond-async, wait=5', 'x-deadline-ms': '2000' } });
+
+    expect(ingress.primary.received).toMatchObject([{ url: path, headers: { 'x-deadline-ms': '1300' } }]);
+  });
+
   it('asks the primary alone for a strict request', async () => {
     ingress.primary.behave(own('INTERNAL'));
     const answered = await post({ path, headers: { prefer: 'handling=strict', 'x-deadline-ms': '4000' } });

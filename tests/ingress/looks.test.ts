@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
+import { sendRaw } from '../support/client.ts';
 import { type RunningEdge, startEdge } from '../support/edge.ts';
 import { hasty, own, useIngress } from '../support/ingress.ts';
 import { until } from '../support/stack.ts';
@@ -37,4 +38,21 @@ it('a look at a job and at metadata is no answer of the lead model, no failure a
   const metrics = await edge.metrics();
   expect(metrics['understudy_edge_failovers_total{cause="skipped"}']).toBe(0);
   expect(Object.keys(metrics).filter((name) => name.includes('_edge_answer_seconds_count'))).toEqual([]);
+});
+
+it('a deadline of 9 kB, which JSON makes 50 kB of, leaves the line short enough for a datagram', async () => {
+  await ingress.start({ shorten: hasty, variables: { LOG_SERVER: edge.logServer } });
+  const path = '/nowhere?'.padEnd(8_000, '"');
+  const headers = `Host: x\r\nContent-Length: 1\r\nConnection: close\r\nX-Deadline-Ms: ${'\x01'.repeat(9_000)}`;
+
+  expect(await sendRaw(ingress.nginx.port, `POST ${path} HTTP/1.1\r\n${headers}\r\n\r\nx`)).toMatch(/^HTTP\/1.1 404 /);
+
+  const counted = async () =>
+    (await edge.metrics())['understudy_edge_requests_total{task="classify",outcome="client"}'];
+  await until(
+    async () => (await counted()) === 1,
+    10_000,
+    () => `Expected a request but received ${ingress.nginx.errors()}`,
+  );
+  expect(ingress.nginx.errors()).toBe('');
 });

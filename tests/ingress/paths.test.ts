@@ -62,7 +62,7 @@ describe('a request to read', () => {
       for (const sent of [{ body: photo }, { body: photo, chunked: true }]) {
         const answered = await ingress.post({ method: 'GET', path, inside: true, ...sent });
         expectProblem(answered, 'UPLOAD_TOO_LARGE');
-        expect(JSON.parse(answered.text).detail).toContain('at most 1 bytes');
+        expect(JSON.parse(answered.text).detail).toContain('at most 0 bytes');
       }
       expect(received()).toEqual([]);
     },
