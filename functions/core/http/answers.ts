@@ -46,7 +46,10 @@ function encode(result: Result, { ask, strict }: Asked, { task }: Place, encoder
  */
 async function answerBatch(files: readonly Buffer[], asked: Asked, place: Place): Promise<Answered> {
   const { exchange, lanes } = place;
-  const results: Result[] = [];
+  // Of the results only what the whole says is kept: each holds its decoded photo.
+  const models = new Set<string>();
+  let answered = 0;
+  let telling: Result | undefined;
   const problems: Problem[] = [];
   const elements: string[] = [];
   const pending = files.entries();
@@ -62,7 +65,9 @@ async function answerBatch(files: readonly Buffer[], asked: Asked, place: Place)
       const result = await answer({ ...asked, bytes }, place.service.chain).result;
       if (result instanceof Problem) throw result;
       const { body } = await encode(result, asked, place, place.task);
-      results.push(result);
+      answered += 1;
+      models.add(result.answer.model);
+      if (!telling || (result.answer.degraded && !telling.answer.degraded)) telling = result;
       return String(body);
     } catch (fault) {
       const problem = asProblem(fault);
@@ -72,19 +77,17 @@ async function answerBatch(files: readonly Buffer[], asked: Asked, place: Place)
   }
 
   await Promise.all(Array.from({ length: lanes }, work));
-  exchange.progress = { steps: [], facts: { photos: files.length, answered: results.length }, misses: [] };
+  exchange.progress = { steps: [], facts: { photos: files.length, answered }, misses: [] };
   const ours = problems.find(({ status }) => status >= 500);
-  if (results.length === 0 && ours) throw ours;
-  const degraded = results.find((result) => result.answer.degraded) ?? results[0];
-  if (degraded) exchange.result = degraded;
-  const models = [...new Set(results.map(({ answer }) => answer.model))];
+  if (answered === 0 && ours) throw ours;
+  if (telling) exchange.result = telling;
   return {
     contentType: 'application/json',
     body: `[${elements.join(',')}]`,
     headers: {
-      ...(models.length > 0 && { 'x-model': models.join(', ') }),
+      ...(models.size > 0 && { 'x-model': [...models].join(', ') }),
       'x-tier': place.service.chain.tier,
-      ...(degraded?.answer.reason && { 'x-degraded': degraded.answer.reason }),
+      ...(telling?.answer.reason && { 'x-degraded': telling.answer.reason }),
     },
   };
 }
