@@ -4,7 +4,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { makeFolder, removeFolder, type Stack, startStack } from '../support/stack.ts';
+import { makeFolder, removeFolder, type Stack, startStack, until } from '../support/stack.ts';
 
 jest.setTimeout(120_000);
 
@@ -40,7 +40,12 @@ interface Prediction {
 /** What /classify says of the photo. */
 async function classified() {
   const answer = await json('curl', '--silent', '--show-error', '-F', `image=@${photo}`, `${origin}/classify`);
-  return answer as { readonly tier: string; readonly model: string; readonly predictions: readonly Prediction[] };
+  return answer as {
+    readonly tier: string;
+    readonly model: string;
+    readonly degraded: boolean;
+    readonly predictions: readonly Prediction[];
+  };
 }
 const named = (predictions: readonly Prediction[]) => predictions.map(({ label, score }) => ({ label, score }));
 
@@ -49,6 +54,12 @@ beforeAll(async () => {
   stack = await startStack(folder);
   await stack.says(/ready, ends with Ctrl-C/);
   origin = `http://127.0.0.1:${stack.port}`;
+  // The first answers of a start may be the standby model's.
+  await until(
+    async () => !(await classified()).degraded,
+    30_000,
+    () => 'Expected the lead model to answer',
+  );
 });
 
 afterAll(async () => {
