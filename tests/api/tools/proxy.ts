@@ -33,7 +33,12 @@ export async function startProxy(target: string, { redirect, alter }: Fault): Pr
         const bytes = Buffer.concat(await answered.toArray());
         const headers = Object.fromEntries(Object.entries(answered.headers).filter(([name]) => name !== 'connection'));
         const passing = { status: answered.statusCode ?? 0, headers, body: bytes.toString() };
-        alter?.(passing);
+        try {
+          alter?.(passing);
+        } catch {
+          response.destroy(); // else whoever has asked would wait for ever
+          return;
+        }
         const body = passing.body === bytes.toString() ? bytes : Buffer.from(passing.body);
         if (received.method !== 'HEAD') headers['content-length'] = String(body.length);
         response.writeHead(passing.status, headers).end(body);
