@@ -1,5 +1,6 @@
 import type { KafkaConfig } from './jobs/kafka-queue.ts';
 import { type JobsConfig, readJobsConfig, readKafkaConfig } from './jobs/settings.ts';
+import { type Expect, openReading } from './reading.ts';
 import type { ModelSlot, ReadInteger, Task } from './task.ts';
 import { readTraceConfig, type TraceConfig } from './telemetry.ts';
 
@@ -51,24 +52,6 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
-/** Reads the variables of an environment, and writes down what is wrong with them. */
-function openReading(
-  env: NodeJS.ProcessEnv,
-  faults: string[],
-): { readonly integer: ReadInteger; readonly expect: Expect } {
-  const expect: Expect = (met, what, name, received) => {
-    if (!met) faults.push(`Expected ${what} for ${name} but received ${JSON.stringify(received)}`);
-  };
-  const integer: ReadInteger = (name, { fallback, min, max }) => {
-    const text = env[name] || String(fallback);
-    const value = Number(text);
-    const isRight = /^\d+$/.test(text) && value >= min && value <= max;
-    expect(isRight, `a whole number from ${min} to ${max}`, name, text);
-    return isRight ? value : fallback;
-  };
-  return { integer, expect };
-}
-
 /**
  * Reads a Config; pure given `env`. An empty variable counts as absent.
  * @throws ConfigError that names every faulty variable
@@ -78,8 +61,7 @@ export function loadConfig<Settings>(
   cores: number,
   env: NodeJS.ProcessEnv = process.env,
 ): Config<Settings> {
-  const faults: string[] = [];
-  const { integer, expect } = openReading(env, faults);
+  const { integer, expect, faults } = openReading(env);
   const { defaults, models } = task;
   const config: Config<Settings> = {
     maxUploadBytes: integer('MAX_UPLOAD_BYTES', { fallback: defaults.maxUploadBytes, min: 1, max: 1_073_741_824 }),
@@ -90,13 +72,13 @@ export function loadConfig<Settings>(
     models: chooseModels(models, env, expect),
     settings: task.settings(integer),
     shadowShare: Number(env.SHADOW_SHARE || 0),
-    drainMs: integer('DRAIN_MS', { fallback: 25_000, min: 0, max: 600_000 }),
+    drainMs: readDrainMs(integer),
     wakeUrl: env.WAKE_URL ?? '',
     peerUrl: env.PEER_URL ?? '',
     revision: env.K_REVISION ?? '',
     jobs: readJobsConfig(env, { integer, expect }),
     traces: readTraceConfig(env, expect),
-    logLevel: (env.LOG_LEVEL || 'info') as LogLevel,
+    logLevel: logLevelOf(env),
   };
   const { deadlineMs, primaryBudgetMs } = config;
   expect(
@@ -110,7 +92,7 @@ export function loadConfig<Settings>(
   }
   const isRevision = /^[a-z0-9.-]*$/.test(config.revision);
   expect(isRevision, 'lower-case letters, digits, - and .', 'K_REVISION', config.revision);
-  expect(logLevels.includes(config.logLevel), `one of ${logLevels.join(', ')}`, 'LOG_LEVEL', config.logLevel);
+  judgeLogLevel(config, expect);
   const isBelow = primaryBudgetMs < deadlineMs;
   expect(isBelow, `less than DEADLINE_MS (${deadlineMs})`, 'PRIMARY_BUDGET_MS', String(primaryBudgetMs));
   if (faults.length > 0) throw new ConfigError(faults.join('\n'));
@@ -122,14 +104,23 @@ const defaultStore = '.jobs';
 
 /** What the environment decides about jobs, for operators. @throws ConfigError */
 export function loadJobs(env: NodeJS.ProcessEnv = process.env): JobsConfig {
-  const faults: string[] = [];
-  const reading = openReading(env, faults);
+  const reading = openReading(env);
   const config = readJobsConfig({ ...env, JOBS_STORE: env.JOBS_STORE || defaultStore }, reading);
-  if (faults.length > 0 || !config) throw new ConfigError(faults.join('\n'));
+  if (reading.faults.length > 0 || !config) throw new ConfigError(reading.faults.join('\n'));
   return config;
 }
 
-type Expect = (met: boolean, what: string, name: string, received: unknown) => void;
+function readDrainMs(integer: ReadInteger): number {
+  return integer('DRAIN_MS', { fallback: 25_000, min: 0, max: 600_000 });
+}
+
+function logLevelOf(env: NodeJS.ProcessEnv): LogLevel {
+  return (env.LOG_LEVEL || 'info') as LogLevel;
+}
+
+function judgeLogLevel({ logLevel }: Pick<Config, 'logLevel'>, expect: Expect): void {
+  expect(logLevels.includes(logLevel), `one of ${logLevels.join(', ')}`, 'LOG_LEVEL', logLevel);
+}
 
 /** Answers, metrics and routes tell two models by their names, so each name is served once. */
 function chooseModels(slots: readonly ModelSlot[], env: NodeJS.ProcessEnv, expect: Expect): readonly ModelChoice[] {
@@ -186,23 +177,14 @@ export function loadEventTasks<Named extends { readonly name: string }>(
 export function loadConsume(
   env: NodeJS.ProcessEnv = process.env,
 ): KafkaConfig & Pick<Config, 'drainMs' | 'logLevel'> & { readonly eventsUrl: string } {
-  const faults: string[] = [];
-  const expect: Expect = (met, what, name, received) => {
-    if (!met) faults.push(`Expected ${what} for ${name} but received ${JSON.stringify(received)}`);
-  };
+  const { integer, expect, faults } = openReading(env);
   const kafka = readKafkaConfig(env, expect);
   expect(kafka !== undefined, 'HOST:PORT, or some with commas,', 'KAFKA_BROKERS', '');
   const eventsUrl = env.EVENTS_URL || 'http://127.0.0.1:8080';
   expect(isHttpUrl(eventsUrl), 'an http URL', 'EVENTS_URL', eventsUrl);
-  const drainMs = Number(env.DRAIN_MS || 25_000);
-  expect(
-    /^\d*$/.test(env.DRAIN_MS ?? '') && drainMs <= 600_000,
-    'a whole number from 0 to 600000',
-    'DRAIN_MS',
-    env.DRAIN_MS,
-  );
-  const logLevel = (env.LOG_LEVEL || 'info') as LogLevel;
-  expect(logLevels.includes(logLevel), `one of ${logLevels.join(', ')}`, 'LOG_LEVEL', logLevel);
+  const drainMs = readDrainMs(integer);
+  const logLevel = logLevelOf(env);
+  judgeLogLevel({ logLevel }, expect);
   if (!kafka || faults.length > 0) throw new ConfigError(faults.join('\n'));
   return { ...kafka, eventsUrl, drainMs, logLevel };
 }
@@ -216,15 +198,10 @@ export function loadBoot(
   targets: readonly string[],
   env: NodeJS.ProcessEnv = process.env,
 ): { readonly port: number; readonly target: string } {
-  const port = Number(env.PORT || 8080);
+  const { integer, expect, faults } = openReading(env);
+  const port = integer('PORT', { fallback: 8080, min: 0, max: 65_535 });
   const target = env.FUNCTION_TARGET || String(targets[0]);
-  const faults: string[] = [];
-  if (!/^\d*$/.test(env.PORT ?? '') || port > 65_535) {
-    faults.push(`Expected a whole number from 0 to 65535 for PORT but received ${JSON.stringify(env.PORT)}`);
-  }
-  if (!targets.includes(target)) {
-    faults.push(`Expected ${targets.join(' or ')} for FUNCTION_TARGET but received ${JSON.stringify(target)}`);
-  }
+  expect(targets.includes(target), targets.join(' or '), 'FUNCTION_TARGET', target);
   if (faults.length > 0) throw new ConfigError(faults.join('\n'));
   return { port, target };
 }

@@ -1,3 +1,5 @@
+import type { Expect } from './reading.ts';
+
 /** Where traces go, by the names and rules of OpenTelemetry's specification. */
 export interface TraceConfig {
   /** Of a collector, for OTLP over HTTP. */
@@ -7,8 +9,6 @@ export interface TraceConfig {
   /** What the traces are of; `service.name` where the environment names it. */
   readonly resource: Readonly<Record<string, string>>;
 }
-
-type Expect = (met: boolean, what: string, name: string, received: unknown) => void;
 
 /** Undefined where no collector is named: then no span is made. */
 export function readTraceConfig(env: NodeJS.ProcessEnv, expect: Expect): TraceConfig | undefined {

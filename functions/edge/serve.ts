@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { ConfigError } from '../core/config.ts';
 import { createTraces } from '../core/observe/traces.ts';
+import { openReading } from '../core/reading.ts';
 import { readTraceConfig } from '../core/telemetry.ts';
 import { createEdgeMetrics } from './metrics.ts';
 import { spansOfVisit } from './spans.ts';
@@ -28,10 +29,7 @@ function readAddress(text: string): Address | undefined {
 
 /** @throws ConfigError that names every faulty variable */
 function readSettings(env: NodeJS.ProcessEnv) {
-  const faults: string[] = [];
-  const expect = (met: boolean, what: string, name: string, received: unknown) => {
-    if (!met) faults.push(`Expected ${what} for ${name} but received ${JSON.stringify(received)}`);
-  };
+  const { expect, faults } = openReading(env);
   const address = (name: string, fallback: string): Address => {
     const found = readAddress(env[name] || fallback);
     expect(found !== undefined, 'HOST:PORT', name, env[name]);

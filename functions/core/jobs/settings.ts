@@ -1,4 +1,4 @@
-import type { ReadInteger } from '../task.ts';
+import type { Expect, Reading } from '../reading.ts';
 import { isS3Address } from './address.ts';
 import type { KafkaConfig } from './kafka-queue.ts';
 import { isTopic } from './topics.ts';
@@ -21,8 +21,6 @@ export interface JobsConfig {
   readonly callbackSecret: string;
 }
 
-export type Expect = (met: boolean, what: string, name: string, received: unknown) => void;
-
 const hourMs = 3_600_000;
 
 /** Of CALLBACK_SECRET: 128 bits in hexadecimal. */
@@ -31,7 +29,7 @@ const shortestSecret = 32;
 /** Undefined where there is no JOBS_STORE, so that no job is taken. */
 export function readJobsConfig(
   env: NodeJS.ProcessEnv,
-  { integer, expect }: { readonly integer: ReadInteger; readonly expect: Expect },
+  { integer, expect }: Pick<Reading, 'integer' | 'expect'>,
 ): JobsConfig | undefined {
   const duration = (name: string, fallbackMs: number) => {
     const text = env[name] || `${fallbackMs}ms`;
