@@ -62,8 +62,7 @@ export function createDue({ store, retentionMs, photoRetentionMs }: DueOptions):
   async function bury({ record, etag }: Kept<Tombstone>, now: number): Promise<number | undefined> {
     const { id, goneAt } = record;
     if (goneAt + retentionMs > now) {
-      for await (const key of store.list(resultsPrefix(id))) await store.delete(key);
-      await store.delete(deadKey(record));
+      await eraseResult(store, record);
       await store.put(recordKey(id), encodeRecord(record), { etag });
       return goneAt + retentionMs;
     }
@@ -91,6 +90,12 @@ export function createDue({ store, retentionMs, photoRetentionMs }: DueOptions):
       }
     },
   };
+}
+
+/** What is kept of how a job ended, beside its record. */
+export async function eraseResult(store: Store, job: Pick<Job, 'id' | 'task'>): Promise<void> {
+  for await (const key of store.list(resultsPrefix(job.id))) await store.delete(key);
+  await store.delete(deadKey(job));
 }
 
 /** Folders of a quarter of an hour: whoever looks for what is due reads no others. */

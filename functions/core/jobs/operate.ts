@@ -1,6 +1,8 @@
+import { eraseResult } from './due.ts';
 import { toEvent } from './event.ts';
-import { deadKey, decodeRecord, encodeRecord, hasEnded, type Job, recordKey, resultsPrefix } from './job.ts';
+import { deadKey, encodeRecord, hasEnded, type Job, recordKey } from './job.ts';
 import type { Queue } from './queue.ts';
+import { readRecord } from './records.ts';
 import type { Store } from './store.ts';
 
 /** What operators do with jobs, beside the functions that run. */
@@ -11,18 +13,16 @@ export interface Operation {
 
 /** All jobs that can still be asked for, in no certain order. */
 export async function* listJobs({ store }: Operation): AsyncGenerator<Job, void> {
-  for await (const key of store.list('records/')) {
-    const stored = await store.get(key);
-    const record = stored && decodeRecord(stored.bytes);
-    if (record && record.state !== 'gone') yield record;
+  for await (const key of store.list(recordKey(''))) {
+    const kept = await readRecord(store, key.slice(recordKey('').length));
+    if (kept && kept.record.state !== 'gone') yield kept.record;
   }
 }
 
 /** Undefined where there is none. */
 export async function showJob({ store }: Operation, id: string): Promise<Job | undefined> {
-  const stored = await store.get(recordKey(id));
-  const record = stored && decodeRecord(stored.bytes);
-  return record?.state === 'gone' ? undefined : record;
+  const kept = await readRecord(store, id);
+  return kept?.record.state === 'gone' ? undefined : kept?.record;
 }
 
 /**
@@ -30,16 +30,16 @@ export async function showJob({ store }: Operation, id: string): Promise<Job | u
  * by which a job leaves the state in which it ended.
  */
 export async function retryJob({ store, queue }: Operation, id: string, now = Date.now()): Promise<boolean> {
-  const stored = await store.get(recordKey(id));
-  const record = stored && decodeRecord(stored.bytes);
+  const kept = await readRecord(store, id);
+  const record = kept?.record;
   if (!record || record.state === 'gone' || !record.isDead || !(await store.get(record.photo.key))) return false;
   const { problem: _problem, isDead: _isDead, startedAt: _startedAt, endedAt: _endedAt, ...rest } = record;
   const patienceMs = record.deadlineAt - record.createdAt;
   const job: Job = { ...rest, state: 'waiting', attempts: 0, createdAt: now, deadlineAt: now + patienceMs };
-  const etag = await store.put(recordKey(id), encodeRecord(job), { etag: stored.etag });
+  const etag = await store.put(recordKey(id), encodeRecord(job), { etag: kept.etag });
   if (etag === undefined) return false;
   await queue.send(toEvent(job, store.uri)).catch(async (fault) => {
-    await store.put(recordKey(id), stored.bytes, { etag }); // still dead, so that it is found again
+    await store.put(recordKey(id), encodeRecord(record), { etag }); // still dead, so that it is found again
     throw fault;
   });
   await store.delete(deadKey(job));
@@ -50,8 +50,7 @@ export async function retryJob({ store, queue }: Operation, id: string, now = Da
 export async function purgeJob({ store }: Operation, job: Job): Promise<boolean> {
   if (!hasEnded(job)) return false;
   await store.delete(job.photo.key);
-  for await (const key of store.list(resultsPrefix(job.id))) await store.delete(key);
-  await store.delete(deadKey(job));
+  await eraseResult(store, job);
   await store.delete(recordKey(job.id));
   return true;
 }

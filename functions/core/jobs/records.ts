@@ -39,13 +39,16 @@ export interface RecordsOptions {
   readonly now?: () => number;
 }
 
+/** A record as it was written last. */
+export async function readRecord(store: Store, id: string): Promise<Kept | undefined> {
+  const stored = await store.get(recordKey(id));
+  return stored && { record: decodeRecord(stored.bytes), etag: stored.etag };
+}
+
 export function createRecords(options: RecordsOptions): Records {
   const { store, retentionMs, onEnding, onEnd, now = Date.now } = options;
 
-  async function readAsIs(id: string): Promise<Kept | undefined> {
-    const stored = await store.get(recordKey(id));
-    return stored && { record: decodeRecord(stored.bytes), etag: stored.etag };
-  }
+  const readAsIs = (id: string) => readRecord(store, id);
 
   async function write(id: string, record: JobRecord, condition: 'absent' | { readonly etag: string }) {
     return store.put(recordKey(id), encodeRecord(record), condition);
