@@ -3,7 +3,7 @@ import { encodeResult } from '../chain/encode.ts';
 import type { Service } from '../chain/service.ts';
 import { asProblem, Problem, toProblemJson } from '../problem.ts';
 import type { Encoded, Task } from '../task.ts';
-import { encoderOf } from './door.ts';
+import { encoderOf, isBatch } from './door.ts';
 import type { Exchange } from './exchange.ts';
 
 /** What all photos of a request have in common. */
@@ -22,7 +22,7 @@ export type Answered = Required<Encoded>;
 
 /** Asks the chain for each upload and writes the body of the answer. @throws Problem */
 export async function answerUploads(files: readonly Buffer[], asked: Asked, place: Place): Promise<Answered> {
-  return place.exchange.isBatch ? answerBatch(files, asked, place) : answerOne(files[0] as Buffer, asked, place);
+  return isBatch(place.exchange) ? answerBatch(files, asked, place) : answerOne(files[0] as Buffer, asked, place);
 }
 
 async function answerOne(bytes: Buffer, asked: Asked, place: Place): Promise<Answered> {

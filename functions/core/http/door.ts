@@ -12,7 +12,12 @@ function doorOf({ route }: Exchange): Door | undefined {
 
 /** Whether a request came to the task's own path, with one upload for a body. */
 export function isPlain(exchange: Exchange): boolean {
-  return doorOf(exchange) === undefined && !exchange.hasMore;
+  return doorOf(exchange) === undefined && exchange.rules?.envelope === undefined && !isBatch(exchange);
+}
+
+/** Whether the upload may be several files, each with its own answer. */
+export function isBatch({ rules }: Exchange): boolean {
+  return rules?.maxFiles !== undefined;
 }
 
 /** Where an answer gets its body. */
@@ -34,15 +39,12 @@ export function rulesFor(
   { task, rules }: { readonly task: Task; readonly rules: UploadRules },
 ): UploadRules {
   const door = doorOf(exchange);
-  exchange.envelope = (door?.envelopeFor ?? task.envelopeFor)?.(headers);
-  exchange.isBatch = readFlag('batch', readOne(query, 'batch'));
-  if (exchange.isBatch && (door || !task.batches)) {
+  const envelope = (door?.envelopeFor ?? task.envelopeFor)?.(headers);
+  const hasBatch = readFlag('batch', readOne(query, 'batch'));
+  if (hasBatch && (door || !task.batches)) {
     throw new Problem('PARAMETER_INVALID', 'Expected no batch for this path but received one');
   }
-  exchange.hasMore = exchange.isBatch || exchange.envelope !== undefined;
-  return exchange.hasMore
-    ? { ...rules, envelope: exchange.envelope, ...(exchange.isBatch && { maxFiles: maxBatch }) }
-    : rules;
+  return envelope || hasBatch ? { ...rules, envelope, ...(hasBatch && { maxFiles: maxBatch }) } : rules;
 }
 
 /**
@@ -55,12 +57,12 @@ export async function readImages(
   body: Buffer,
   rules: UploadRules,
 ): Promise<readonly Buffer[]> {
-  if (exchange.envelope) {
-    const { bytes, ask } = open(exchange.envelope, headers, body, exchange.ask, rules.maxUploadBytes);
+  if (rules.envelope) {
+    const { bytes, ask } = open(rules.envelope, headers, body, exchange.ask, rules.maxUploadBytes);
     exchange.ask = ask;
     return [bytes];
   }
-  if (exchange.isBatch) return readUploads(headers, body, { ...rules, maxFiles: maxBatch });
+  if (isBatch(exchange)) return readUploads(headers, body, rules);
   return [(await readUpload(headers, body, rules)).bytes];
 }
 

@@ -1,10 +1,11 @@
 import type { ServerResponse } from 'node:http';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
-import { asProblem, Problem, toProblemJson } from '../problem.ts';
+import { Problem } from '../problem.ts';
 import { type Exchange, openExchange } from './exchange.ts';
 import type { EventListener } from './framework.ts';
 import type { FunctionRequest, Handler } from './handler.ts';
+import { refuse } from './refuse.ts';
 import { readRoute, readUrl } from './request.ts';
 import { type Sender, send } from './send.ts';
 
@@ -87,25 +88,6 @@ function record({ name, log, metrics }: EventsOptions, exchange: Exchange, respo
     cause: problem?.cause,
     totalMs: Math.round((performance.now() - exchange.arrivedMs) * 10) / 10,
   });
-}
-
-function refuse(options: EventsOptions, request: FunctionRequest, response: ServerResponse, fault: unknown): void {
-  const problem = asProblem(fault);
-  const { exchange } = request;
-  if (exchange) exchange.problem = problem;
-  if (response.headersSent || response.destroyed) return;
-  const requestId = exchange?.requestId ?? '';
-  send(
-    options,
-    response,
-    problem.status,
-    'application/problem+json',
-    JSON.stringify(toProblemJson(problem, requestId)),
-    {
-      ...problem.headers,
-      'x-request-id': requestId,
-    },
-  );
 }
 
 async function answerProbe(options: EventsOptions, request: FunctionRequest, response: ServerResponse): Promise<void> {

@@ -10,10 +10,11 @@ import type { Metrics, Stage } from '../observe/metrics.ts';
 import { beginTrace, readTraceparent, type TraceContext } from '../observe/trace.ts';
 import type { Traces } from '../observe/traces.ts';
 import type { Problem } from '../problem.ts';
-import type { Envelope, Task } from '../task.ts';
+import type { Task } from '../task.ts';
 import type { Form } from './jobs.ts';
 import { type RequestParameters, type Route, readRequestId } from './request.ts';
 import { spansOf } from './spans.ts';
+import type { UploadRules } from './upload.ts';
 
 /** A request from its arrival to its log line; what is absent was not reached. */
 export interface Exchange {
@@ -24,12 +25,8 @@ export interface Exchange {
   readonly arrivedMs: number;
   route?: Route;
   parameters?: RequestParameters;
-  /** Opens the body, where that is no upload by itself. */
-  envelope?: Envelope | undefined;
-  /** Whether the upload may be several files, each with its own answer. */
-  isBatch?: boolean;
-  /** Whether the body holds more than the upload. */
-  hasMore?: boolean;
+  /** Of the body. */
+  rules?: UploadRules;
   /** What the client chose, as the task reads it. */
   ask?: unknown;
   /** Whether only the primary model will do, by the client's word or by what it asks for. */

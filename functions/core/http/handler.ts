@@ -11,16 +11,16 @@ import type { Jobs } from '../jobs/jobs.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Traces } from '../observe/traces.ts';
-import { asProblem } from '../problem.ts';
 import type { Task } from '../task.ts';
 import { type Admission, createAdmission } from './admission.ts';
 import { answerUploads } from './answers.ts';
 import { readDocument } from './document.ts';
-import { encodeProblem, isPlain, readImages, rulesFor } from './door.ts';
+import { isPlain, readImages, rulesFor } from './door.ts';
 import { createRecorder, type Exchange, openExchange, stagesOf } from './exchange.ts';
 import { acceptJob, answerJob, type JobExchange, prefersAsync, readForm, readJobRoute, readPatience } from './jobs.ts';
 import { describeState } from './probes.ts';
 import { receiveBody } from './receive.ts';
+import { refuse as refuseWith } from './refuse.ts';
 import { type Route, readParameters, readRoute, readStampAge, readUrl } from './request.ts';
 import { send } from './send.ts';
 import { createSkew, type Skew } from './skew.ts';
@@ -105,10 +105,12 @@ function admitUpload(
   exchange: Exchange,
   query: URLSearchParams,
 ): void {
-  const { task, service, config, rules, admission, skew, jobs } = state;
-  judgeUploadHeaders(headers, rulesFor(exchange, headers, query, state));
-  const bytes = Number(headers['content-length'] ?? maxBodyBytes(headers, rules.maxUploadBytes, exchange.hasMore));
-  const heldBytes = exchange.envelope ? 2 * bytes : bytes; // the body, and what was in it
+  const { task, service, config, admission, skew, jobs } = state;
+  const rules = rulesFor(exchange, headers, query, state);
+  exchange.rules = rules;
+  judgeUploadHeaders(headers, rules);
+  const bytes = Number(headers['content-length'] ?? maxBodyBytes(headers, rules));
+  const heldBytes = rules.envelope ? 2 * bytes : bytes; // the body, and what was in it
   const hold = () => admission.hold(heldBytes, response, () => retryAfter(waitsOf(service.chain)));
   // A job keeps what its query asks, and its answer has the task's own form: elsewhere the preference is not applied.
   if (jobs && prefersAsync(headers) && isPlain(exchange)) {
@@ -139,18 +141,11 @@ function admitUpload(
 }
 
 function refuse(state: State, request: FunctionRequest, response: ServerResponse, fault: unknown): void {
-  const problem = asProblem(fault);
-  const { exchange } = request;
-  if (exchange) exchange.problem = problem;
-  if (response.headersSent || response.destroyed) return;
-  const requestId = exchange?.requestId ?? '';
-  send(state, response, problem.status, 'application/problem+json', encodeProblem(problem, requestId, exchange), {
-    ...problem.headers,
+  refuseWith(state, request, response, fault, ({ code }) => ({
     // Without it the ingress takes the 504 for an outage, which it is when the patience was our own.
-    ...(problem.code === 'DEADLINE_EXCEEDED' && exchange?.parameters?.namesDeadline && { 'x-reason': 'deadline' }),
-    'x-request-id': requestId,
+    ...(code === 'DEADLINE_EXCEEDED' && request.exchange?.parameters?.namesDeadline && { 'x-reason': 'deadline' }),
     'x-tier': state.service.chain.tier,
-  });
+  }));
 }
 
 async function handle(state: State, request: FunctionRequest, response: ServerResponse): Promise<void> {
@@ -173,13 +168,12 @@ async function answerTask(
   response: ServerResponse,
   exchange: Exchange,
 ): Promise<void> {
-  const { task, service, rules } = state;
+  const { task, service } = state;
   const { headers } = request;
   const { strict: prefersStrict = false, patienceMs = 0 } = exchange.parameters ?? {};
-  const { isStrict: strict = false } = exchange;
+  const { isStrict: strict = false, rules = state.rules } = exchange;
   // Google's framework reads no body that has no Content-Type.
-  const maxBytes = maxBodyBytes(headers, rules.maxUploadBytes, exchange.hasMore);
-  const body = request.rawBody ?? (await receiveBody(request, maxBytes));
+  const body = request.rawBody ?? (await receiveBody(request, maxBodyBytes(headers, rules)));
   const files = await readImages(exchange, headers, body, rules);
   request.rawBody = undefined; // the framework keeps the last request
   exchange.markArrived?.();

@@ -9,7 +9,7 @@ import { jobProblems } from '../jobs/problems.ts';
 import type { Kept } from '../jobs/records.ts';
 import { Problem, toProblemJson } from '../problem.ts';
 import { readPreference } from './prefer.ts';
-import { type RequestParameters, type Route, readParameters } from './request.ts';
+import { judgeMethod, type RequestParameters, type Route, readParameters } from './request.ts';
 import { mediaType } from './upload.ts';
 
 /** An hour, when the client names no patience ... */
@@ -40,10 +40,8 @@ export type Form = Omit<Order, 'bytes'>;
 export function readJobRoute(method: string, path: string): Route | undefined {
   const [, id, result] = /^\/jobs\/([^/]+)(\/result)?$/.exec(path) ?? [];
   if (id === undefined) return undefined;
-  const allowed = result ? ['GET', 'HEAD'] : ['GET', 'HEAD', 'DELETE'];
-  if (allowed.includes(method)) return { name: result ? 'jobResult' : 'job', id };
-  const allow = allowed.join(', ');
-  throw new Problem('METHOD_NOT_ALLOWED', `Expected ${allow} for method but received another`, { headers: { allow } });
+  judgeMethod(method, result ? ['GET', 'HEAD'] : ['GET', 'HEAD', 'DELETE']);
+  return { name: result ? 'jobResult' : 'job', id };
 }
 
 /** Whether a client would rather have an answer later, and of a better model. */

@@ -50,7 +50,13 @@ export function readRoute(
   if (!route) throw new Problem('ROUTE_NOT_FOUND', 'Expected a known route for path but received another');
   // PUT is what `curl -T photo.jpg` sends.
   const allowed = route.name === 'task' ? ['POST', 'PUT'] : ['GET', 'HEAD'];
-  if (allowed.includes(method)) return route;
+  judgeMethod(method, allowed);
+  return route;
+}
+
+/** @throws Problem METHOD_NOT_ALLOWED */
+export function judgeMethod(method: string, allowed: readonly string[]): void {
+  if (allowed.includes(method)) return;
   const allow = allowed.join(', ');
   throw new Problem('METHOD_NOT_ALLOWED', `Expected ${allow} for method but received another`, { headers: { allow } });
 }

@@ -108,7 +108,7 @@ async function receive(
     if (expects === 'continue') response.writeContinue();
     if (request.method === 'POST' || request.method === 'PUT') {
       const deadlineMs = request.exchange?.uploadDeadlineMs ?? Number.POSITIVE_INFINITY;
-      const maxBytes = maxBodyBytes(request.headers, config.maxUploadBytes, request.exchange?.hasMore);
+      const maxBytes = maxBodyBytes(request.headers, request.exchange?.rules ?? config);
       request.rawBody = await receiveBody(request, maxBytes, { deadlineMs });
       handler.prepare?.(request);
     }

@@ -51,17 +51,16 @@ export function judgeUploadHeaders(headers: IncomingHttpHeaders, rules: UploadRu
 
   const length = headers['content-length'];
   if (length === undefined) return;
-  if (Number(length) > maxBodyBytes(headers, maxUploadBytes, envelope !== undefined || isForm))
-    throw tooLarge(maxUploadBytes);
+  if (Number(length) > maxBodyBytes(headers, rules)) throw tooLarge(maxUploadBytes);
   if (Number(length) === 0) throw empty('no bytes');
 }
 
-/**
- * The longest body that can hold an upload of `maxUploadBytes`.
- * @param hasMore whether it holds more than the upload, whatever its type
- */
-export function maxBodyBytes(headers: IncomingHttpHeaders, maxUploadBytes: number, hasMore = false): number {
-  return hasMore || isMultipart(headers) ? maxUploadBytes + overheadBytes : maxUploadBytes;
+/** The longest body that can hold an upload of `maxUploadBytes`. */
+export function maxBodyBytes(
+  headers: IncomingHttpHeaders,
+  { maxUploadBytes, envelope, maxFiles }: Omit<UploadRules, 'mediaTypes'>,
+): number {
+  return envelope || isMultipart(headers, maxFiles) ? maxUploadBytes + overheadBytes : maxUploadBytes;
 }
 
 /**

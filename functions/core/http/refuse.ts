@@ -1,0 +1,28 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { asProblem, type Problem } from '../problem.ts';
+import { encodeProblem } from './door.ts';
+import type { Exchange } from './exchange.ts';
+import { type Sender, send } from './send.ts';
+
+/**
+ * Notes a fault and answers it, unless an answer has begun or its client has gone.
+ * @param further headers beside those of the problem
+ */
+export function refuse(
+  sender: Sender,
+  request: IncomingMessage & { readonly exchange?: Exchange },
+  response: ServerResponse,
+  fault: unknown,
+  further: (problem: Problem) => Readonly<Record<string, string>> = () => ({}),
+): void {
+  const problem = asProblem(fault);
+  const { exchange } = request;
+  if (exchange) exchange.problem = problem;
+  if (response.headersSent || response.destroyed) return;
+  const requestId = exchange?.requestId ?? '';
+  send(sender, response, problem.status, 'application/problem+json', encodeProblem(problem, requestId, exchange), {
+    ...problem.headers,
+    'x-request-id': requestId,
+    ...further(problem),
+  });
+}
