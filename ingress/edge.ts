@@ -12,7 +12,7 @@ export interface Edge {
 /** The compiled program. */
 export const edgeScript = fileURLToPath(new URL('../functions/edge/serve.js', import.meta.url));
 
-/** Undefined where nobody wants metrics of the edge (a port) or traces (a collector in the environment). */
+/** Undefined where neither metrics of the edge (a port) nor traces (a collector in the environment) are asked for. */
 export async function chooseEdge(metricsPort: number | undefined, env: NodeJS.ProcessEnv): Promise<Edge | undefined> {
   const isTraced = Boolean(env.OTEL_EXPORTER_OTLP_ENDPOINT || env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT);
   if (metricsPort === undefined && !isTraced) return undefined;

@@ -110,7 +110,7 @@ function openPost(
 /** @throws Problem for an event that is to come again */
 async function receive(event: unknown, posts: readonly Post[], signal: AbortSignal): Promise<Received> {
   const about = readEvent(event);
-  // Nobody ever can, so it is done with, or it would come for ever.
+  // It can never be processed: unless it is acknowledged, it comes for ever.
   if (!about) return { facts: { type: (event as { type?: unknown } | undefined)?.type }, dead: 'no event of a job' };
   const facts = { job: about.id, task: about.task };
   const post = posts.find(({ task }) => task.name === about.task);

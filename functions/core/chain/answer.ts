@@ -15,7 +15,7 @@ export interface Question extends Prospect {
   readonly ask: unknown;
   /** Aborted with a Problem when the client's patience ends or the client has gone. */
   readonly signal: AbortSignal;
-  /** Of a question that nobody waits for: settles when its decoding or run may begin; rejects with the signal's reason. */
+  /** Of a background question: settles when its decoding or run may begin; rejects with the signal's reason. */
   readonly untilTurn?: (() => Promise<void>) | undefined;
 }
 
@@ -180,7 +180,7 @@ function decideNow(
   const leftMs = question.deadlineMs - nowMs;
   if (!standby) return decide(lane, { leftMs, budgetMs: undefined, allowedMs: leftMs });
   const spare = { standbyMs: standby.pool.predictMs(), budgetMs: chain.primaryBudgetMs, spentMs: nowMs - startedMs };
-  // What remains of a run that nobody waits for is no load: it takes nothing of the time that the model has.
+  // What remains of a background run is no load: it takes nothing of the time that the model has.
   const budgetMs = budgetFor(lane, spare) + pool.backgroundMs();
   const other = { isIdle: standby.pool.isIdle(), meanMs: standby.pool.meanMs() };
   return decide(lane, { leftMs, budgetMs, allowedMs: chain.standing.allowedMs(budgetMs, { isIdle, meanMs }, other) });

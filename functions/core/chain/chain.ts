@@ -18,7 +18,7 @@ export interface Decoder {
       readonly spec: ModelSpec;
       readonly ask: unknown;
       readonly precision: Precision;
-      /** Whether nobody waits for it: it takes no place that another upload may want. */
+      /** Whether it runs in the background: it takes no place that a synchronous upload may need. */
       readonly isBackground: boolean;
     },
     signal: AbortSignal,

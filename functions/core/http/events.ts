@@ -13,7 +13,7 @@ import { type Sender, send } from './send.ts';
 export interface Received {
   /** Fields of the log line. */
   readonly facts: Readonly<Record<string, unknown>>;
-  /** Why nobody can do anything with it, so that somebody has to look at it. */
+  /** Why it can never be processed, for an operator. */
   readonly dead?: string | undefined;
 }
 

@@ -63,7 +63,7 @@ export interface RecorderOptions {
   readonly config: Config;
   readonly log: Log;
   readonly metrics: Metrics;
-  /** Absent where nobody collects them. */
+  /** Absent without a collector. */
   readonly traces: Traces | undefined;
   readonly shadow: Shadow;
   readonly wake: Wake | undefined;

@@ -48,7 +48,7 @@ export interface HandlerOptions {
   readonly config: Config;
   readonly log: Log;
   readonly metrics: Metrics;
-  /** Absent where nobody collects them. */
+  /** Absent without a collector. */
   readonly traces: Traces | undefined;
   /** Told of every answer that says something about the lead model; absent where no fallback can be woken. */
   readonly wake: Wake | undefined;

@@ -6,7 +6,7 @@ import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { Problem } from '../problem.ts';
 import type { Job } from './job.ts';
 
-/** Networks that are nobody's on the internet: RFC 6890, and what maps addresses of IPv4 into IPv6. One list would mix the families. */
+/** Networks that are not part of the internet: RFC 6890, and what maps addresses of IPv4 into IPv6. One list would mix the families. */
 const unreachable = {
   ipv4: listOf(
     'ipv4',

@@ -37,7 +37,7 @@ export function createCallbacks({ store, log, call }: CallbacksOptions): Callbac
         const kept = await records.read(id);
         if (kept && !hasEnded(kept.record)) continue; // its end has not come to pass yet
         const marker = await store.get(key);
-        if (!marker) continue; // somebody else was faster
+        if (!marker) continue; // another process was faster
         const tries = Number(Buffer.from(marker.bytes).toString());
         if (kept && kept.record.state !== 'gone') {
           const fault = await call(kept.record as Job).then(

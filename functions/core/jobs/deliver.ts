@@ -33,7 +33,7 @@ const headerNames = {
 
 /**
  * Hands a message to the function, and says what becomes of it. One whose job has not ended goes to the next topic of retries, so that
- * those behind it need not wait; one that nobody can do anything with goes to the topic of the dead. It is done with only after that.
+ * those behind it need not wait; one that can never be processed goes to the topic of dead letters. It is done with only after that.
  */
 export function createDeliver({ topics, ask, send, onDelivered, now = Date.now }: DeliverOptions) {
   return async (delivery: Delivery): Promise<Verdict> => {

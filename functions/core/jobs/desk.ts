@@ -74,7 +74,7 @@ export function createDesk({ store, queue, records, due, max, now = Date.now }: 
       await due.open(job);
       await store.put(job.photo.key, order.bytes);
       if (await records.create(job, known as Kept<Tombstone> | undefined)) return send(await find(job.id));
-      // Somebody else was faster: the job is theirs, or what was gone has been removed.
+      // Another request was faster: its job is there now, or what was gone has been removed.
     }
   }
 

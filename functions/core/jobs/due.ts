@@ -22,7 +22,7 @@ export interface DueOptions {
   readonly photoRetentionMs: number;
 }
 
-/** When somebody has to look at a job, at the latest: markers in the store, in the order of their times. */
+/** When a job must be looked at, at the latest: markers in the store, in the order of their times. */
 export interface Due {
   /** Before anything of a job is stored: whatever becomes of it, its upload goes by then. */
   open(job: Pick<Job, 'task' | 'id' | 'deadlineAt' | 'photo'>): Promise<void>;
@@ -49,7 +49,7 @@ export function createDue({ store, retentionMs, photoRetentionMs }: DueOptions):
     const kept = await records.read(id);
     const { record } = kept ?? {};
     if (!kept || !record || record.state === 'gone' || record.photo.key !== photoKey) {
-      await store.delete(photoKey); // nobody has come to make a job of it, or that is gone
+      await store.delete(photoKey); // no job was made of it, or that is gone
       return record?.state === 'gone' ? bury(kept as Kept<Tombstone>, now) : undefined;
     }
     if (record.endedAt === undefined) return record.deadlineAt;
@@ -82,7 +82,7 @@ export function createDue({ store, retentionMs, photoRetentionMs }: DueOptions):
         const { at, id } = readTimeKey(key);
         if (at > now || signal.aborted) return;
         const marker = await store.get(key);
-        if (!marker) continue; // somebody else was faster
+        if (!marker) continue; // another process was faster
         const photoKey = Buffer.from(marker.bytes).toString();
         const nextAt = await look(id, photoKey, records, now);
         if (nextAt !== undefined) await mark(task, Math.max(nextAt, now + 1), { id, photoKey });

@@ -36,7 +36,7 @@ export type JobProblem = Readonly<Record<string, string | number>>;
 
 /** A job as its record says; every time is in milliseconds since 1970. */
 export interface Job {
-  /** 26 characters of a to z and 2 to 7, which nobody can guess. */
+  /** 26 characters of a to z and 2 to 7, which cannot be guessed. */
   readonly id: string;
   /** The name of its task. */
   readonly task: string;
@@ -44,7 +44,7 @@ export interface Job {
   /** Runs that have begun and did not end in order, the present one included. */
   readonly attempts: number;
   readonly createdAt: number;
-  /** From then on nobody waits for the answer. */
+  /** From then on the job is `expired`. */
   readonly deadlineAt: number;
   readonly startedAt?: number;
   readonly endedAt?: number;

@@ -30,7 +30,7 @@ export interface RecordsOptions {
   readonly retentionMs: number;
   /**
    * Called before the record says that a job has ended, so that what must follow is not lost with a process that is killed in between.
-   * Somebody else may be faster, and the job end otherwise. @default does nothing
+   * Another process may be faster, and the job end otherwise. @default does nothing
    */
   readonly onEnding?: (job: Job) => Promise<void>;
   /** Called once for each job that has ended, by whoever has ended it. */
@@ -83,7 +83,7 @@ export function createRecords(options: RecordsOptions): Records {
       if (!kept || kept.record.state === 'gone') return undefined;
       if (hasEnded(kept.record)) return kept as Kept<Job>;
       const ended = await endAsRead(kept as Kept<Job>, ending);
-      if (ended) return ended; // else somebody else has changed it: as it is now
+      if (ended) return ended; // else another process has changed it: as it is now
     }
   }
 

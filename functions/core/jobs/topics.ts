@@ -3,7 +3,7 @@ export interface Topics {
   readonly main: string;
   /** For jobs that are to be delivered again, by the count of their deliveries; the last one takes all that come after. */
   readonly retries: readonly { readonly name: string; readonly delayMs: number }[];
-  /** For what nobody can do anything with. */
+  /** For what can never be processed. */
   readonly dead: string;
 }
 

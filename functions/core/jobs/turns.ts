@@ -1,4 +1,4 @@
-/** Lets work that nobody waits for begin only while there is room beside the requests that somebody waits for. */
+/** Lets background work begin only while synchronous requests leave a worker. */
 export interface Turns {
   /** A synchronous request is in the function until what it returns is called. */
   arrive(): () => void;

@@ -19,7 +19,7 @@ const maxBatch = 512;
 const maxHeld = 2048;
 /** A collector answers in milliseconds. One that does not must not keep spans in memory for long. */
 const patienceMs = 5000;
-/** After a failure. Looking up a name that nobody answers for occupies a thread that decodes pictures, for seconds. */
+/** After a failure. Looking up a name that has no answer occupies a thread that decodes pictures, for seconds. */
 const pauseMs = 30_000;
 
 /**

@@ -23,7 +23,7 @@ export interface PoolCounts {
   readonly busy: number;
   /** Running jobs whose caller timed out. */
   readonly abandoned: number;
-  /** Running jobs that nobody waits for. */
+  /** Running background jobs. */
   readonly background: number;
   readonly queued: number;
   /** Seconds for which the workers have been busy, all together and since the start. */
@@ -49,11 +49,11 @@ export interface Pool {
   start(): Promise<void>;
   /** Settles when all of the workers can serve, or with the cause when one of them is lost before, or at `close`. */
   untilWhole(): Promise<string | undefined>;
-  /** Milliseconds until a worker is free of a run that nobody waits for; 0 where one is idle, or none has such a run. */
+  /** Milliseconds until a worker is free of a background run; 0 where one is idle, or none has such a run. */
   backgroundMs(): number;
   /**
    * Runs the model within `timeoutMs`, waiting included; an aborted signal ends the wait, too. Never rejects. The input stays usable.
-   * One that nobody waits for begins at once or ends with `overload`; other runs are judged as if it were none, unless it overstays.
+   * A background run begins at once or ends with `overload`; other runs are judged as if it were none, unless it overstays.
    */
   run(input: TaskInput, timeoutMs: number, signal?: AbortSignal, isBackground?: boolean): Promise<Run>;
   /** Why the file was refused for good, so that no new worker is started; undefined where it was not. */

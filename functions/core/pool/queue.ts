@@ -25,7 +25,7 @@ export interface Absence {
 
 export interface Job {
   readonly input: TaskInput;
-  /** Whether nobody waits for it. */
+  /** Whether it runs in the background. */
   readonly isBackground: boolean;
   readonly enteredMs: number;
   startedMs: number;
@@ -74,7 +74,7 @@ function hasIdleThread({ waiting, threads, running }: Queue): boolean {
   return waiting.length === 0 && threads.ready().some((thread) => !running.has(thread));
 }
 
-/** For how long a thread has had its run; undefined for one that is idle, or for which nobody waits unless it overstays. */
+/** For how long a thread has had its run; undefined for one that is idle, or has a background run that does not overstay. */
 function loadMs({ running, estimate, now }: Queue, thread: Thread): number | undefined {
   const job = running.get(thread);
   if (!job) return undefined;
