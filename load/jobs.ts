@@ -3,6 +3,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readCommand } from '../ingress/command.ts';
 import { type StartedFunction, startFunction } from './function.ts';
+import { residentMib } from './proc.ts';
 import { machine, median, print, quantile, table } from './report.ts';
 
 readCommand(
@@ -88,7 +89,7 @@ async function measureJobs(origin: string) {
 }
 
 function residentBytes({ process }: StartedFunction): number {
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${process.pid}/status`, 'utf8'))?.[1]) * 1024;
+  return residentMib(Number(process.pid)) * 2 ** 20;
 }
 
 /** What the files of a folder take of the disk, without the photos. */

@@ -26,6 +26,11 @@ export function statFields(pid: number): readonly string[] {
   return stat === '' ? [] : stat.slice(stat.lastIndexOf(')') + 2).split(' '); // the name before it may contain any character
 }
 
+/** Processor time of a process in seconds, its threads included, by what `statFields` gives. */
+export function cpuSecondsOf(fields: readonly string[]): number {
+  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+}
+
 /** Resident memory of a process in MiB, now (`VmRSS`) or at its highest so far (`VmHWM`); 0 when it has ended. */
 export function residentMib(pid: number, field: 'VmRSS' | 'VmHWM' = 'VmRSS'): number {
   return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(readProc(`${pid}/status`))?.[1] ?? 0) / 1024;

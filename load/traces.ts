@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readCommand } from '../ingress/command.ts';
 import { startFunction } from './function.ts';
-import { residentMib, statFields, ticksPerSecond } from './proc.ts';
+import { cpuSecondsOf, residentMib, statFields } from './proc.ts';
 import { machine, median, print, table } from './report.ts';
 
 readCommand(
@@ -31,10 +31,7 @@ async function measure(endpoint: string): Promise<Figures> {
   const variables = { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, WORKERS: '1' };
   const { origin, process, startedMs, untilReady, kill } = await startFunction('fallback', { variables });
   const pid = process.pid as number;
-  const cpuMs = () => {
-    const fields = statFields(pid);
-    return ((Number(fields[11]) + Number(fields[12])) / ticksPerSecond) * 1000;
-  };
+  const cpuMs = () => cpuSecondsOf(statFields(pid)) * 1000;
   const post = async (count: number) => {
     for (let i = 0; i < count; i += 1) {
       const headers = { 'content-type': 'image/jpeg' };

@@ -1,4 +1,4 @@
-import { processIds, residentMib, statFields, ticksPerSecond } from './proc.ts';
+import { cpuSecondsOf, processIds, residentMib, statFields } from './proc.ts';
 import { table } from './report.ts';
 
 /** What the programs have used up to `atMs`. */
@@ -73,7 +73,7 @@ function memoryTrend(
 /** Process group and processor time of a process, its threads included. */
 function readStat(pid: number): [group: number, cpuSeconds: number] {
   const fields = statFields(pid);
-  return [Number(fields[2]), (Number(fields[11]) + Number(fields[12])) / ticksPerSecond];
+  return [Number(fields[2]), cpuSecondsOf(fields)];
 }
 
 /** Processor time and memory of each program. */
