@@ -90,9 +90,9 @@ async function startStack(): Promise<void> {
   const ports = await Promise.all(names.map(async (name) => [name, await freePort()] as const));
   const functions: Partial<Record<FunctionName, number>> = Object.fromEntries(ports);
 
-  // Relative to nginx's working folder: its configuration cannot express every path.
   if (functions.primary !== undefined) operator = await openOperator(port, () => programs.get('primary'));
   const edge = await chooseEdge(metricsPort, process.env);
+  // Relative to nginx's working folder: its configuration cannot express every path.
   const variables = {
     ...localVariables({ runDir: '.', port, functions }),
     ACCESS_LOG: accessLogName,
@@ -101,13 +101,13 @@ async function startStack(): Promise<void> {
     ...readSwitches(process.env),
   };
   folder = makeRunFolder(render(variables));
-  buildSite(join(folder.path, siteName));
   output.pass(folder.accessLog);
   obeySignals(names, drainMs);
   if (watch) watchModels(modelsDir, () => reload(names));
   if (edge) start(edge.program);
   for (const [name, port] of ports) start(functionProgram(name, port, chosen));
   if (isQueued) start(consumeProgram(Number(functions.events)));
+  buildSite(join(folder.path, siteName)); // a tenth of a second, in which the functions load their models
   const ready = new Map(ports.map(([name, port]) => [name, untilReady(name, `http://127.0.0.1:${port}/readyz`)]));
   const all = Promise.all(ready.values());
   await Promise.race([all, untilFirstCanAnswer(ready)]);
@@ -176,7 +176,7 @@ function functionProgram(name: FunctionName, port: number, chosen: readonly Syst
   };
 }
 
-/** With Kafka, jobs are run by a function of their own, which gives way to those that somebody waits for. */
+/** With Kafka, jobs are run by a function of their own, of lower priority than those that answer synchronous requests. */
 function events(isQueued: boolean): FunctionName[] {
   return isQueued ? ['events'] : [];
 }
