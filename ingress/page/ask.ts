@@ -5,6 +5,8 @@ export interface Call {
   readonly isStrict: boolean;
   /** Undefined where none is named. */
   readonly deadlineMs: number | undefined;
+  /** An API key; empty where none is known. */
+  readonly key: string;
 }
 
 /** What all systems answer. */
@@ -37,10 +39,11 @@ export type Outcome<Kind extends Answer = Answer> =
   | { readonly kind: 'problem'; readonly problem: Problem; readonly ms: number };
 
 /** The headers that say how to ask. */
-export function headersOf({ isStrict, deadlineMs }: Call): Readonly<Record<string, string>> {
+export function headersOf({ isStrict, deadlineMs, key }: Call): Readonly<Record<string, string>> {
   return {
     ...(isStrict && { Prefer: 'handling=strict' }),
     ...(deadlineMs !== undefined && { 'X-Deadline-Ms': String(deadlineMs) }),
+    ...(key !== '' && { 'X-API-Key': key }),
   };
 }
 

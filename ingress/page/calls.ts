@@ -33,7 +33,7 @@ export function setUpCode(
   part(panel, 'copy').addEventListener('click', () => void copyText(code, part(panel, 'copied')));
   return {
     show(call, file) {
-      texts = writeCalls(call, location.origin, file);
+      texts = writeCalls({ ...call, key: call.key && 'YOUR_KEY' }, location.origin, file); // a copied text may be shared
       draw();
     },
   };

@@ -1,6 +1,7 @@
 import { type Answer, ask, type Outcome } from './ask.ts';
 import { setUpCode } from './calls.ts';
 import { make, part } from './dom.ts';
+import type { KeyHolder } from './key.ts';
 import { setUpSettings } from './settings.ts';
 import { tellBytes } from './shrink.ts';
 import { showAnswer, showProblem } from './verdict.ts';
@@ -52,6 +53,7 @@ export interface Desk {
 export function setUpDesk<Kind extends Answer>(
   panel: HTMLElement,
   system: System<Kind>,
+  keyHolder: KeyHolder,
   onOutcome: (outcome: Outcome) => void,
 ): Desk {
   panel.append((document.querySelector('#desk') as HTMLTemplateElement).content.cloneNode(true));
@@ -61,7 +63,7 @@ export function setUpDesk<Kind extends Answer>(
   let running: AbortController | undefined;
 
   const refresh = (): void => code.show(settings.call(), upload?.name ?? 'FILE');
-  const settings = setUpSettings(panel, system, refresh);
+  const settings = setUpSettings(panel, system, keyHolder, refresh);
   const code = setUpCode(panel, id);
   const preview = system.setUpPreview(part(panel, 'preview'), (file) => void take(file));
 
@@ -77,13 +79,21 @@ export function setUpDesk<Kind extends Answer>(
     output.removeAttribute('aria-busy');
     preview.answered?.(outcome.kind === 'answer' ? outcome.answer : undefined);
     if (outcome.kind === 'answer') showAnswer(panel, outcome, system.show);
-    else showProblem(panel, outcome, relax);
+    else showProblem(panel, outcome, { relax, useKey });
     onOutcome(outcome);
+  };
+  const askOtherwise = (): void => {
+    part(panel, 'output-title').focus(); // the button that was pressed is about to go
+    void askNow();
   };
   const relax = (): void => {
     settings.relax();
-    part(panel, 'output-title').focus(); // the button that was pressed is about to go
-    void askNow();
+    askOtherwise();
+  };
+  const useKey = (key: string): void => {
+    keyHolder.keep(key);
+    refresh();
+    askOtherwise();
   };
   const take = async (file: File): Promise<void> => {
     upload = (await system.prepare?.(file)) ?? file;

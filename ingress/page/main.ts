@@ -4,6 +4,7 @@ import { type Desk, type System, setUpDesk } from './desk.ts';
 import { digits } from './digits.ts';
 import { make, part } from './dom.ts';
 import { setUpFaults } from './faults.ts';
+import { createKeyHolder } from './key.ts';
 import { setUpMany } from './many.ts';
 import { photos } from './photos.ts';
 import { setUpStrip } from './strip.ts';
@@ -11,6 +12,7 @@ import { setUpTabs } from './tabs.ts';
 
 const answers = document.querySelector('#answers') as HTMLElement;
 const strip = setUpStrip(answers);
+const keyHolder = createKeyHolder();
 const onOutcome = (outcome: Outcome): void => strip.add(outcome);
 
 function open<Kind extends Answer>(system: System<Kind>) {
@@ -21,7 +23,7 @@ function open<Kind extends Answer>(system: System<Kind>) {
     path: system.path.replace(/\?.*/, ''),
     panel,
     tab,
-    desk: setUpDesk(panel, system, onOutcome),
+    desk: setUpDesk(panel, system, keyHolder, onOutcome),
   };
 }
 

@@ -1,5 +1,6 @@
 import type { Call } from './ask.ts';
 import { part } from './dom.ts';
+import type { KeyHolder } from './key.ts';
 
 /** Milliseconds of the slider's steps: from less than any model takes to the most that the service grants. */
 const steps = [20, 50, 100, 200, 300, 500, 750, 1000, 2000, 3000, 5000, 10_000, 30_000];
@@ -15,6 +16,7 @@ export interface Settings {
 export function setUpSettings(
   panel: HTMLElement,
   system: { readonly path: string; readonly deadlineMs: number },
+  keyHolder: KeyHolder,
   onChange: () => void,
 ): Settings {
   const strict = part(panel, 'strict', HTMLInputElement);
@@ -41,6 +43,7 @@ export function setUpSettings(
       path: system.path,
       isStrict: strict.checked,
       deadlineMs: chosenMs() === system.deadlineMs ? undefined : chosenMs(),
+      key: keyHolder.key(),
     }),
     relax() {
       strict.checked = false;

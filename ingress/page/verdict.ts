@@ -1,6 +1,7 @@
 import type { Answer, Outcome } from './ask.ts';
 import { copyText } from './copy.ts';
 import { make, part } from './dom.ts';
+import { askForKey } from './key.ts';
 import { drawWaterfall, splitTime, tellMs } from './timing.ts';
 import { advise, tellAnswer } from './words.ts';
 
@@ -22,8 +23,16 @@ export function showAnswer<Kind extends Answer>(
   part(panel, 'times').replaceChildren(drawWaterfall(stages, ms), showId(requestId));
 }
 
+/** What a person may do about a problem. */
+export interface Remedies {
+  /** Lets the standby model answer, too, and asks again. */
+  relax(): void;
+  /** Asks again with an API key. */
+  useKey(key: string): void;
+}
+
 /** What went wrong, and what to do; the upload stays. */
-export function showProblem(panel: HTMLElement, { problem, ms }: Failed, relax: () => void): void {
+export function showProblem(panel: HTMLElement, { problem, ms }: Failed, { relax, useKey }: Remedies): void {
   const { title, detail, code, status, requestId } = problem;
   setVerdict(panel, 'problem', status === 0 ? code : `${status} ${code}`, `${title}. ${detail}. ${advise(problem)}`);
   if (code === 'PRIMARY_REQUIRED') {
@@ -31,6 +40,7 @@ export function showProblem(panel: HTMLElement, { problem, ms }: Failed, relax: 
     button.addEventListener('click', relax);
     part(panel, 'actions').append(button);
   }
+  if (code === 'KEY_REQUIRED') part(panel, 'actions').append(askForKey(useKey));
   part(panel, 'result').replaceChildren();
   const isOurs = status !== 0 && /^[A-Z_]+$/.test(code); // neither silence nor an answer of something in between
   const about = make('a', { href: `/problems#${code.toLowerCase().replaceAll('_', '-')}` }, 'About this problem');

@@ -25,6 +25,7 @@ const advice: Readonly<Record<string, string>> = {
   IMAGE_UNREADABLE: 'The file is damaged or ends too soon. Save it again, or choose another one.',
   IMAGE_TOO_MANY_PIXELS: 'Save it with fewer pixels.',
   IMAGE_NO_DIGIT: 'Write one digit, large, with thick strokes.',
+  KEY_REQUIRED: 'This service answers only clients that have a key. This page forgets it when it is closed.',
   RATE_LIMITED: 'You ask more often than one client may.',
   BUSY: 'All models are busy; nothing is wrong with your photo.',
   STARTING: 'The models are still loading; nothing is wrong with your photo.',

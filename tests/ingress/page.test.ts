@@ -6,8 +6,8 @@ import { tellBytes } from '../../ingress/page/shrink.ts';
 import { readServerTiming, splitTime, tellMs } from '../../ingress/page/timing.ts';
 import { advise, tellAnswer } from '../../ingress/page/words.ts';
 
-const plain = { path: '/classify', isStrict: false, deadlineMs: undefined };
-const strict = { path: '/infer?format=rle', isStrict: true, deadlineMs: 750 };
+const plain = { path: '/classify', isStrict: false, deadlineMs: undefined, key: '' };
+const strict = { path: '/infer?format=rle', isStrict: true, deadlineMs: 750, key: '' };
 
 describe('the waterfall', () => {
   it.each<[string, readonly [string, number][]]>([
@@ -42,6 +42,7 @@ describe('the waterfall', () => {
 describe('the call as code', () => {
   it('has the settings as they stand', () => {
     expect(headersOf(plain)).toEqual({});
+    expect(headersOf({ ...plain, key: 'a.b' })).toEqual({ 'X-API-Key': 'a.b' });
     expect(headersOf(strict)).toEqual({ Prefer: 'handling=strict', 'X-Deadline-Ms': '750' });
     for (const text of Object.values(writeCalls(strict, 'http://a', 'b.tif'))) {
       expect(text).toContain('http://a/infer?format=rle');

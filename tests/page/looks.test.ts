@@ -35,6 +35,17 @@ describePage.each([
   ['light', 375],
   ['dark', 375],
 ] as const)('the page, %s and %d pixels wide', (colorScheme, width) => {
+  it.each(['/docs', '/problems'])('has no violation of WCAG 2.2 AA at %s and nothing beyond its edge', async (path) => {
+    const viewport = { width, height: 900 };
+    const { page } = await stack.open({ colorScheme, viewport, isMobile: width === 375, bypassCSP: true }, path);
+
+    await takePicture(page, `${colorScheme}-${width}${path.replace('/', '-')}`);
+    const excess = await page.evaluate(
+      () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    );
+    expect([excess, await violationsOf(page)]).toEqual([0, []]);
+  });
+
   it('has no violation of WCAG 2.2 AA, no target below 44 pixels and nothing beyond its edge', async () => {
     const { page, panel, answered } = await stack.open({
       colorScheme,
