@@ -7,7 +7,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-images=(primary fallback clouds digits ingress)
+list=$(tests/cluster/images.sh --list)
+read -ra images <<<"$list"
 prefix=${IMAGE_PREFIX:?Expected the beginning of the names of the images for IMAGE_PREFIX but received none}
 commit_tag=sha-$(git rev-parse --short=12 HEAD)
 # Needs neither a container runtime nor a bridge, so that it also works in the container of a GitLab job.

@@ -49,6 +49,10 @@ namespace=$(sed -n 's/^  namespace: //p' "$rendered" | sort -u)
 deployments=deployment/ingress
 if grep -q '^apiVersion: serving\.knative\.dev/' "$rendered"; then
   "${kubectl[@]}" wait --namespace "$namespace" ksvc --all --for condition=Ready --timeout 300s
+  # Only an overlay with base/events has one; without its topics and brokers jobs are accepted, and nothing runs them.
+  if grep -q '^kind: KafkaSource$' "$rendered"; then
+    "${kubectl[@]}" wait --namespace "$namespace" kafkasource --all --for condition=Ready --timeout 300s
+  fi
 else
   deployments=$("${kubectl[@]}" get --namespace "$namespace" deployment --output name)
 fi

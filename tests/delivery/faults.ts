@@ -1,30 +1,24 @@
-import { at, callsOf, type Files, imagesOf, parse, paths, type Tree, textsOf, valuesOf, workflows } from './files.ts';
+import {
+  at,
+  callsOf,
+  entries,
+  type Files,
+  names,
+  only,
+  parse,
+  paths,
+  type Tree,
+  textsOf,
+  unique,
+  valuesOf,
+  workflows,
+} from './files.ts';
+import { parityFaults } from './parity.ts';
 
-/** Every pipeline goes this way, but that GitHub alone signs; it releases in a job of its own, which logs in again. */
-const way = [
-  'setup',
-  'login',
-  'build',
-  'push',
-  'verify',
-  'index',
-  'sign',
-  'tag',
-  'deploy development',
-  'deploy production',
-];
-const overlays = ['development', 'production'];
 /** Which job of publish.yml must have succeeded before another. */
 const before: Tree = { images: 'test', release: 'images', development: 'release', production: 'development' };
-const contexts = ['KUBE_CONTEXT_DEV', 'KUBE_CONTEXT_PROD'];
 /** What a job may write; all else it may only read. */
 const writes: Tree = { 'publish.yml release': ['id-token', 'attestations'] };
-
-const only = <T>(condition: boolean, fault: T): readonly T[] => (condition ? [fault] : []);
-const unique = <T>(values: readonly T[]): readonly T[] => [...new Set(values)];
-const entries = (tree: unknown) => Object.entries((tree ?? {}) as Tree);
-/** One name or a list of names. */
-const names = (value: unknown): readonly string[] => (value === undefined ? [] : [value].flat().map(String));
 
 /** What is wrong with the pipelines of GitHub, GitLab and Azure and between them; a line each. */
 export function faultsOf(files: Files): readonly string[] {
@@ -190,59 +184,4 @@ function azureFaults(files: Files): readonly string[] {
       'Azure: production is not by hand',
     ),
   ];
-}
-
-function parityFaults(files: Files): readonly string[] {
-  const [publish, cd, gitlab, azure] = [paths.publish, paths.cd, paths.gitlab, paths.azure].map((path) =>
-    parse(files, path),
-  );
-  const deploys = valuesOf(publish, 'overlay').map((overlay) => `deploy ${overlay}`);
-  const calls = { GitHub: [...callsOf(publish), ...deploys], GitLab: callsOf(gitlab), Azure: callsOf(azure) };
-  const node = /^ARG BUILD_BASE=.*\/node:([\d.]+)/m.exec(String(files[paths.recipe]))?.[1];
-  const nodes = {
-    GitHub: valuesOf(publish, 'node-version'),
-    GitLab: [/\/node:([\d.]+)/.exec(String(at(gitlab, 'default').image))?.[1]],
-    Azure: valuesOf(azure, 'versionSpec'),
-  };
-  const scripts = Object.keys(files).flatMap((path) => /^\.github\/scripts\/(\w+)\.sh$/.exec(path)?.[1] ?? []);
-  const called = [...Object.values(calls).flat(), ...callsOf(cd)].map((call) => call.split(' ', 1).join());
-  const choices = (at(cd, 'on', 'workflow_dispatch', 'inputs', 'overlay').options ?? []) as readonly string[];
-  return [
-    ...Object.entries(calls).flatMap(([system, list]) => {
-      const wanted = system === 'GitHub' ? way : way.filter((name) => name !== 'sign');
-      const [checks, rest] = [unique(list).slice(0, 2), unique(list).slice(2)];
-      return only(
-        `${[...checks].sort()},${rest}` !== `lint,test,${wanted}`,
-        `${system}: calls ${unique(list).join(', ')}`,
-      );
-    }),
-    ...Object.entries(nodes).flatMap(([system, versions]) =>
-      only(versions.join() !== node, `${system}: Node.js ${versions}, the images ${node}`),
-    ),
-    ...only(
-      !valuesOf(parse(files, paths.ci), 'node').flat().includes(node?.split('.')[0]),
-      `ci.yml: not on Node.js ${node}`,
-    ),
-    ...only(choices.join() !== overlays.join(), `cd.yml: overlays ${choices}`),
-    ...called.concat('common').flatMap((name) => only(!scripts.includes(name), `${name}.sh is called but not there`)),
-    ...scripts.flatMap((name) => only(name !== 'common' && !called.includes(name), `${name}.sh is never called`)),
-    ...contexts.flatMap((name) =>
-      [paths.publish, paths.cd, paths.gitlab, paths.deploy].flatMap((path) =>
-        only(!String(files[path]).includes(name), `${path}: no ${name}`),
-      ),
-    ),
-    ...imagesOf(files).flatMap((name) =>
-      only(at(parse(files, paths.compose), 'services')[name] === undefined, `compose.yaml: no ${name}`),
-    ),
-    ...actionFaults(files),
-  ];
-}
-
-/** One version of each action in all workflows. */
-function actionFaults(files: Files): readonly string[] {
-  const uses = unique(workflows(files).flatMap(([, workflow]) => valuesOf(workflow, 'uses').map(String)));
-  const actions = uses.map((action) => action.split('@', 1).join());
-  return unique(actions).flatMap((action) =>
-    only(actions.filter((other) => other === action).length > 1, `${action}: several versions`),
-  );
 }

@@ -14,8 +14,9 @@ export const paths = {
   gitlab: '.gitlab-ci.yml',
   azure: 'azure-pipelines.yml',
   compose: 'compose.yaml',
+  composeJobs: 'compose.jobs.yaml',
   recipe: 'functions/Dockerfile',
-  common: '.github/scripts/common.sh',
+  images: 'tests/cluster/images.sh',
   deploy: '.github/scripts/deploy.sh',
   package: 'package.json',
 } as const;
@@ -70,5 +71,17 @@ export function callsOf(tree: unknown): readonly string[] {
 
 /** Names of the images, as the scripts have them. */
 export function imagesOf(files: Files): readonly string[] {
-  return /^images=\((.*)\)$/m.exec(String(files[paths.common]))?.[1]?.split(' ') ?? [];
+  return /^images=\((.*)\)$/m.exec(String(files[paths.images]))?.[1]?.split(' ') ?? [];
 }
+
+/** Those of our overlays and of compose.yaml: all but that of jobs over Kafka, which a component and compose.jobs.yaml add. */
+export function deployedOf(files: Files): readonly string[] {
+  return imagesOf(files).filter((name) => name !== 'events');
+}
+
+/** A list of one fault, or of none. */
+export const only = <T>(condition: boolean, fault: T): readonly T[] => (condition ? [fault] : []);
+export const unique = <T>(values: readonly T[]): readonly T[] => [...new Set(values)];
+export const entries = (tree: unknown) => Object.entries((tree ?? {}) as Tree);
+/** One name or a list of names. */
+export const names = (value: unknown): readonly string[] => (value === undefined ? [] : [value].flat().map(String));

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { bytesOf, containerOf, environment, overlays, render } from '../support/manifests.ts';
 import { faultsOf } from './faults.ts';
-import { at, type Files, imagesOf, parse, paths, readFiles, type Tree } from './files.ts';
+import { at, deployedOf, type Files, imagesOf, parse, paths, readFiles, type Tree } from './files.ts';
 
 const files = readFiles();
 
@@ -68,18 +68,23 @@ describe('the pipelines of GitHub, GitLab and Azure', () => {
     ['another Node.js in the images', paths.recipe, /node:24[\d.]+/, 'node:24.13.0', 'the images 24.13.0'],
     ['a missing context', paths.gitlab, /KUBE_CONTEXT_PROD/g, 'KUBE_CONTEXT', 'no KUBE_CONTEXT_PROD'],
     ['an image that nobody starts', paths.compose, '  digits:', '  digit:', 'compose.yaml: no digits'],
+    ['an image of jobs that nobody starts', paths.composeJobs, '  events:', '  event:', 'compose.jobs.yaml: no events'],
   ])('are not let through with %s', (_, path, text, replacement, fault) => {
     expect(faultsOf(plant(path, text, replacement)).join('\n')).toContain(fault);
   });
 });
 
 describe('the images', () => {
-  const images = imagesOf(files);
-
   it.each(overlays)('of %s are those that the scripts build', (overlay) => {
     const used = render(overlay).pods.map((pod) => /understudy-(\w+)/.exec(containerOf(pod).image)?.[1]);
 
-    expect(new Set(used)).toEqual(new Set(images));
+    expect(new Set(used)).toEqual(new Set(deployedOf(files)));
+  });
+
+  it('are those of the overlays, and that of the component of jobs', () => {
+    const [, added] = /image: understudy-(\w+)/.exec(readFileSync('knative/base/events/events.yaml', 'utf8')) ?? [];
+
+    expect(new Set([...deployedOf(files), added])).toEqual(new Set(imagesOf(files)));
   });
 });
 

@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { imagesOf, readFiles } from './files.ts';
+import { imagesOf, paths, readFiles } from './files.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'understudy-scripts-'));
 const images = imagesOf(readFiles());
@@ -27,7 +27,8 @@ let folder: string;
 /** A repository with what the scripts read, and a folder for programs that stand in for the real ones. */
 beforeEach(() => {
   folder = mkdtempSync(join(root, 'checkout-'));
-  for (const path of ['.github/scripts', 'knative', 'ingress']) cpSync(path, join(folder, path), { recursive: true });
+  for (const path of ['.github/scripts', 'knative', 'ingress', paths.images])
+    cpSync(path, join(folder, path), { recursive: true });
   writeFileSync(join(folder, 'package.json'), '{\n  "version": "1.2.3",\n}\n');
   mkdirSync(join(folder, 'bin'));
   git('init', '--quiet');
@@ -119,7 +120,7 @@ describe('index.sh', () => {
 describe('verify.sh', () => {
   /** Something answers all that is asked, whether or not what was started runs. */
   const tried = (started: string) => {
-    standIn('curl', `sleep 0.2; echo '"label":"goldfish" "digit": "cloudFraction": "tier":"fallback"'`);
+    standIn('curl', `sleep 0.2; echo '"label":"goldfish" "digit": "cloudFraction": "tier":"fallback" status 204'`);
     standIn('buildah', `case $1 in from) echo container ;; inspect) echo node ;; run) ${started} ;; esac`);
     return run('verify.sh', [], { DIGESTS_AMD64: digests });
   };
@@ -132,7 +133,7 @@ describe('verify.sh', () => {
     expect(tried(`sleep 300 & echo $! >>'${folder}/started'; wait`)).toEqual({ status: 0, stderr: '' });
 
     const started = readFileSync(join(folder, 'started'), 'utf8').trim().split('\n').map(Number);
-    expect(started.length).toBe(images.length);
+    expect(started.length).toBe(images.length + 1); // the image `events` has two programs
     const running = () => started.filter((pid) => existsSync(`/proc/${pid}/exe`));
     for (const end = Date.now() + 10_000; running().length > 0 && Date.now() < end; ) await sleep(50);
     expect(running()).toEqual([]);
@@ -195,5 +196,26 @@ describe('verify.sh', () => {
     expect(kubeconfigs.length).toBeGreaterThan(0);
     expect(kubeconfigs.filter((path) => !isAbsolute(path) || path.startsWith(folder))).toEqual([]);
     expect(readdirSync(join(folder, 'knative/overlays')).filter((name) => name.startsWith('.'))).toEqual([]);
+  });
+
+  it.each(['development', 'production'])('deploys with %s jobs over Kafka, where it has the component', (overlay) => {
+    standIn('kubectl', `${recorded}\ncase $* in *' apply '*) grep ' image: ' "\${@: -1}" >>log ;; esac`);
+    const file = join(folder, 'knative/overlays', overlay, 'kustomization.yaml');
+    const digits = '  - ../../base/digits\n';
+    writeFileSync(file, readFileSync(file, 'utf8').replace(digits, `${digits}  - ../../base/events\n`));
+
+    expect(
+      run('deploy.sh', [overlay], {
+        KUBE_CONFIG: 'kept',
+        KUBE_CONTEXT_DEV: 'one',
+        KUBE_CONTEXT_PROD: 'one',
+        DIGESTS: digests,
+      }),
+    ).toEqual({ status: 0, stderr: '' });
+
+    expect(logged()).toEqual(
+      expect.arrayContaining([expect.stringMatching(/ image: registry\.test\/understudy-events@sha256:a+$/)]),
+    );
+    expect(logged().join('\n')).toContain(' wait --namespace understudy kafkasource --all --for condition=Ready ');
   });
 });

@@ -2,15 +2,15 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, w
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { imagesOf, parse, paths, readFiles } from '../files.ts';
+import { deployedOf, parse, paths, readFiles } from '../files.ts';
 import { runPipeline } from './azure.ts';
 import { commit, copyCheckout, copyForPipelines, describeWith, findBases, login, run, startRegistry } from './bench.ts';
 import { writeKubectl } from './kubectl.ts';
 
-jest.setTimeout(30 * 60_000); // five images, on two slow cores
+jest.setTimeout(30 * 60_000); // six images, on two slow cores
 
 const files = readFiles();
-const images = imagesOf(files);
+const deployed = deployedOf(files);
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
 const bases = await findBases();
 
@@ -135,7 +135,7 @@ describeWith(['git'])('azure-pipelines.yml with scripts that only tell their nam
         expect(atQuestion).toContain('connection connection-to-development\n');
         expect(atQuestion).not.toContain('connection-to-production');
         expect(kept()).toContain('connection connection-to-production\n');
-        for (const name of images) {
+        for (const name of deployed) {
           const { output: digest } = await run(
             'crane',
             ['digest', `${registry.prefix}${name}:${version}`],

@@ -137,7 +137,7 @@ export async function startRegistry(): Promise<Registry> {
     REGISTRY_AUTH_FILE: join(folder, 'auth.json'), // where login.sh leaves it
     DOCKER_CONFIG: join(keys, '..'),
     HOME: home,
-    VERIFY_PORT: String(await freePorts(5)), // of verify.sh, whose own may be taken
+    VERIFY_PORT: String(await freePorts(6)), // of verify.sh, whose own may be taken
     ...login,
   };
   const stop = async () => {

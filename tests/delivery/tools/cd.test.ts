@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it, jest } from '@jest/globals';
-import { imagesOf, paths, readFiles } from '../files.ts';
+import { deployedOf, imagesOf, paths, readFiles } from '../files.ts';
 import { createAct } from './act.ts';
 import { copyForPipelines, describeWith } from './bench.ts';
 import { writeKubectl } from './kubectl.ts';
@@ -10,7 +10,8 @@ import { writeKubectl } from './kubectl.ts';
 jest.setTimeout(5 * 60_000);
 
 const digest = `sha256:${'a'.repeat(64)}`;
-const digests = imagesOf(readFiles()).map((name) => `${name}@${digest}`);
+const digestsOf = (names: readonly string[]) => names.map((name) => `${name}@${digest}`);
+const digests = digestsOf(imagesOf(readFiles()));
 const prefix = 'registry.test/understudy-';
 
 describeWith(['act', 'kubectl'])('cd.yml, run by act', () => {
@@ -52,7 +53,8 @@ describeWith(['act', 'kubectl'])('cd.yml, run by act', () => {
     expect(contexts).toEqual([context]);
     expect(kept()).toContain('kubeconfig content-of-the-kubeconfig\n');
     const images = [...kept().matchAll(/ image: (.*)/g)].map(([, image]) => image);
-    expect(new Set(images)).toEqual(new Set(digests.map((image) => `${prefix}${image}`)));
+    const expected = digestsOf(deployedOf(readFiles())).map((image) => `${prefix}${image}`);
+    expect(new Set(images)).toEqual(new Set(expected));
   });
 
   it('applies nothing where the digest of an image is missing', async () => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { freePort } from '../../../ingress/port.ts';
-import { imagesOf, readFiles } from '../files.ts';
+import { deployedOf, readFiles } from '../files.ts';
 import {
   buildAndPush,
   copyForPipelines,
@@ -18,9 +18,9 @@ import {
   startRegistry,
 } from './bench.ts';
 
-jest.setTimeout(30 * 60_000); // five images, on two slow cores
+jest.setTimeout(30 * 60_000); // six images, on two slow cores
 
-const images = imagesOf(readFiles());
+const services = deployedOf(readFiles());
 const bases = await findBases();
 const project = `understudy-test-${process.pid}`;
 
@@ -100,7 +100,7 @@ const project = `understudy-test-${process.pid}`;
       expect(await ask('"cloudFraction":', '/infer?format=rle', 'patch.tif')).toContain('"cloudFraction":');
     });
 
-    it.each(images)('finds %s healthy, by a user without rights who can write nothing', async (name) => {
+    it.each(services)('finds %s healthy, by a user without rights who can write nothing', async (name) => {
       const container = `${project}_${name}_1`;
       const { status } = await podman('healthcheck', 'run', container);
       const seen = await podman('inspect', '--format', '{{.State.Pid}} {{.HostConfig.ReadonlyRootfs}}', container);

@@ -15,7 +15,7 @@ import {
   startRegistry,
 } from './bench.ts';
 
-jest.setTimeout(40 * 60_000); // five images twice, on two slow cores
+jest.setTimeout(40 * 60_000); // six images twice, on two slow cores
 
 const images = imagesOf(readFiles());
 const bases = await findBases();

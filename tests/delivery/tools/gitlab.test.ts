@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { imagesOf, readFiles } from '../files.ts';
+import { deployedOf, readFiles } from '../files.ts';
 import {
   copyForPipelines,
   describeWith,
@@ -16,9 +16,9 @@ import {
 } from './bench.ts';
 import { writeKubectl } from './kubectl.ts';
 
-jest.setTimeout(30 * 60_000); // five images, on two slow cores
+jest.setTimeout(30 * 60_000); // six images, on two slow cores
 
-const images = imagesOf(readFiles());
+const deployed = deployedOf(readFiles());
 const bases = await findBases();
 
 (bases === undefined
@@ -69,7 +69,7 @@ const bases = await findBases();
       expect({ status, output: status === 0 ? '' : output }).toEqual({ status: 0, output: '' });
       expect(kept()).toContain('--context context-of-development apply');
       expect(kept()).not.toContain('context-of-production');
-      for (const name of images) {
+      for (const name of deployed) {
         const { output: digest } = await run('crane', ['digest', `${registry.prefix}${name}:${version}`], registry.env);
         expect(kept()).toContain(`image: ${registry.prefix}${name}@${digest.trim()}\n`);
       }

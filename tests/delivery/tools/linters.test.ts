@@ -55,7 +55,7 @@ const checks: readonly (readonly [
   [
     'the schema of Compose',
     'check-jsonschema',
-    [...schema('compose-spec'), 'compose.yaml'],
+    [...schema('compose-spec'), 'compose.yaml', 'compose.jobs.yaml'],
     ['compose.yaml', 'mem_limit: 2g', 'memory: 2g', 'memory'],
   ],
   [
