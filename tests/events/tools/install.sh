@@ -2,7 +2,7 @@
 # Installs the servers that the tests of events need into a cache folder, once: a Kafka broker by Maven (half a minute, 43 MB) and an S3
 # server by Go (two to three minutes). Where Maven with Java 17, or Go, is missing, it is left out, and its tests are skipped.
 set -uo pipefail
-cd "$(dirname "$0")"
+cd "$(dirname "$0")" || exit
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/understudy
 mkdir -p "$cache/bin" "$cache/log"
 
