@@ -48,7 +48,7 @@ const project = `understudy-test-${process.pid}`;
         CONTAINERS_CONF: writeSettings(),
         IMAGE_PREFIX: registry.prefix,
         IMAGE_TAG: `sha-${git('rev-parse', '--short=12', 'HEAD')}-${process.arch === 'x64' ? 'amd64' : process.arch}`,
-        LISTEN: address,
+        PUBLISH: address,
       };
     });
 
