@@ -7,6 +7,7 @@ import {
   only,
   parse,
   paths,
+  type Tree,
   unique,
   valuesOf,
   workflows,
@@ -26,6 +27,8 @@ const way = [
   'deploy production',
 ];
 const overlays = ['development', 'production'];
+/** Suites of package.json that no pipeline runs, or that have a job of their own: what they need is not to be had in the same way. */
+const apart = ['cluster', 'delivery', 'terraform'];
 const contexts = ['KUBE_CONTEXT_DEV', 'KUBE_CONTEXT_PROD'];
 
 /** Where the pipelines of the three systems differ from each other, and from what they build. */
@@ -46,15 +49,16 @@ export function parityFaults(files: Files): readonly string[] {
   const choices = (at(cd, 'on', 'workflow_dispatch', 'inputs', 'overlay').options ?? []) as readonly string[];
   return [
     ...Object.entries(calls).flatMap(([system, list]) => {
+      const steps = unique(list).filter((name) => name !== 'suite');
       const wanted = system === 'GitHub' ? way : way.filter((name) => name !== 'sign');
-      const [checks, rest] = [unique(list).slice(0, 2), unique(list).slice(2)];
+      const [checks, rest] = [steps.slice(0, 2), steps.slice(2)];
       return only(
         `${[...checks].sort()},${rest}` !== `lint,test,${wanted}`,
         `${system}: calls ${unique(list).join(', ')}`,
       );
     }),
     ...Object.entries(nodes).flatMap(([system, versions]) =>
-      only(versions.join() !== node, `${system}: Node.js ${versions}, the images ${node}`),
+      only(unique(versions).join() !== node, `${system}: Node.js ${versions}, the images ${node}`),
     ),
     ...only(
       !valuesOf(parse(files, paths.ci), 'node').flat().includes(node?.split('.')[0]),
@@ -73,6 +77,7 @@ export function parityFaults(files: Files): readonly string[] {
       return only(at(parse(files, path), 'services')[name] === undefined, `${path}: no ${name}`);
     }),
     ...actionFaults(files),
+    ...suiteFaults(files),
   ];
 }
 
@@ -83,4 +88,21 @@ function actionFaults(files: Files): readonly string[] {
   return unique(actions).flatMap((action) =>
     only(actions.filter((other) => other === action).length > 1, `${action}: several versions`),
   );
+}
+
+/** Each suite of package.json that installs what it needs is run for each change, in all three systems. */
+function suiteFaults(files: Files): readonly string[] {
+  const { scripts } = parse(files, paths.package) as { scripts: Tree };
+  const suites = Object.keys(scripts).flatMap((name) => /^test:(\w+)$/.exec(name)?.[1] ?? []);
+  const wanted = suites.filter((name) => !apart.includes(name)).sort();
+  const [ci, gitlab, azure] = [paths.ci, paths.gitlab, paths.azure].map((path) => parse(files, path));
+  const run = {
+    GitHub: [ci, valuesOf(ci, 'suite').flat()],
+    GitLab: [gitlab, valuesOf(gitlab, 'SUITE').flat()],
+    Azure: [azure, valuesOf(azure, 'SUITE')],
+  } as const;
+  return Object.entries(run).flatMap(([system, [pipeline, list]]) => [
+    ...only(list.join() !== wanted.join(), `${system}: runs the suites ${list}`),
+    ...only(!callsOf(pipeline).includes('suite'), `${system}: never calls suite.sh`),
+  ]);
 }

@@ -67,6 +67,10 @@ describe('the pipelines of GitHub, GitLab and Azure', () => {
     ['another Node.js on Azure', paths.azure, '24.12.0', '22.12.0', 'Azure: Node.js 22.12.0'],
     ['another Node.js in the images', paths.recipe, /node:24[\d.]+/, 'node:24.13.0', 'the images 24.13.0'],
     ['a missing context', paths.gitlab, /KUBE_CONTEXT_PROD/g, 'KUBE_CONTEXT', 'no KUBE_CONTEXT_PROD'],
+    ['a suite that GitHub leaves out', paths.ci, 'suite: [api, ', 'suite: [', 'GitHub: runs the suites browser'],
+    ['a suite that GitLab leaves out', paths.gitlab, 'clients, events,', 'clients,', 'GitLab: runs the suites'],
+    ['a suite that Azure leaves out', paths.azure, 'SUITE: events', 'SUITE: event', 'Azure: runs the suites'],
+    ['a suite that nothing runs', paths.gitlab, 'scripts/suite.sh', 'scripts/test.sh', 'GitLab: never calls suite.sh'],
     ['an image that nobody starts', paths.compose, '  digits:', '  digit:', 'compose.yaml: no digits'],
     ['an image of jobs that nobody starts', paths.composeJobs, '  events:', '  event:', 'compose.jobs.yaml: no events'],
   ])('are not let through with %s', (_, path, text, replacement, fault) => {

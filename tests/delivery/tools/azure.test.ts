@@ -69,7 +69,7 @@ describeWith(['git'])('azure-pipelines.yml with scripts that only tell their nam
   }
 
   it.each([
-    ['a pull request', 'refs/pull/1/merge', 'PullRequest', undefined, ['test']],
+    ['a pull request', 'refs/pull/1/merge', 'PullRequest', undefined, ['test', 'suites']],
     ['the main branch', 'refs/heads/main', 'IndividualCI', undefined, ['test', 'images', 'development']],
     ['a version', 'refs/tags/v1.2.3', 'IndividualCI', true, ['test', 'images', 'development', 'approve', 'production']],
     ['a version that is rejected', 'refs/tags/v1.2.3', 'IndividualCI', false, ['test', 'images', 'development']],
@@ -94,6 +94,7 @@ describeWith(['git'])('azure-pipelines.yml with scripts that only tell their nam
 
     expect(jobs).toEqual({
       test: 'failed',
+      suites: 'skipped',
       images: 'skipped',
       development: 'skipped',
       approve: 'skipped',
@@ -125,6 +126,7 @@ describeWith(['git'])('azure-pipelines.yml with scripts that only tell their nam
         expect({ jobs, output: Object.values(jobs).includes('failed') ? output : '' }).toEqual({
           jobs: {
             test: 'succeeded',
+            suites: 'skipped',
             images: 'succeeded',
             development: 'succeeded',
             approve: 'succeeded',

@@ -86,6 +86,7 @@ function isWanted(
   const functions = {
     succeeded: () => succeeded,
     and: (...all: readonly boolean[]) => all.every(Boolean),
+    eq: (one: string, other: string) => one === other,
     ne: (one: string, other: string) => one !== other,
     startsWith: (text: string, start: string) => text.startsWith(start),
   };

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# A suite that npm test leaves out: it installs what it needs, and skips, and counts, what it cannot have.
+#   suite.sh api|browser|clients|events|observability
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+suite=${1:?Expected the name of a suite but received none}
+npm ci
+npm run "test:$suite"
