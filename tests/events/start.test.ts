@@ -1,10 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it, jest } from '@jest/globals';
+import { consumeCommand } from '../../functions/launch.ts';
 import { send } from '../support/client.ts';
 import { makeFolder, removeFolder, until, useStack } from '../support/stack.ts';
 import { describeWith, kafkaLibraries } from './tools/cache.ts';
 import { createKafka } from './tools/kafka.ts';
+import { keep } from './tools/program.ts';
 import type { Server } from './tools/server.ts';
 
 jest.setTimeout(120_000);
@@ -63,5 +66,28 @@ describeWith(kafkaLibraries)('npm start with Kafka', () => {
     expect(stack.programs('consume.js')).toHaveLength(1);
     stack.child.kill('SIGTERM');
     expect(await stack.exited).toEqual([0, null]);
+  });
+});
+
+describeWith(kafkaLibraries)('consume', () => {
+  it('ends when it is told to, also when the broker goes with it', async () => {
+    const folder = makeFolder();
+    const broker = await createKafka(folder);
+    await broker.start();
+    const consume = keep('consume', consumeCommand, { KAFKA_BROKERS: broker.address });
+    try {
+      const isReading = () => consume.lines.some(({ message }) => message === 'consuming');
+      await until(isReading, 60_000, () => 'Expected a consumer');
+
+      const held = consume.hold('SIGTERM').then(() => 'ended');
+      await broker.kill();
+
+      // Sooner than a container's ten seconds.
+      expect(await Promise.race([held, sleep(9000, 'still runs', { ref: false })])).toBe('ended');
+    } finally {
+      await consume.kill();
+      await broker.kill();
+      removeFolder(folder);
+    }
   });
 });

@@ -131,7 +131,7 @@ async function readOn(kafka: Kafka, { topic, handle, log }: Reading): Promise<Re
 
   async function join(): Promise<void> {
     while (!isStopped) {
-      const consumer = kafka.consumer(memberOf(topic));
+      const consumer = kafka.consumer(memberOf(topic, () => !isStopped));
       current = consumer;
       consumer.on('consumer.crash', ({ payload: { error, restart } }) => {
         log('warn', 'reader of a topic fell', { topic, error });
@@ -161,7 +161,7 @@ async function readOn(kafka: Kafka, { topic, handle, log }: Reading): Promise<Re
   };
 }
 
-function memberOf(topic: string): ConsumerConfig {
+function memberOf(topic: string, isWanted: () => boolean): ConsumerConfig {
   return {
     groupId: topic,
     sessionTimeout,
@@ -170,7 +170,8 @@ function memberOf(topic: string): ConsumerConfig {
     maxBytesPerPartition,
     maxWaitTimeInMs: 1000,
     allowAutoTopicCreation: false,
-    retry: { retries: 5, initialRetryTime: 300, maxRetryTime: 5000 },
+    // It starts a reader again that fell while it was stopped, for ever.
+    retry: { retries: 5, initialRetryTime: 300, maxRetryTime: 5000, restartOnFailure: async () => isWanted() },
   };
 }
 
