@@ -72,7 +72,7 @@ start ingress RUN_DIR=/tmp/run LISTEN="127.0.0.1:$port" WAKE_LISTEN=unix:/tmp/ru
   PRIMARY_ADDRESS=127.0.0.1:$((port + 1)) PRIMARY_HOST=primary PRIMARY_MAX_CONNS=16 \
   FALLBACK_ADDRESS=127.0.0.1:$((port + 2)) FALLBACK_HOST=fallback FALLBACK_MAX_CONNS=16 \
   CLOUDS_ADDRESS=127.0.0.1:$((port + 3)) CLOUDS_HOST=clouds CLOUDS_MAX_CONNS=16 \
-  DIGITS_ADDRESS=127.0.0.1:$((port + 4)) DIGITS_HOST=digits DIGITS_MAX_CONNS=16 RATE=50 BURST=100 CONNECTIONS=50
+  DIGITS_ADDRESS=127.0.0.1:$((port + 4)) DIGITS_HOST=digits DIGITS_MAX_CONNS=16 RATE=50 BURST=100 CONNECTIONS=50 TRACE_SHARE=0
 
 photo=(--form image=@tests/images/test_image_1.jpg)
 event=(--header 'Content-Type: application/cloudevents+json' --data @functions/image/event.json --write-out 'status %{http_code}')

@@ -125,6 +125,15 @@ describe('verify.sh', () => {
     return run('verify.sh', [], { DIGESTS_AMD64: digests });
   };
 
+  it('gives the ingress each variable that its image asks for', () => {
+    const script = `env -i PATH="$PATH" SITE=/site "\${@/#--env=/}" sh ingress/entrypoint.sh render >/dev/null`;
+    const { stderr } = tried(
+      `[[ $* != *DIGITS_ADDRESS* ]] || { set -- "\${@:2:$#-4}"; ${script} || exit; }; exec sleep 15`,
+    );
+
+    expect(stderr).toBe('');
+  });
+
   it('passes where each that was started answers', () => {
     expect(tried('exec sleep 15')).toEqual({ status: 0, stderr: '' });
   });
