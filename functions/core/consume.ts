@@ -53,10 +53,10 @@ export function startConsume(): Consume {
     async drain() {
       isDraining = true;
       log('info', 'drain begins');
-      const late = setTimeout(() => process.exit(0), drainMs); // what is in hand comes again, to another
+      // What is in hand comes again, to another. This stays until the process has ended: a connection may be left that holds it.
+      setTimeout(() => process.exit(0), drainMs).unref();
       for (const reader of await opened) await reader.stop();
       await cluster.close();
-      clearTimeout(late);
       log('info', 'drain ends');
     },
   };

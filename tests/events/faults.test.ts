@@ -15,8 +15,10 @@ import { openStage, type Stage } from './tools/stage.ts';
 /** On two idle cores it takes five; a busy machine has other things to do. */
 jest.setTimeout(1_500_000);
 
-/** Through all faults together. */
+/** Through all faults together, in a stream that lasts as long as they do. */
 const jobs = Number(process.env.EVENTS_JOBS || 2000);
+const clients = 6;
+const faultsMs = 130_000;
 
 const digitsOf = (pens: readonly number[]) =>
   Promise.all(
@@ -87,7 +89,7 @@ describeWith(kafkaLibraries, versitygw)('jobs through all that can happen', () =
     await sleep(8000);
     say(`synchronous before: ${describeTimes(await calm.stop())}`);
     const probe = startProbe(stage, photo, 500);
-    const crowd = startCrowd(stage, photos, { jobs, clients: 6, pauseMs: 60 });
+    const crowd = startCrowd(stage, photos, { jobs, clients, pauseMs: (faultsMs * clients) / jobs });
     const steps: [name: string, step: () => unknown][] = [
       ['kill -9 of a consumer', () => programs.consume.kill()],
       ['kill -9 of events', () => programs.events.kill()],

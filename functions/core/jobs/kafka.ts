@@ -137,6 +137,10 @@ async function readOn(kafka: Kafka, { topic, handle, log }: Reading): Promise<Re
         log('warn', 'reader of a topic fell', { topic, error });
         if (!restart) again();
       });
+      // The library lets a start go on that a stop has met.
+      consumer.on('consumer.fetch_start', () => {
+        if (isStopped) consumer.disconnect().catch(() => {});
+      });
       try {
         await runOn(consumer, topic, handle);
         return;
