@@ -1,10 +1,12 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { onInterrupt } from '../ingress/command.ts';
 import { collapse, readOptions } from './collapse/command.ts';
+import { judgeDelays } from './delays.ts';
 import { takePrimary } from './fault.ts';
 import { needsCapacity, planPhases, secondsOf, shapeNames } from './k6/shapes.ts';
+import type { SummaryData } from './k6/summary.ts';
 import { tasks } from './k6/tasks.ts';
 import { type Job, readJob } from './options.ts';
 import { machine, print } from './report.ts';
@@ -21,6 +23,8 @@ const capacityWarmUpMs = 3000;
 const clientsPerCore = 2;
 /** Longest answer while the primary is killed, and while it hangs: the 8 s that nginx waits for it, and an answer. */
 const longestMs = { kill: 2000, stop: 10_000 };
+/** Exit code of k6 where a limit did not hold. */
+const limitCode = 99;
 
 let stack: Stack | undefined;
 const stopping = new AbortController();
@@ -39,7 +43,7 @@ async function main(job: Job): Promise<number> {
   }
   const origin = job.target ?? stack?.origin ?? '';
   const setting = { k6, out: job.out, signal: stopping.signal, groups: () => stack?.groups() ?? {} };
-  const isRelative = shapeNames.some((name) => name === job.shape) && needsCapacity(job.shape);
+  const isRelative = ['jobs', ...shapeNames].includes(job.shape) && needsCapacity(job.shape);
   const capacity =
     job.asked.capacity ?? (isRelative ? await measureCapacity(setting, postedOf(job), origin) : undefined);
   const asked = { ...job.asked, ...(capacity !== undefined && { capacity }) };
@@ -56,10 +60,18 @@ async function main(job: Job): Promise<number> {
   ];
   const memory = judgeMemory(run.usage, script.seconds, job.shape);
   if (memory !== undefined) blocks.push(memory.sentence);
+  const delays = job.shape === 'jobs' ? judgeDelays(run.samples, readSummary(job.out), script.seconds) : undefined;
+  if (delays !== undefined) blocks.push(delays.text);
   writeFileSync(join(job.out, 'report.md'), blocks.join('\n'));
   for (const block of blocks) print(block);
   say(`charts of k6: ${join(job.out, 'dashboard.html')}`);
+  if (run.code === 0 && delays?.isOver) return limitCode;
   return run.code === 0 && memory?.isOver ? 1 : run.code;
+}
+
+/** What k6 wrote at the end of the shape `jobs`. */
+function readSummary(out: string): SummaryData {
+  return JSON.parse(readFileSync(join(out, 'jobs.json'), 'utf8'));
 }
 
 /** What is posted. */
@@ -89,7 +101,7 @@ function scriptOf(job: Job, origin: string): Script {
   variables.SHAPE = shape;
   if (asked.capacity !== undefined) variables.CAPACITY = String(asked.capacity);
   if (asked.factors !== undefined) variables.FACTORS = asked.factors.join(',');
-  return { name: 'classify', variables, seconds };
+  return { name: shape === 'jobs' ? shape : 'classify', variables, seconds };
 }
 
 function capacityVariables(origin: string): Readonly<Record<string, string>> {

@@ -8,7 +8,7 @@ export interface Sample {
   /** 0 without a response. */
   readonly status: number;
   readonly scenario: string;
-  /** Which of two addresses; canary only. */
+  /** Which of two addresses, of canary; whether beside jobs, of jobs. */
   readonly side: string;
   readonly tier: string;
   readonly model: string;

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -26,6 +26,8 @@ export interface Stack {
 }
 
 const script = fileURLToPath(new URL('../ingress/start.js', import.meta.url));
+/** On a disk, as the store of `npm start` is: where /tmp is memory, jobs would cost too little. */
+const results = fileURLToPath(new URL('../../load/results/', import.meta.url));
 const images = fileURLToPath(new URL('../../tests/images/', import.meta.url));
 
 /** The lead model loads in seconds. */
@@ -34,19 +36,21 @@ const leadWithinMs = 60_000;
 const warmUpRequests = 20;
 const shownLines = 30;
 
-/** Starts the stack on a free port and waits until the lead model answers. @throws Error with its last lines */
+/** Starts the stack on a free port, with no jobs but those it is sent, and waits until the lead model answers. @throws Error with its last lines */
 export async function startStack(
   env: NodeJS.ProcessEnv,
   signal: AbortSignal,
   task: TaskName = 'classify',
 ): Promise<Stack> {
   const port = await freePort();
+  mkdirSync(results, { recursive: true });
+  const store = mkdtempSync(join(results, `store-${process.pid}-`));
   const child = spawn(process.execPath, [script], {
-    env: { ...env, FUNCTIONS: task, PORT: String(port) },
+    env: { ...env, FUNCTIONS: task, PORT: String(port), JOBS_STORE: store },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true, // a Ctrl-C reaches only this process, which ends k6 before the stack
   });
-  const closed = once(child, 'close');
+  const closed = once(child, 'close').finally(() => rmSync(store, { recursive: true, force: true }));
   const groups: Record<string, number> = {};
   const lines: string[] = [];
   let primaryPort = '';

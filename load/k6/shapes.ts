@@ -99,7 +99,14 @@ const shapes: Readonly<Record<string, Shape>> = {
       { name: 'recovered', from: 1, seconds: 10, limits: calm },
     ],
   },
+  // Judged in its rounds.
+  jobs: { parts: [{ name: 'jobs', from: 0.2, seconds: 60, limits: {} }] },
 };
+
+/** Of the shape `jobs`: short beside what else changes on a busy machine. */
+export const jobRounds = 6;
+/** Of a round: without jobs, then as long beside jobs; what these leave behind ends in the rest. */
+export const jobShare = 0.45;
 
 const overloadFactors = [0.5, 1, 2, 3];
 const overloadSeconds = 60;

@@ -1,5 +1,5 @@
 import exec from 'k6/execution';
-import http from 'k6/http';
+import http, { type RefinedResponse } from 'k6/http';
 import { Counter, Rate, Trend } from 'k6/metrics';
 import type { Options, Scenario } from 'k6/options';
 import { judge, judgeForeign, type Verdict } from './answer.ts';
@@ -43,30 +43,40 @@ export interface Asking {
   readonly revision?: string | undefined;
 }
 
-/** Posts one upload, counts the result, and returns it with its time in ms. */
+/** Posts one upload. */
+export function post(origin: string, turn: number, headers: Record<string, string>): RefinedResponse<'text'> {
+  const upload = uploads[turn % uploads.length] as ArrayBuffer;
+  const { path, contentType, files } = task;
+  // Every fourth is a form, as curl and browsers send it; three photos and four turns have no common divisor.
+  const isForm = Boolean(FOREIGN) || turn % 4 === 0;
+  const sent = isForm ? { image: http.file(upload, files[0], contentType) } : upload;
+  const type = isForm ? {} : { 'content-type': contentType };
+  return http.post(`${origin}${path}`, sent, {
+    headers: { ...type, 'x-request-id': `${requestIdPrefix}${exec.scenario.name}-${turn}`, ...headers },
+    timeout,
+    responseType: 'text',
+  });
+}
+
+/** The same, counts the result, and returns it with its time in ms. */
 export function ask(
   origin: string,
   turn: number,
   { headers = {}, tags = {}, revision }: Asking = {},
 ): { readonly verdict: Verdict; readonly ms: number } {
-  const upload = uploads[turn % uploads.length] as ArrayBuffer;
-  const { path, contentType, files, judgeContent } = task;
-  // Every fourth is a form, as curl and browsers send it; three photos and four turns have no common divisor.
-  const isForm = Boolean(FOREIGN) || turn % 4 === 0;
-  const sent = isForm ? { image: http.file(upload, files[0], contentType) } : upload;
-  const type = isForm ? {} : { 'content-type': contentType };
   const deadline = DEADLINE_MS ? { 'x-deadline-ms': DEADLINE_MS } : {};
-  const response = http.post(`${origin}${path}`, sent, {
-    headers: { ...type, 'x-request-id': `${requestIdPrefix}${exec.scenario.name}-${turn}`, ...deadline, ...headers },
-    timeout,
-    responseType: 'text',
-  });
-  const received = { status: response.status, headers: response.headers, body: response.body ?? '' };
-  const verdict = FOREIGN ? judgeForeign(received) : judge(received, judgeContent);
+  const response = post(origin, turn, { ...deadline, ...headers });
+  const verdict = verdictOn(response);
   const ms = response.timings.duration;
   count(response.status, verdict, ms, tags);
   if (revision && verdict.fault === undefined) ownRevision.add(response.headers['X-Revision'] === revision, tags);
   return { verdict, ms };
+}
+
+/** What a response is, as an answer of the task. */
+export function verdictOn({ status, headers, body }: RefinedResponse<'text'>): Verdict {
+  const received = { status, headers, body: body ?? '' };
+  return FOREIGN ? judgeForeign(received) : judge(received, task.judgeContent);
 }
 
 /** Host header for an address that is a gateway. */
