@@ -4,36 +4,30 @@ import { join } from 'node:path';
 import { readCommand } from '../ingress/command.ts';
 import { type StartedFunction, startFunction } from './function.ts';
 import { residentMib } from './proc.ts';
-import { machine, median, print, quantile, table } from './report.ts';
+import { machine, print, table } from './report.ts';
 
-readCommand(
-  'Usage: node dist/load/jobs.js\n\nWhat jobs cost: answers and jobs a second, latency, memory and disk.',
-  {},
-);
+readCommand('Usage: node dist/load/jobs.js\n\nWhat jobs cost: answers and jobs a second, memory and disk.', {});
 
 const photo = new Uint8Array(readFileSync('tests/images/test_image_1.jpg'));
 const clients = 2 * availableParallelism(); // one request runs while the next one is decoded
 const seconds = 10;
-const idleJobs = 50;
 const streamJobs = 300;
 const waitingJobs = 2000;
 
 interface Posted {
-  readonly ms: number;
   readonly status: number;
   readonly location: string;
 }
 
 /** A synchronous request, or with a key a request for a job. */
 async function post(origin: string, key?: string): Promise<Posted> {
-  const startedMs = performance.now();
   const prefer = key !== undefined && { prefer: 'respond-async', 'idempotency-key': key };
   const headers = { 'content-type': 'image/jpeg', ...prefer };
   const response = await fetch(`${origin}/classify`, { method: 'POST', headers, body: photo });
   await response.arrayBuffer();
   const { status } = response;
   if (key !== undefined && status !== 202) throw new Error(`Expected 202 but received ${status}`);
-  return { ms: performance.now() - startedMs, status, location: response.headers.get('location') ?? '' };
+  return { status, location: response.headers.get('location') ?? '' };
 }
 
 async function untilEnded(origin: string, location: string): Promise<void> {
@@ -64,28 +58,18 @@ async function measureAnswers(origin: string): Promise<number> {
   return count / seconds;
 }
 
-async function measureJobs(origin: string) {
-  const idle: { acceptedMs: number; endedMs: number }[] = [];
-  for (let i = 0; i < idleJobs; i += 1) {
-    const startedMs = performance.now();
-    const { ms, location } = await post(origin, `idle ${i}`);
-    await untilEnded(origin, location);
-    idle.push({ acceptedMs: ms, endedMs: performance.now() - startedMs - ms });
-  }
-  const accepted: number[] = [];
+async function measureJobs(origin: string): Promise<number> {
   const locations: string[] = [];
   const startedMs = performance.now();
   let asked = 0;
   await inParallel(async () => {
     asked += 1;
-    const { ms, location } = await post(origin, `stream ${asked}`);
-    accepted.push(ms);
+    const { location } = await post(origin, `stream ${asked}`);
     locations.push(location);
     return asked < streamJobs;
   });
   for (const location of locations) await untilEnded(origin, location);
-  const jobsASecond = locations.length / ((performance.now() - startedMs) / 1000);
-  return { idle, accepted, jobsASecond };
+  return locations.length / ((performance.now() - startedMs) / 1000);
 }
 
 function residentBytes({ process }: StartedFunction): number {
@@ -108,7 +92,7 @@ try {
   await started.untilReady();
   await measureAnswers(started.origin); // until its predictions are more than guesses
   const answersASecond = await measureAnswers(started.origin);
-  const { idle, accepted, jobsASecond } = await measureJobs(started.origin);
+  const jobsASecond = await measureJobs(started.origin);
   await started.kill();
 
   const store = join(folder, 'fallback');
@@ -124,17 +108,12 @@ try {
     return asked < waitingJobs;
   });
   const per10k = (value: number) => `${(((value / asked) * 10_000) / 2 ** 20).toFixed(1)} MiB`;
-  const latency = (values: readonly number[]) =>
-    `${median(values).toFixed(0)}, ${quantile(values, 0.99).toFixed(0)} ms`;
   print(
     table(
       ['', ''],
       [
         ['synchronous answers a second', answersASecond.toFixed(1)],
         ['jobs a second, accepted and run', jobsASecond.toFixed(1)],
-        ['202 when idle, p50 and p99', latency(idle.map(({ acceptedMs }) => acceptedMs))],
-        ['202 in a stream of jobs, p50 and p99', latency(accepted)],
-        ['from 202 to the result when idle, p50 and p99', latency(idle.map(({ endedMs }) => endedMs))],
         ['memory of the function for 10,000 waiting jobs', per10k(residentBytes(started) - bytes)],
         ['disk for them, photos aside', per10k(diskBytes(store) - disk)],
       ],
