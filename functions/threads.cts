@@ -4,6 +4,7 @@
   const most = 64;
   const workers = Number(process.env.WORKERS);
   const decoders = workers >= 1 && workers <= most ? workers : Math.min(most, availableParallelism());
-  process.env.UV_THREADPOOL_SIZE ??= String(Math.max(4, decoders)); // its own 4 are the least: files and names need some, too
+  const syncs = process.env.JOBS_STORE ? 4 : 0; // core/jobs/directory.ts has as many wait for the disk: no decoding waits with them
+  process.env.UV_THREADPOOL_SIZE ??= String(Math.max(4, decoders + syncs)); // its own 4 are the least: files and names need some, too
   process.on('SIGHUP', () => {}); // which would end the process until serve.ts has been read
 }

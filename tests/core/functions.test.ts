@@ -127,10 +127,11 @@ describe('the threads that decode', () => {
     ['at', '4', 4],
     ['above', '5', 5],
     ['unset beside', '', Math.max(4, Math.min(64, availableParallelism()))],
-  ])('are as many as the workers, with WORKERS %s the four of libuv: %s, %d', (_where, WORKERS, threads) => {
-    const [usual, told] = [threadsOf({ WORKERS }), threadsOf({ WORKERS, UV_THREADPOOL_SIZE: '1' })];
+    ['beside four for a disk and', '3', 7, '/jobs'],
+  ])('are as many as WORKERS, %s the four of libuv: %s, %d', (_where, WORKERS, threads, JOBS_STORE = '') => {
+    const [usual, told] = [{}, { UV_THREADPOOL_SIZE: '1' }].map((size) => threadsOf({ WORKERS, JOBS_STORE, ...size }));
 
-    expect(usual - told).toBe(threads - 1);
+    expect(Number(usual) - Number(told)).toBe(threads - 1);
   });
 });
 

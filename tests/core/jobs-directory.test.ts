@@ -1,7 +1,9 @@
 import { execFile } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -61,6 +63,25 @@ describe('a store in a folder', () => {
     await store.put('records/a', bytes('1'), 'absent');
     expect(await store.put('records/a', bytes('2'), { etag: old })).toBeUndefined();
     expect(text((await store.get('records/a'))?.bytes)).toBe('1');
+  });
+
+  it('has no more than four threads wait for the disk, whatever is written at once', async () => {
+    const file = await open(folder);
+    const handles = Object.getPrototypeOf(file) as { sync(): Promise<void> };
+    await file.close();
+    const { sync } = handles;
+    let [syncing, most] = [0, 0];
+    handles.sync = async function (this: object) {
+      syncing += 1;
+      most = Math.max(most, syncing);
+      await sleep(5);
+      syncing -= 1;
+    };
+
+    await Promise.all(Array.from({ length: 12 }, (_, n) => store.put(`photos/${n}`, bytes('1'))));
+
+    handles.sync = sync;
+    expect(most).toBe(4);
   });
 
   it('leaves nothing of what was deleted', async () => {

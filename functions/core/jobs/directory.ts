@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, open, readdir, readFile, rename, rmdir, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, link, mkdir, open, readdir, readFile, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Condition, isKey, type Store, type Stored } from './store.ts';
@@ -106,7 +106,7 @@ async function writeDraft(root: string, etag: string, bytes: Uint8Array): Promis
   try {
     await file.writeFile(`${etag}\n`);
     await file.writeFile(bytes);
-    await file.sync();
+    await sync(file);
   } catch (fault) {
     await unlessAbsent(unlink(path));
     throw fault;
@@ -164,11 +164,28 @@ async function mkdirDurably(folder: string): Promise<void> {
   }
 }
 
+/** As many threads of libuv as threads.cts adds for it: the others decode, and would do nothing while they wait for a disk. */
+const mostSyncs = 4;
+const waiting: (() => void)[] = [];
+let syncs = 0;
+
+async function sync(file: FileHandle): Promise<void> {
+  if (syncs < mostSyncs) syncs += 1;
+  else await new Promise<void>((resolve) => waiting.push(resolve)); // whoever is done hands its place on
+  try {
+    await file.sync();
+  } finally {
+    const next = waiting.shift();
+    if (next) next();
+    else syncs -= 1;
+  }
+}
+
 /** Makes names durable. */
 async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder);
   try {
-    await handle.sync();
+    await sync(handle);
   } finally {
     await handle.close();
   }
