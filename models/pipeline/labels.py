@@ -30,6 +30,8 @@ def read_labels(recipe: Recipe) -> list[dict[str, str]]:
 
 def _of_file(file: Path) -> dict[str, str]:
     names = _json(file)
+    if isinstance(names, list) and all(isinstance(entry, dict) for entry in names):  # as a model folder has them
+        names = {entry.get("class", ""): entry.get("label") for entry in names}
     whole = isinstance(names, dict) and all(ID.fullmatch(key) and isinstance(name, str) for key, name in names.items())
     if not whole:
         raise Fault(f"Expected {{class: label}} for {file} but received something else")

@@ -67,7 +67,8 @@ class Input:
 
 @dataclass(frozen=True, kw_only=True)
 class Labels:
-    """The classes in the order of the logits: ImageNet's 1,000, or those of a JSON file {id: label}, sorted by id."""
+    """The classes in the order of the logits: ImageNet's 1,000, or those of a JSON file, sorted by id: {id: label}, or
+    what a model folder has."""
 
     source: str = one_of("imagenet-1k", "file")
     file: str | None = text(default=None)

@@ -36,6 +36,7 @@ class LabelsTest(FolderTest):
             ({"a": "one", "b": "two"}, 1, "Expected 1 labels .* for .*labels.json but received 2"),
             ({"a": "one", "b": "two"}, 3, "Expected 3 labels .* for .*labels.json but received 2"),
             (["n00000001"], 1, no_map),
+            ([{"label": "one"}], 1, no_map),
             ({"a dog": "dog"}, 1, no_map),
             ({"n00000001": 1}, 1, no_map),
             ({"x" * 65: "long"}, 1, no_map),
