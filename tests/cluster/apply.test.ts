@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import { judge } from '../../load/k6/answer.ts';
 import { findK6 } from '../../load/tool.ts';
 import { send } from '../support/client.ts';
 import { imagePart, multipart } from '../support/multipart.ts';
-import { type Cluster, openCluster } from './support/cluster.ts';
+import { useCluster } from './support/cluster.ts';
 import { run } from './support/command.ts';
 import { runInside, startClient } from './support/inside.ts';
 
@@ -14,13 +14,7 @@ jest.setTimeout(60_000);
 const photo = readFileSync('tests/images/test_image_1.jpg');
 
 describe('the development overlay', () => {
-  let cluster: Cluster;
-
-  beforeAll(async () => {
-    cluster = await openCluster('apply');
-  }, 240_000);
-
-  afterAll(() => cluster?.close(), 150_000);
+  const cluster = useCluster('apply');
 
   it('answers POST /classify through nginx with the Wide ResNet', async () => {
     const { status, headers, text } = await send(cluster.door.origin, {

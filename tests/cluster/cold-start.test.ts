@@ -1,6 +1,6 @@
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { median } from '../../load/report.ts';
-import { type Cluster, openCluster } from './support/cluster.ts';
+import { useCluster } from './support/cluster.ts';
 import { startClient } from './support/inside.ts';
 import { listPods, podsOf, untilPods } from './support/pods.ts';
 import { copyFallback, partsTable, totalMs, type Wake, wakeInTurn } from './support/wake.ts';
@@ -19,21 +19,18 @@ const awakeMs = 6000 + 10_000;
 const autoscalerTickMs = 2000;
 
 describe('a fallback at zero', () => {
-  let cluster: Cluster;
+  const cluster = useCluster('cold-start');
   let wakes: readonly Wake[];
   let last: string;
   let lastAnsweredMs: number;
 
   beforeAll(async () => {
-    cluster = await openCluster('cold-start');
     await startClient(cluster.namespace);
     const services = await copyFallback(cluster.namespace, copies);
     wakes = await wakeInTurn(cluster.namespace, services);
     last = services.at(-1) as string;
     lastAnsweredMs = performance.now();
   }, 400_000);
-
-  afterAll(() => cluster?.close(), 150_000);
 
   it('answers within 2.5 s, in the median of ten wakes', () => {
     process.stderr.write(`Cold start of the fallback, ${wakes.length} wakes, ms:\n\n${partsTable(wakes)}\n`);

@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { type Cluster, openCluster } from './support/cluster.ts';
+import { describe, expect, it, jest } from '@jest/globals';
+import { useCluster } from './support/cluster.ts';
 import { kn, kubectl, run } from './support/command.ts';
 import { imageOf, readImages, withOverlay } from './support/overlay.ts';
 
@@ -15,13 +15,7 @@ interface Service {
 }
 
 describe('a deployed overlay', () => {
-  let cluster: Cluster;
-
-  beforeAll(async () => {
-    cluster = await openCluster('drift');
-  }, 240_000);
-
-  afterAll(() => cluster?.close(), 150_000);
+  const cluster = useCluster('drift');
 
   const read = async (service: string) =>
     JSON.parse(await kn(['-n', cluster.namespace, 'service', 'describe', service, '-o', 'json'])) as Service;

@@ -1,25 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import type { Driver } from '../chaos/driver.ts';
-import type { Row } from '../chaos/row.ts';
-import { toMarkdown } from '../chaos/table.ts';
-import { type Cluster, drive, openCluster } from './support/cluster.ts';
+import { describe, jest } from '@jest/globals';
 import { kubectl } from './support/command.ts';
-import { strike } from './support/inside.ts';
-import { answersOf, type Happening, observe } from './support/observe.ts';
+import { itAnswersThrough, type Loss, processLosses, useDrivenCluster } from './support/driven.ts';
 import { forOneAddress, functionVariable, scaling } from './support/overlay.ts';
 import { podsOf, untilPods, untilZero } from './support/pods.ts';
 
 /** A request to the API takes a moment; longer tests have their own limit. */
 jest.setTimeout(60_000);
-
-/** At this rate two cores suffice for the service, a cold start and the cluster itself. */
-const perSecond = 10;
-
-/** How the primary is lost, and which tier must have answered meanwhile. */
-interface Loss extends Happening {
-  readonly isAnsweredBy: readonly ('primary' | 'fallback')[];
-}
 
 /** Before each loss the fallback has to be at zero, so its last pod stays no longer than necessary. */
 const changes = [forOneAddress, scaling('classify-fallback', { 'scale-to-zero-pod-retention-period': '0s' })];
@@ -27,29 +14,13 @@ const changes = [forOneAddress, scaling('classify-fallback', { 'scale-to-zero-po
 const noModels = functionVariable('classify-primary', 'MODELS_DIR', '/nowhere');
 
 describe('a cluster whose fallback is at zero', () => {
-  const rows: Row[] = [];
-  let cluster: Cluster;
-  let driver: Driver;
-
-  beforeAll(async () => {
-    cluster = await openCluster('failover', changes);
-    driver = await drive(cluster, perSecond);
-  }, 240_000);
-
-  afterAll(async () => {
-    driver?.stop();
-    process.stderr.write(`${toMarkdown(rows, [])}\nThe driver was at most ${driver?.latestMs().toFixed(0)} ms late.\n`);
-    await cluster?.close();
-  }, 150_000);
+  const driven = useDrivenCluster('failover', changes);
+  const { cluster } = driven;
 
   const primary = async () => {
     const [pod] = await untilPods(cluster.namespace, 'classify-primary', 1);
     if (pod === undefined) throw new Error('Expected a pod of the primary but received none');
     return pod;
-  };
-  const whereToStrike = async () => {
-    const { metadata, spec } = await primary();
-    return { podUid: metadata.uid, nodeName: spec.nodeName ?? '' };
   };
 
   const losses: readonly Loss[] = [
@@ -62,17 +33,7 @@ describe('a cluster whose fallback is at zero', () => {
         await kubectl(['-n', cluster.namespace, 'delete', 'pods', '-l', podsOf('classify-primary'), ...now]);
       },
     },
-    {
-      name: 'the primary crashes as often as it starts',
-      isAnsweredBy: ['fallback'],
-      happen: async () => strike({ ...(await whereToStrike()), signal: 'SIGKILL', times: 3, withinMs: 60_000 }),
-    },
-    {
-      name: 'the primary hangs',
-      isAnsweredBy: ['fallback'],
-      shortestMs: 45_000, // nothing else happens in the 30 s before it is found to hang
-      happen: async () => strike({ ...(await whereToStrike()), signal: 'SIGSTOP', times: 1, withinMs: 10_000 }),
-    },
+    ...processLosses(primary),
     {
       name: 'the primary is scaled to zero by force for 15 s',
       isAnsweredBy: ['fallback'],
@@ -104,18 +65,8 @@ describe('a cluster whose fallback is at zero', () => {
     },
   ];
 
-  it.each(losses.map((loss) => [loss.name, loss] as const))(
-    'answers every request, from zero, when %s',
-    async (_, loss) => {
-      await primary();
-      await untilZero(cluster.namespace, 'classify-fallback');
-
-      const observed = await observe(cluster, driver, loss);
-
-      rows.push(observed.row);
-      expect(observed.row.faults).toEqual([]);
-      expect(loss.isAnsweredBy.map((tier) => answersOf(observed, tier).length)).not.toContain(0);
-    },
-    300_000,
-  );
+  itAnswersThrough(losses, 'answers every request, from zero, when %s', driven, async () => {
+    await primary();
+    await untilZero(cluster.namespace, 'classify-fallback');
+  });
 });

@@ -6,7 +6,7 @@ import { goodPerCpuSecond } from '../../load/collapse/step.ts';
 import { type Generator, measureCapacity, type Served, startGenerator, sweep } from '../../load/collapse/sweep.ts';
 import { sweepTables } from '../../load/collapse/tables.ts';
 import { type Answer, send } from '../support/client.ts';
-import { type Cluster, openCluster } from './support/cluster.ts';
+import { useCluster } from './support/cluster.ts';
 import { until } from './support/command.ts';
 import { runInside, startClient } from './support/inside.ts';
 import { concurrency, forOneAddress, ingressVariables, scaling } from './support/overlay.ts';
@@ -41,14 +41,9 @@ const cores = availableParallelism();
 const clients = 2 * cores;
 
 describe('an overloaded primary', () => {
-  let cluster: Cluster;
+  const cluster = useCluster('overload', changes);
 
-  beforeAll(async () => {
-    cluster = await openCluster('overload', changes);
-    await startClient(cluster.namespace);
-  }, 240_000);
-
-  afterAll(() => cluster?.close(), 150_000);
+  beforeAll(() => startClient(cluster.namespace), 240_000);
 
   it('spills over to the fallback, answers every request and opens no breaker while the activator queues', async () => {
     const { answers, after } = await overload(cluster.door.origin);
@@ -86,13 +81,18 @@ const keptShare = 0.8;
 describe('requests at multiples of the capacity, whatever becomes of those before', () => {
   const sweeps: Sweep[] = [];
   const leaving = new AbortController();
-  let cluster: Cluster;
   let capacity: number;
   let generator: Generator;
   let served: Served;
 
+  // Before that of `useCluster`, which closes what the generator asks.
+  afterAll(() => {
+    leaving.abort();
+    for (const sweep of sweeps) process.stderr.write(`${sweepTables(sweep)}\n`);
+  });
+  const cluster = useCluster('open-loop', [forOneAddress]);
+
   beforeAll(async () => {
-    cluster = await openCluster('open-loop', [forOneAddress]);
     const { origin } = cluster.door;
     const nothing = { cpuSeconds: {}, mostMb: {} };
     served = {
@@ -105,12 +105,6 @@ describe('requests at multiples of the capacity, whatever becomes of those befor
     generator = startGenerator(leaving.signal);
     capacity = await measureCapacity(generator, served, { photos, clients });
   }, 300_000);
-
-  afterAll(async () => {
-    leaving.abort();
-    for (const sweep of sweeps) process.stderr.write(`${sweepTables(sweep)}\n`);
-    await cluster?.close();
-  }, 150_000);
 
   it.each([
     ['without a deadline', {}],

@@ -1,22 +1,17 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import type { Driver } from '../chaos/driver.ts';
-import type { Row } from '../chaos/row.ts';
-import { toMarkdown } from '../chaos/table.ts';
+import { describe, expect, it, jest } from '@jest/globals';
 import { send } from '../support/client.ts';
 import { preload } from './revisions-candidates.ts';
-import { type Cluster, drive, openCluster } from './support/cluster.ts';
 import { kn, kubectl, until } from './support/command.ts';
+import { perSecond, useDrivenCluster } from './support/driven.ts';
 import { runInside, startClient } from './support/inside.ts';
-import { observe } from './support/observe.ts';
 import { concurrency, forOneAddress, ingressVariables, scaling } from './support/overlay.ts';
 import { listPods, podsOf, untilPods } from './support/pods.ts';
 
 /** A request to the API takes a moment; longer tests have their own limit. */
 jest.setTimeout(60_000);
 
-const perSecond = 10;
 /** The maximum of the changed overlay. */
 const mostPods = 3;
 
@@ -39,20 +34,7 @@ const severalPods = [
 ];
 
 describe('a primary under 10 requests a second', () => {
-  const rows: Row[] = [];
-  let cluster: Cluster;
-  let driver: Driver;
-
-  beforeAll(async () => {
-    cluster = await openCluster('rollout', [forOneAddress, ...severalPods]);
-    driver = await drive(cluster, perSecond);
-  }, 240_000);
-
-  afterAll(async () => {
-    driver?.stop();
-    process.stderr.write(`${toMarkdown(rows, [])}\nThe driver was at most ${driver?.latestMs().toFixed(0)} ms late.\n`);
-    await cluster?.close();
-  }, 150_000);
+  const { cluster, observe } = useDrivenCluster('rollout', [forOneAddress, ...severalPods]);
 
   const primaryPods = () => listPods(cluster.namespace, podsOf('classify-primary'));
   const revision = (which: 'latestReady' | 'latestCreated') => {
@@ -72,11 +54,7 @@ describe('a primary under 10 requests a second', () => {
       { withinMs: 120_000, everyMs: 1000 },
     );
 
-  async function losesNobody(name: string, happen: () => Promise<void>): Promise<void> {
-    const { row } = await observe(cluster, driver, { name, happen });
-    rows.push(row);
-    expect(row.faults).toEqual([]);
-  }
+  const losesNobody = (name: string, happen: () => Promise<void>) => observe({ name, happen });
 
   it('loses no answer when a new revision takes over', async () => {
     const before = await revision('latestReady');

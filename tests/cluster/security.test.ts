@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { type Cluster, openCluster } from './support/cluster.ts';
+import { describe, expect, it, jest } from '@jest/globals';
+import { useCluster } from './support/cluster.ts';
 import { kubectl, run } from './support/command.ts';
 import { runInside } from './support/inside.ts';
 import { imageOf, readImages, scaling } from './support/overlay.ts';
@@ -24,13 +24,7 @@ const nobody = 65_532;
 const awake = scaling('classify-fallback', { 'min-scale': '1' });
 
 describe('a pod', () => {
-  let cluster: Cluster;
-
-  beforeAll(async () => {
-    cluster = await openCluster('security', [awake]);
-  }, 240_000);
-
-  afterAll(() => cluster?.close(), 150_000);
+  const cluster = useCluster('security', [awake]);
 
   it.each(['classify-primary', 'classify-fallback'])(
     'of %s runs without root, capabilities or a token, and writes only to /tmp',

@@ -1,21 +1,15 @@
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import { taskNames, tasks } from '../../load/k6/tasks.ts';
 import { send } from '../support/client.ts';
-import { type Cluster, openCluster } from './support/cluster.ts';
+import { useCluster } from './support/cluster.ts';
 import { listPods, podsOf, untilZero } from './support/pods.ts';
 
 /** A Service that was just deployed stays awake for its window, its retention and a drain. */
 jest.setTimeout(300_000);
 
 describe('a task without a second tier', () => {
-  let cluster: Cluster;
-
-  beforeAll(async () => {
-    cluster = await openCluster('tasks');
-  }, 240_000);
-
-  afterAll(() => cluster?.close(), 150_000);
+  const cluster = useCluster('tasks');
 
   it.each(taskNames.filter((name) => name !== 'classify'))(
     'wakes from zero and answers through nginx: %s',

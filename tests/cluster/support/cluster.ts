@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll } from '@jest/globals';
 import { type Driver, startDriver } from '../../chaos/driver.ts';
 import { drawPhotos } from '../../chaos/photos.ts';
 import { shippedVersions } from '../../support/models.ts';
@@ -26,6 +27,30 @@ const readySeconds = 120;
 const answerWithinMs = 45_000;
 
 const functions = ['classify-primary', 'classify-fallback', 'clouds', 'digits'];
+
+/** Opens a cluster before the tests of a block, and closes it after them. */
+export function useCluster(...options: Parameters<typeof openCluster>): Cluster {
+  let opened: Cluster | undefined;
+  const running = (): Cluster => {
+    if (opened === undefined) throw new Error('Expected an open cluster but received none');
+    return opened;
+  };
+  beforeAll(async () => {
+    opened = await openCluster(...options);
+  }, 240_000);
+  afterAll(() => opened?.close(), 150_000);
+  return {
+    get namespace() {
+      return running().namespace;
+    },
+    get door() {
+      return running().door;
+    },
+    apply: (changes) => running().apply(changes),
+    deploy: (changes) => running().deploy(changes),
+    close: () => running().close(),
+  };
+}
 
 /** Applies the development overlay, changed where the test needs it, in a namespace `understudy-test-NAME`. The caller closes it. */
 export async function openCluster(
