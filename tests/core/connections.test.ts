@@ -3,23 +3,21 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { beforeAll, describe, expect, it } from '@jest/globals';
 import sharp from 'sharp';
 import { listen } from '../../functions/core/http/server.ts';
 import { sendRaw } from '../support/client.ts';
-import { type RunningFunction, startFunction } from '../support/function.ts';
+import type { RunningFunction } from '../support/function.ts';
+import { cleanAfterAll } from '../support/served.ts';
 
 const photo = readFileSync('tests/images/test_image_1.jpg');
 
+const { start } = cleanAfterAll();
 let fn: RunningFunction;
 beforeAll(async () => {
-  fn = await startFunction('fallback', { WORKERS: '1' });
+  fn = await start('fallback', { WORKERS: '1' });
   await fn.ready();
 }, 30_000);
-afterAll(async () => {
-  fn.process.kill('SIGKILL');
-  await once(fn.process, 'exit');
-});
 
 const head = (...lines: string[]) => `${lines.join('\r\n')}\r\n\r\n`;
 const post = (target = '/classify', version = '1.1', ...more: string[]) =>

@@ -1,9 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
-import { asProblem, problems as common, Problem, toProblemJson } from '../../functions/core/problem.ts';
-import { imageProblems } from '../../functions/tasks/image/problems.ts';
-
-const problems = { ...common, ...imageProblems };
+import { asProblem, Problem, toProblemJson } from '../../functions/core/problem.ts';
 
 describe('Problem', () => {
   it('takes its status from the table', () => {
@@ -44,13 +40,5 @@ describe('toProblemJson', () => {
       instance: 'id-1',
       code: 'UPLOAD_EMPTY',
     });
-  });
-});
-
-describe('the README', () => {
-  const readme = readFileSync('README.md', 'utf8');
-
-  it.each(Object.entries(problems))('lists %s with its status', (code, { status }) => {
-    expect(readme).toMatch(new RegExp(`\\| \`${code}\` \\| ${status}\\b`));
   });
 });

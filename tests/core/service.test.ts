@@ -124,17 +124,6 @@ describe('the service behind nginx', () => {
     expect(JSON.parse(again.text)).toMatchObject({ tier: 'primary', degraded: false });
   });
 
-  it('answers KEY_REQUIRED to a client without a key', async () => {
-    const file = join(modelsDir({}), 'keys');
-    writeFileSync(file, `one ${createHash('md5').update('one.secret').digest('base64url')}`);
-    const keyed = await startEdge(
-      { primary: primary.port, fallback: fallback.port },
-      { variables: { API_KEYS_FILE: file } },
-    );
-
-    expectProblem(await send(keyed.origin, { body: photo }), 'KEY_REQUIRED');
-  });
-
   it('answers UNAVAILABLE when nobody is there', async () => {
     const nowhere = await startEdge({ primary: await freePort(), fallback: await freePort() });
 

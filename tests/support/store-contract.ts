@@ -1,17 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Store } from '../../functions/core/jobs/store.ts';
+import { keysOf } from './jobs.ts';
 
 const encode = (text: string) => new TextEncoder().encode(text);
 
 async function textOf(store: Store, key: string): Promise<string | undefined> {
   const stored = await store.get(key);
   return stored && Buffer.from(stored.bytes).toString();
-}
-
-async function keysOf(store: Store, prefix: string): Promise<string[]> {
-  const keys: string[] = [];
-  for await (const key of store.list(prefix)) keys.push(key);
-  return keys;
 }
 
 export interface OpenedStore {
