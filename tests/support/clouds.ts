@@ -1,20 +1,8 @@
-import { spawn } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { documentedFetch } from './documented.ts';
-import { type RunningFunction, watch } from './function.ts';
 import { changeCard } from './models.ts';
-
-const compiled = (path: string) => fileURLToPath(new URL(`../../functions/${path}`, import.meta.url));
-
-/** Starts the clouds function in a process of its own on a free port. @throws its stderr when it exits instead */
-export function startClouds(env: NodeJS.ProcessEnv = {}): Promise<RunningFunction> {
-  const own = { PATH: process.env.PATH, FUNCTION_TARGET: 'clouds', PORT: '0', WORKERS: '1', LOG_LEVEL: 'debug' };
-  const args = ['--require', compiled('threads.cjs'), compiled('serve.js')];
-  return watch(spawn(process.execPath, args, { env: { ...own, ...env }, stdio: ['ignore', 'pipe', 'pipe'] }));
-}
 
 /** `weather` is of tests/models/make_clouds.py; `index` is the shipped test. */
 export type CloudsKind = 'weather' | 'index';

@@ -21,10 +21,10 @@ export function form(...files: Uint8Array[]): FormData {
   return data;
 }
 
-/** The answer to the photo without a Content-Type. */
-export async function sendBare(port: number): Promise<unknown> {
-  const sent = httpRequest({ port, path: '/classify', method: 'POST', headers: { 'content-length': photo.length } });
-  sent.end(photo);
+/** The answer to an upload without a Content-Type. */
+export async function sendBare(port: number, path = '/classify', body = photo): Promise<unknown> {
+  const sent = httpRequest({ port, path, method: 'POST', headers: { 'content-length': body.length } });
+  sent.end(body);
   const [response] = await once(sent, 'response');
   return JSON.parse(Buffer.concat(await response.toArray()).toString());
 }

@@ -1,26 +1,17 @@
-import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, describe, expect, it } from '@jest/globals';
-import { infer, makeCloudsModels, startClouds } from '../support/clouds.ts';
+import { describe, expect, it } from '@jest/globals';
+import { infer, makeCloudsModels } from '../support/clouds.ts';
 import type { RunningFunction } from '../support/function.ts';
 import { drawGeoTiff } from '../support/geotiff.ts';
-import { linesOf } from '../support/served.ts';
+import { cleanAfterEach, linesOf } from '../support/served.ts';
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
+const clean = cleanAfterEach();
 
 async function start(env: NodeJS.ProcessEnv, ...models: Parameters<typeof makeCloudsModels>): Promise<RunningFunction> {
   const dir = makeCloudsModels(...models);
-  cleanups.push(() => rmSync(dir, { recursive: true }));
-  const fn = await startClouds({ MODELS_DIR: dir, ...env });
-  cleanups.push(async () => {
-    fn.process.kill('SIGKILL');
-    await (fn.process.exitCode ?? fn.process.signalCode ?? once(fn.process, 'exit'));
-  });
-  return fn;
+  clean.later(() => rmSync(dir, { recursive: true }));
+  return clean.start('clouds', { MODELS_DIR: dir, WORKERS: '1', ...env });
 }
 
 /** A patch whose first pixel is as blue as this; all else is clear to any model. */

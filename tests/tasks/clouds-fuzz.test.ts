@@ -1,13 +1,13 @@
-import { once } from 'node:events';
 import { rmSync } from 'node:fs';
-import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { beforeAll, expect, it } from '@jest/globals';
 import { problems as common, problemType } from '../../functions/core/problem.ts';
 import { imageProblems } from '../../functions/tasks/image/problems.ts';
 import { residentMib } from '../../load/proc.ts';
-import { infer, makeCloudsModels, startClouds } from '../support/clouds.ts';
+import { infer, makeCloudsModels } from '../support/clouds.ts';
 import type { RunningFunction } from '../support/function.ts';
 import { createRandom } from '../support/mutate.ts';
 import { type MutatedPatch, makeSourceFiles, mutatePatch } from '../support/mutate-geotiff.ts';
+import { cleanAfterAll } from '../support/served.ts';
 
 const problems = { ...common, ...imageProblems };
 
@@ -25,19 +25,15 @@ const warmUp = 1000;
 const maxGrowthMiB = 40;
 
 const modelsDir = makeCloudsModels({ clouds: 'weather', 'clouds-index': 'index' });
+const { later, start } = cleanAfterAll();
+later(() => rmSync(modelsDir, { recursive: true }));
 let fn: RunningFunction;
 beforeAll(async () => {
   // The content is tried, not the speed: no deadline may pass on a slow machine.
   const env = { DEADLINE_MS: '30000', PRIMARY_BUDGET_MS: '29999', LOG_LEVEL: 'info', MALLOC_ARENA_MAX: '2' };
-  fn = await startClouds({ MODELS_DIR: modelsDir, ...env });
+  fn = await start('clouds', { MODELS_DIR: modelsDir, WORKERS: '1', ...env });
   await fn.ready();
 }, 60_000);
-afterAll(async () => {
-  rmSync(modelsDir, { recursive: true });
-  if (fn.process.exitCode !== null || fn.process.signalCode !== null) return;
-  fn.process.kill('SIGKILL');
-  await once(fn.process, 'exit');
-});
 
 /** The code of a contract answer, `OK` for a 200. @throws Error saying what the contract does not allow */
 async function judge(response: Response): Promise<string> {

@@ -1,13 +1,13 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { beforeAll, describe, expect, it } from '@jest/globals';
 import { fromArrayBuffer } from 'geotiff';
 import sharp from 'sharp';
-import { infer, makeCloudsModels, startClouds } from '../support/clouds.ts';
+import { infer, makeCloudsModels } from '../support/clouds.ts';
 import { documentedFetch } from '../support/documented.ts';
 import type { RunningFunction } from '../support/function.ts';
 import { drawGeoTiff } from '../support/geotiff.ts';
-import { expectFault } from '../support/served.ts';
+import { cleanAfterAll, expectFault } from '../support/served.ts';
 
 /** Of the model `weather`, by near infrared: the first row clear, the second cloud, the third shadow; the fourth has no data. */
 const nir = [2000, 6000, 100, 0];
@@ -25,15 +25,14 @@ const row = (value: number) => Array<number>(72).fill(value);
 const mask = [row(0), row(1), row(2), row(255), ...Array.from({ length: 60 }, () => row(0))];
 
 const modelsDir = makeCloudsModels({ clouds: 'weather', 'clouds-index': 'index' });
+const { later, start } = cleanAfterAll();
+later(() => rmSync(modelsDir, { recursive: true }));
 let fn: RunningFunction;
 beforeAll(async () => {
   // The contract is tried, not the speed.
-  fn = await startClouds({ MODELS_DIR: modelsDir, DEADLINE_MS: '30000', PRIMARY_BUDGET_MS: '29999' });
+  const patience = { DEADLINE_MS: '30000', PRIMARY_BUDGET_MS: '29999' };
+  fn = await start('clouds', { MODELS_DIR: modelsDir, WORKERS: '1', ...patience });
   await fn.ready();
-});
-afterAll(() => {
-  fn.process.kill('SIGKILL');
-  rmSync(modelsDir, { recursive: true });
 });
 
 describe('POST /infer', () => {

@@ -1,11 +1,9 @@
-import { once } from 'node:events';
-import { request as httpRequest } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { documentedFetch } from '../support/documented.ts';
 import { drawDigit, drawSvg } from '../support/drawn.ts';
 import type { RunningFunction } from '../support/function.ts';
-import { form } from '../support/posted.ts';
+import { form, sendBare } from '../support/posted.ts';
 import { cleanAfterAll } from '../support/served.ts';
 
 const { start } = cleanAfterAll();
@@ -98,16 +96,7 @@ describe('POST /predict', () => {
   });
 
   it('takes a raw body without a type', async () => {
-    const sent = httpRequest({
-      port: fn.port,
-      path: '/predict',
-      method: 'POST',
-      headers: { 'content-length': seven.length },
-    });
-    sent.end(seven);
-    const [response] = await once(sent, 'response');
-
-    expect(JSON.parse(Buffer.concat(await response.toArray()).toString())).toMatchObject({ digit: 7 });
+    expect(await sendBare(fn.port, '/predict', seven)).toMatchObject({ digit: 7 });
   });
 
   it.each([

@@ -7,8 +7,11 @@ import { imageProblems } from '../../functions/tasks/image/problems.ts';
 import { residentMib } from '../../load/proc.ts';
 import { drawDigit } from '../support/drawn.ts';
 import { encodeAll, makeSourceImages } from '../support/encoded.ts';
-import { type RunningFunction, startFunction } from '../support/function.ts';
+import type { RunningFunction } from '../support/function.ts';
 import { createRandom, type MutatedUpload, mutateUpload } from '../support/mutate.ts';
+import { cleanAfterAll } from '../support/served.ts';
+
+const { start } = cleanAfterAll();
 
 const problems = { ...common, ...imageProblems, ...digitProblems };
 
@@ -105,15 +108,10 @@ describe.each([
 
   beforeAll(async () => {
     // The content is tried, not the speed: no deadline may pass and no queue be too long on a slow machine.
-    fn = await startFunction(target, { DEADLINE_MS: '30000', PRIMARY_BUDGET_MS: '29999', LOG_LEVEL: 'info' });
+    fn = await start(target, { DEADLINE_MS: '30000', PRIMARY_BUDGET_MS: '29999', LOG_LEVEL: 'info' });
     await fn.ready();
   }, 60_000);
-  afterAll(async () => {
-    agent.destroy();
-    if (fn.process.exitCode !== null || fn.process.signalCode !== null) return;
-    fn.process.kill('SIGKILL');
-    await once(fn.process, 'exit');
-  });
+  afterAll(() => agent.destroy());
 
   it(`answers ${count} mutated uploads as in the contract, never with 5xx (seed ${seed})`, async () => {
     const images = await makeImages();

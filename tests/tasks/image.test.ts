@@ -151,31 +151,4 @@ describe('decodeImage', () => {
 
     expect(image.pixels.data).toEqual((await decode('png')).pixels.data);
   });
-
-  it('answers 300 mutated images with pixels or an image problem', async () => {
-    const sources = await Promise.all((['jpeg', 'png', 'webp', 'gif', 'avif', 'cmykJpeg'] as const).map(fixture));
-    const random = seededRandom(20_251);
-    const codes = new Set<unknown>();
-
-    for (let round = 0; round < 300; round++) {
-      const bytes = Buffer.from(sources[round % sources.length] as Buffer);
-      for (let change = 0; change < 1 + random(8); change++) bytes[random(bytes.length)] = random(256);
-      const result = await decodeImage(bytes, recipe, maxPixels).catch((fault: unknown) => fault);
-      codes.add(result instanceof Error ? (result as { code?: unknown }).code : 'pixels');
-    }
-
-    const possible = ['pixels', 'IMAGE_UNSUPPORTED', 'IMAGE_UNREADABLE', 'IMAGE_TOO_MANY_PIXELS'];
-    expect(possible).toEqual(expect.arrayContaining([...codes]));
-    expect(codes).toContain('pixels');
-    expect(codes).toContain('IMAGE_UNREADABLE');
-  }, 60_000);
 });
-
-/** Whole numbers from 0 to below `limit`, the same in every run (a linear congruential generator, period 2^32). */
-function seededRandom(seed: number): (limit: number) => number {
-  let state = seed;
-  return (limit) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * limit);
-  };
-}
