@@ -14,7 +14,7 @@ const scripts: Record<string, string> = JSON.parse(readFileSync('package.json', 
 const programs = [
   ...Object.values(scripts).flatMap((script) => /exec node dist\/(\S+)$/.exec(script)?.[1] ?? []),
   ...['memory', 'overhead', 'start'].map((name) => `load/${name}.js`),
-  ...['digit-photos/write', 'golden-clouds', 'memory', 'pixels'].map((name) => `models/${name}.js`),
+  ...['digit-photos/write', 'golden-clouds', 'pixels'].map((name) => `models/${name}.js`),
 ];
 
 describe('the command lines', () => {
