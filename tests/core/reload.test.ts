@@ -7,7 +7,6 @@ import { answer } from '../../functions/core/chain/answer.ts';
 import type { Task } from '../../functions/core/task.ts';
 import { classify } from '../../functions/tasks/classify/task.ts';
 import type { ImageModel } from '../../functions/tasks/image/card.ts';
-import { sha256Of } from '../support/cards.ts';
 import type { RunningFunction } from '../support/function.ts';
 import { changeCard, replaceModel, serveModels } from '../support/models.ts';
 import { ask, cleanAfterEach, linesOf, plain } from '../support/served.ts';
@@ -92,20 +91,6 @@ describe('a SIGHUP', () => {
       'fails its golden case',
       (folder) => changeCard(folder, (card) => ({ ...card, golden: { logits: [1, 3], tolerance: 0.1 } })),
       /Expected 3 for logit 1 of the golden case/,
-    ],
-    [
-      'is no graph',
-      (folder) => {
-        writeFileSync(join(folder, 'model.onnx'), 'weights');
-        const sha256 = sha256Of(Buffer.from('weights'));
-        changeCard(folder, (card) => ({ ...card, sha256 }));
-      },
-      /Expected a graph that ONNX Runtime/,
-    ],
-    [
-      'has a card with a typo',
-      (folder) => changeCard(folder, (card) => ({ ...card, lables: 'labels.json' })),
-      /received "lables"/,
     ],
     [
       'has a card that is cut short',

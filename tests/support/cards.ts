@@ -53,9 +53,9 @@ let folders = 0;
 /** Writes a model folder below a directory of its own; `null` leaves a file out. */
 export function folderWith({
   name = 'small',
-  model = card as object | string | null,
+  model = card as object | string,
   names = labels as unknown,
-  bytes = weights as Buffer | null,
+  bytes = weights,
   variantBytes = otherWeights as Buffer | null,
 } = {}) {
   folders += 1;
@@ -63,8 +63,8 @@ export function folderWith({
   mkdirSync(dir, { recursive: true });
   if (variantBytes !== null) writeFileSync(join(dir, 'fast.onnx'), variantBytes);
   writeFileSync(join(dir, 'fast.bin'), weights);
-  if (model !== null) writeFileSync(join(dir, 'model.json'), typeof model === 'string' ? model : JSON.stringify(model));
-  if (names !== null) writeFileSync(join(dir, 'labels.json'), JSON.stringify(names));
-  if (bytes !== null) writeFileSync(join(dir, 'model.onnx'), bytes);
+  writeFileSync(join(dir, 'model.json'), typeof model === 'string' ? model : JSON.stringify(model));
+  writeFileSync(join(dir, 'labels.json'), JSON.stringify(names));
+  writeFileSync(join(dir, 'model.onnx'), bytes);
   return join(root, String(folders));
 }
