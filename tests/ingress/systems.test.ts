@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it, jest } from '@jest/globals';
 import { type TaskName, taskNames, tasks } from '../../load/k6/tasks.ts';
 import { send } from '../support/client.ts';
-import { isRunning, type Stack, until, useStack } from '../support/stack.ts';
+import { type Stack, useStack } from '../support/stack.ts';
 
 jest.setTimeout(60_000);
 
@@ -34,29 +34,6 @@ describe('npm start', () => {
     for (const name of taskNames) expect(await ask(running, name)).toBe(isThere(name) ? 200 : 404);
     const tried = [...running.output().matchAll(/^ {2}curl .*localhost:\d+(\/\w+)/gm)].map(([, path]) => path);
     expect(tried).toEqual(taskNames.filter(isThere).map((name) => tasks[name].path.replace(/\?.*/, '')));
-  });
-
-  it('restarts and drains a function that is alone, whose own problems pass', async () => {
-    const running = await start('digits');
-    await running.says(ready);
-    const pixel = Buffer.from('R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7', 'base64'); // GIF, blank
-    const blank = await send(`http://127.0.0.1:${running.port}`, { path: '/predict', body: pixel });
-    expect([blank.status, JSON.parse(blank.text).code]).toEqual([422, 'IMAGE_NO_DIGIT']);
-    const [pid] = running.programs('FUNCTION_TARGET=digits') as [number];
-
-    process.kill(pid, 'SIGKILL');
-    await running.says(/digits ended \(SIGKILL\), starts again in 250 ms/);
-    await until(
-      async () => (await ask(running, 'digits')) === 200,
-      10_000,
-      () => `Expected an answer:\n${running.output()}`,
-    );
-    const pids = running.pids();
-    running.child.kill('SIGTERM');
-
-    expect(await running.exited).toEqual([0, null]);
-    expect(running.output()).toMatch(/drain ends/);
-    expect(pids.filter(isRunning)).toEqual([]);
   });
 
   it('opens for classify before the others can answer, and is ready with them', async () => {
