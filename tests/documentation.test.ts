@@ -1,9 +1,6 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { execFile } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -15,8 +12,8 @@ import { clouds } from '../functions/tasks/clouds/task.ts';
 import { digitProblems } from '../functions/tasks/digits/problems.ts';
 import { digits } from '../functions/tasks/digits/task.ts';
 import { imageProblems } from '../functions/tasks/image/problems.ts';
-import { freePort } from '../ingress/port.ts';
 import { taskNames, tasks } from '../load/k6/tasks.ts';
+import { makeFolder, removeFolder, type Stack, startStack } from './support/stack.ts';
 import { variablesOf } from './support/variables.ts';
 
 const problems = { ...common, ...imageProblems, ...digitProblems, ...jobProblems };
@@ -50,43 +47,25 @@ const alreadyDone = /^(git clone|cd|npm ci|npm test)\b/;
 
 describe('the quick start of README.md', () => {
   const commands = quickStartCommands().filter((command) => !alreadyDone.test(command));
-  const folder = mkdtempSync(join(tmpdir(), 'documentation-test-'));
-  let stack: ChildProcess;
-  let port: number;
-  let output = '';
+  const folder = makeFolder();
+  let stack: Stack;
 
   beforeAll(async () => {
-    chmodSync(folder, 0o711); // started by root, nginx' workers are someone else
-    port = await freePort();
     // The last command of `npm start`: the compiler before it would write the files that other tests are reading.
     const last = String(scripts.start?.split(' && exec ').at(-1));
-    const [file, ...args] = last.replace('dist/', `${compiled}/`).split(' ');
-    stack = spawn(file as string, args, {
-      env: { ...process.env, PORT: String(port), TMPDIR: folder, DRAIN_MS: '5000', JOBS_STORE: join(folder, 'jobs') },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    for (const stream of [stack.stdout, stack.stderr]) {
-      stream?.setEncoding('utf8').on('data', (chunk: string) => {
-        output += chunk;
-      });
-    }
-    const isUp = () =>
-      output.includes('ready, ends with Ctrl-C') && /"worker ready","model":"wide-resnet"/.test(output);
-    while (!isUp() && stack.exitCode === null) await sleep(20);
-    if (!isUp()) throw new Error(output);
+    const command = last.replace('dist/', `${compiled}/`).split(' ') as [string, ...string[]];
+    stack = await startStack(folder, { command, env: { FUNCTIONS: '', WORKERS: undefined } });
+    await stack.says(/ready, ends with Ctrl-C/);
+    await stack.says(/"worker ready","model":"wide-resnet"/);
   }, 60_000);
 
   afterAll(async () => {
-    if (stack.exitCode === null) {
-      const ended = once(stack, 'exit');
-      stack.kill('SIGINT');
-      await ended;
-    }
-    rmSync(folder, { recursive: true });
+    await stack.end();
+    removeFolder(folder);
   }, 30_000);
 
   const paste = (curl: string) =>
-    promisify(execFile)('sh', ['-c', curl.replace('localhost:8080', `localhost:${port}`)]);
+    promisify(execFile)('sh', ['-c', curl.replace('localhost:8080', `localhost:${stack.port}`)]);
 
   it('consists of npm start and curl', () => {
     expect(commands[0]).toBe('npm start');
@@ -144,10 +123,10 @@ describe('the quick start of README.md', () => {
   });
 
   it('is what npm start prints, on its own port', () => {
-    const [, ...curls] = commands.map((command) => command.replace('localhost:8080', `http://localhost:${port}`));
+    const [, ...curls] = commands.map((command) => command.replace('localhost:8080', `http://localhost:${stack.port}`));
 
     expect(curls).toHaveLength(taskNames.length);
-    for (const curl of curls) expect(output).toContain(`  ${curl}\n`);
+    for (const curl of curls) expect(stack.output()).toContain(`  ${curl}\n`);
   });
 });
 

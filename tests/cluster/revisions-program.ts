@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { expect } from '@jest/globals';
+import { textsOf } from '../support/program.ts';
 
 const script = fileURLToPath(new URL('../../knative/revisions/revision.js', import.meta.url));
 
@@ -27,12 +28,7 @@ export function beginRevision(args: readonly string[], env: Readonly<Record<stri
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const texts = { stdout: '', stderr: '' };
-  for (const name of ['stdout', 'stderr'] as const) {
-    child[name].setEncoding('utf8').on('data', (chunk: string) => {
-      texts[name] += chunk;
-    });
-  }
+  const texts = textsOf(child);
   const ended = once(child, 'close').then(([code]) => ({
     code: code as number | null,
     ...texts,

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { findK6, k6Version } from '../../load/tool.ts';
+import { textsOf } from '../support/program.ts';
 
 const script = fileURLToPath(new URL('../../load/run.js', import.meta.url));
 
@@ -40,12 +41,7 @@ export function startRun(
     env: { ...process.env, ...(k6 !== undefined && { K6: k6 }), WORKERS: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const texts = { stdout: '', stderr: '' };
-  for (const name of ['stdout', 'stderr'] as const) {
-    child[name]?.setEncoding('utf8').on('data', (chunk: string) => {
-      texts[name] += chunk;
-    });
-  }
+  const texts = textsOf(child);
   return { child, ended: once(child, 'close').then(([code]) => ({ code, ...texts })) };
 }
 

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { textsOf } from './program.ts';
 
 const script = fileURLToPath(new URL('../../knative/revisions/revision.js', import.meta.url));
 
@@ -22,12 +23,7 @@ export async function runRevision(args: readonly string[], programs: Programs = 
     }
     const env = { ...process.env, PATH: `${bin}:/bin:/usr/bin`, K6: join(bin, 'k6') };
     const child = spawn(process.execPath, [script, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
-    const texts = { stdout: '', stderr: '' };
-    for (const name of ['stdout', 'stderr'] as const) {
-      child[name].setEncoding('utf8').on('data', (chunk: string) => {
-        texts[name] += chunk;
-      });
-    }
+    const texts = textsOf(child);
     const [code] = (await once(child, 'close')) as [number | null];
     const calls = join(bin, 'calls');
     return { code, ...texts, calls: existsSync(calls) ? readFileSync(calls, 'utf8').trim().split('\n') : [] };

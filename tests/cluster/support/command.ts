@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { textsOf } from '../../support/program.ts';
 
 /** How a command ended; code -1 means that it was killed because it took too long. */
 export interface Ended {
@@ -20,12 +21,7 @@ export interface CommandOptions {
 export async function run(program: string, args: readonly string[], options: CommandOptions = {}): Promise<Ended> {
   const { input = '', withinMs = 60_000, env = {} } = options;
   const child = spawn(program, args, { env: { ...process.env, ...env }, timeout: withinMs, killSignal: 'SIGKILL' });
-  const texts = { stdout: '', stderr: '' };
-  for (const name of ['stdout', 'stderr'] as const) {
-    child[name].setEncoding('utf8').on('data', (chunk: string) => {
-      texts[name] += chunk;
-    });
-  }
+  const texts = textsOf(child);
   child.stdin.on('error', () => undefined); // it may end without having read everything
   child.stdin.end(input);
   const code = await new Promise<number>((resolve, reject) => {
