@@ -70,19 +70,26 @@ export interface TensorInfo {
 
 /** A body that is no upload by itself and holds one, such as base64 in JSON. It may be as long as a form with the largest upload. */
 export interface Envelope<Ask = unknown> {
-  /** The upload, and what is asked with what the body adds to it. @throws Problem */
-  open(
-    body: Buffer,
-    about: { readonly ask: Ask; readonly headers: IncomingHttpHeaders },
-  ): { readonly bytes: Buffer; readonly ask: Ask };
+  /** @throws Problem */
+  open(body: Buffer, about: { readonly ask: Ask; readonly headers: IncomingHttpHeaders }): Opened<Ask>;
+}
+
+export interface Opened<Ask = unknown> {
+  readonly bytes: Buffer;
+  /** What is asked, with what the body adds to it. */
+  readonly ask: Ask;
+  /** What the body adds as parameters of a query: a job keeps these. @default none */
+  readonly query?: Readonly<Record<string, string>>;
 }
 
 /** Another way into a task, in the shapes that existing clients send and expect. */
 export interface Door<Ask = unknown, Details = unknown, Output = unknown> {
-  /** One word, for the log. */
+  /** One word, for the log and for jobs. */
   readonly name: string;
   /** Opens such bodies; others are uploads by themselves. @default the task's */
   envelopeFor?(headers: IncomingHttpHeaders): Envelope<Ask> | undefined;
+  /** Whether a request may become a job: all that its bodies ask must be in their `query`. @default false */
+  readonly takesJobs?: boolean;
   /** Whether a problem repeats its detail as `error`, which is where these clients look for it. @default false */
   readonly tellsError?: boolean;
   /** The body of a 200. */

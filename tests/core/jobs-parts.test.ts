@@ -117,6 +117,7 @@ describe('the id of a job', () => {
     { callbackUrl: 'https://a' },
     { sha256: 'cd' },
     { ask: { query: '', headers: {} } },
+    { ask: { ...job.ask, door: 'huggingface' } },
   ])('is another one with %j', async (change) => {
     expect(await fingerprintOf({ ...identity, ...change })).not.toBe(await fingerprintOf(identity));
   });

@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { send } from '../support/client.ts';
+import { type Sent, send } from '../support/client.ts';
 import type { RunningFunction } from '../support/function.ts';
 import {
   expectJobProblem,
   get,
   idOf,
+  inJson,
   keysOf,
   makeStoreFolder,
   openStore,
@@ -52,32 +53,41 @@ describe('a function with a store for jobs', () => {
   });
 
   it.each([
-    ['a raw body', '/classify?top=2', {}],
-    ['a language', '/classify', { 'accept-language': 'de' }],
-    ['handling=strict', '/classify?features=1', { prefer: 'respond-async, handling=strict' }],
-  ])('ends with the answer of the synchronous way, byte for byte and header for header: %s', async (_, path, given) => {
-    const headers = { 'content-type': 'image/jpeg', ...given };
-    const { headers: accepted } = await order(primary, { path, body: photo, headers });
-    const job = await untilEnded(primary, accepted.location);
-    const later = await get(primary, `${accepted.location}/result`);
-    const prefer = 'prefer' in given ? 'handling=strict' : '';
-    const now = await send(primary.url, { path, body: photo, headers: { ...headers, prefer } });
+    ['a raw body', '/classify?top=2', { body: photo }],
+    ['a language', '/classify', { body: photo, headers: { 'accept-language': 'de' } }],
+    ['handling=strict', '/classify?features=1', { body: photo, headers: { prefer: 'respond-async, handling=strict' } }],
+    ['JSON', '/classify?top=4&min_score=0.01', inJson(photo, { top_k: 3 })],
+    ["Hugging Face's door", '/huggingface?top=3', { body: photo }],
+    ["Hugging Face's door, JSON", '/huggingface', inJson(photo, { top_k: 1 })],
+    ["TorchServe's door", '/predictions/classify', { method: 'PUT', body: photo }],
+  ])(
+    'ends with the answer of the synchronous way, byte for byte and header for header: %s',
+    async (_, path, sent: Sent) => {
+      const { method = 'POST', body = photo, headers: given = {} } = sent;
+      const headers = { 'content-type': 'image/jpeg', ...given };
+      const { headers: accepted } = await order(primary, { method, path, body, headers });
+      const job = await untilEnded(primary, accepted.location);
+      const later = await get(primary, `${accepted.location}/result`);
+      const prefer = 'prefer' in given ? 'handling=strict' : '';
+      const now = await send(primary.url, { method, path, body, headers: { ...headers, prefer } });
 
-    expect(now.status).toBe(200);
-    expect(later.text).toBe(now.text);
-    expect(JSON.stringify(job.result)).toBe(JSON.stringify(JSON.parse(now.text)));
-    const varying = { date: '', 'x-request-id': '', 'server-timing': '', 'cache-control': 'private, no-cache' };
-    expect({ ...later.headers, ...varying }).toEqual({ ...now.headers, ...varying });
-    expect(job).toMatchObject({ state: 'succeeded', attempts: 1, createdAt: expect.any(String) });
-    expect(Date.parse(String(job.expiresAt)) - Date.parse(String(job.endedAt))).toBe(86_400_000);
-  });
+      expect(now.status).toBe(200);
+      expect(later.text).toBe(now.text);
+      expect(JSON.stringify(job.result)).toBe(JSON.stringify(JSON.parse(now.text)));
+      const varying = { date: '', 'x-request-id': '', 'server-timing': '', 'cache-control': 'private, no-cache' };
+      expect({ ...later.headers, ...varying }).toEqual({ ...now.headers, ...varying });
+      expect(job).toMatchObject({ state: 'succeeded', attempts: 1, createdAt: expect.any(String) });
+      expect(Date.parse(String(job.expiresAt)) - Date.parse(String(job.endedAt))).toBe(86_400_000);
+    },
+  );
 
   it('takes a form, and writes one request id into the lines of 202 and of the run', async () => {
     const { body, headers: form } = multipart(imagePart(photo));
     const headers = { ...form, 'x-request-id': 'from-202-to-result' };
+    const runs = (await linesOf(primary, 'job run', 0)).length;
     const { headers: accepted } = await order(primary, { path: '/classify?top=3', body, headers });
     await untilEnded(primary, accepted.location);
-    const lines = [...(await linesOf(primary, 'request', 1)), ...(await linesOf(primary, 'job run', 1))];
+    const lines = [...(await linesOf(primary, 'request', 1)), ...(await linesOf(primary, 'job run', runs + 1))];
     const told = lines.filter(({ requestId }) => requestId === 'from-202-to-result');
     expect(told).toMatchObject([
       { message: 'request', status: 202, job: idOf(accepted.location) },

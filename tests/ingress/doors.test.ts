@@ -57,10 +57,13 @@ describe.each(paths)('%s', (path) => {
     expect(ingress.primary.received).toMatchObject([{ method: 'PUT', url: path, headers }]);
   });
 
-  it('shares the deadline of a client that would take a job, too, as a door makes none', async () => {
-    await post({ path, headers: { prefer: 'respond-async, wait=5', 'x-deadline-ms': '2000' } });
+  it('keeps the deadline of a job, and shares that of a client that would take one where none is made', async () => {
+    const headers = { prefer: 'respond-async, wait=5', 'x-deadline-ms': '2000' };
+    for (const query of ['', '?batch=0', '?batch=1']) await post({ path: `${path}${query}`, headers });
 
-    expect(ingress.primary.received).toMatchObject([{ url: path, headers: { 'x-deadline-ms': '1300' } }]);
+    const kept = path.startsWith('/v2') ? '1300' : '2000';
+    const received = ingress.primary.received.map((one) => one.headers['x-deadline-ms']);
+    expect(received).toEqual([kept, kept, '1300']);
   });
 
   it('asks the primary alone for a strict request', async () => {

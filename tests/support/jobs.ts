@@ -29,6 +29,12 @@ export function order({ url }: { readonly url: string }, sent: Sent): Promise<An
   return send(url, { ...sent, headers: { prefer: 'respond-async', ...sent.headers } });
 }
 
+/** A request with an upload in JSON. */
+export function inJson(upload: Buffer, parameters: object = {}): Pick<Sent, 'headers' | 'body'> {
+  const body = Buffer.from(JSON.stringify({ inputs: upload.toString('base64'), parameters }));
+  return { headers: { 'content-type': 'application/json' }, body };
+}
+
 export function get({ url }: { readonly url: string }, path: string, headers: Sent['headers'] = {}): Promise<Answer> {
   return send(url, { method: 'GET', path, headers: { 'content-type': [], ...headers } });
 }

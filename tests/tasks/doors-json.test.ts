@@ -119,7 +119,7 @@ describe('readBase64', () => {
 });
 
 describe('the envelope of inputs', () => {
-  const { open } = inputsEnvelope<{ top: number }>({ top_k: (value) => ({ top: Number(value) }) });
+  const { open } = inputsEnvelope<{ top: number }>({ top_k: { name: 'top', read: Number } });
   const read = (value: unknown) =>
     codeOf(() => open(Buffer.from(JSON.stringify(value)), { ask: { top: 5 }, headers: {} }));
   const bytes = Buffer.from([1, 2, 3]);
@@ -131,7 +131,7 @@ describe('the envelope of inputs', () => {
     [{ inputs: 'AQID', parameters: { top_k: 3 } }, 3],
     [{ inputs: 'AQID', parameters: { top_k: null, function_to_apply: null } }, 5],
   ])('opens %j', (value, top) => {
-    expect(read(value)).toEqual({ bytes, ask: { top } });
+    expect(read(value)).toEqual({ bytes, ask: { top }, query: top === 5 ? {} : { top: String(top) } });
   });
 
   it.each<[string, unknown]>([

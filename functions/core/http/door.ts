@@ -3,16 +3,17 @@ import { readFlag, readOne } from '../parameter.ts';
 import { Problem, toProblemJson } from '../problem.ts';
 import type { Door, Envelope, Task } from '../task.ts';
 import type { Exchange } from './exchange.ts';
+import { withQuery } from './jobs.ts';
 import { empty, readUpload, readUploads, tooLarge, type UploadRules } from './upload.ts';
 
 /** The door by which a request came; undefined for the task's own path, and for probes. */
-function doorOf({ route }: Exchange): Door | undefined {
+export function doorOf({ route }: Exchange): Door | undefined {
   return route?.name === 'task' ? route.door : undefined;
 }
 
-/** Whether a request came to the task's own path, with one upload for a body. */
-export function isPlain(exchange: Exchange): boolean {
-  return doorOf(exchange) === undefined && exchange.rules?.envelope === undefined && !isBatch(exchange);
+/** Whether a request may become a job, which has one upload, and keeps no more than its query asks. */
+export function takesJobs(exchange: Exchange): boolean {
+  return (doorOf(exchange)?.takesJobs ?? doorOf(exchange) === undefined) && !isBatch(exchange);
 }
 
 /** Whether the upload may be several files, each with its own answer. */
@@ -58,8 +59,9 @@ export async function readImages(
   rules: UploadRules,
 ): Promise<readonly Buffer[]> {
   if (rules.envelope) {
-    const { bytes, ask } = open(rules.envelope, headers, body, exchange.ask, rules.maxUploadBytes);
+    const { bytes, ask, query = {} } = open(rules.envelope, headers, body, exchange.ask, rules.maxUploadBytes);
     exchange.ask = ask;
+    if (exchange.form) exchange.form = withQuery(exchange.form, query);
     return [bytes];
   }
   if (isBatch(exchange)) return readUploads(headers, body, rules);

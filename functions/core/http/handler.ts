@@ -15,7 +15,7 @@ import type { Task } from '../task.ts';
 import { type Admission, createAdmission } from './admission.ts';
 import { answerUploads } from './answers.ts';
 import { readDocument } from './document.ts';
-import { isPlain, readImages, rulesFor } from './door.ts';
+import { doorOf, readImages, rulesFor, takesJobs } from './door.ts';
 import { createRecorder, type Exchange, openExchange, stagesOf } from './exchange.ts';
 import { acceptJob, answerJob, type JobExchange, prefersAsync, readForm, readJobRoute, readPatience } from './jobs.ts';
 import { describeState } from './probes.ts';
@@ -112,15 +112,15 @@ function admitUpload(
   const bytes = Number(headers['content-length'] ?? maxBodyBytes(headers, rules));
   const heldBytes = rules.envelope ? 2 * bytes : bytes; // the body, and what was in it
   const hold = () => admission.hold(heldBytes, response, () => retryAfter(waitsOf(service.chain)));
-  // A job keeps what its query asks, and its answer has the task's own form: elsewhere the preference is not applied.
-  if (jobs && prefersAsync(headers) && isPlain(exchange)) {
+  if (jobs && prefersAsync(headers) && takesJobs(exchange)) {
     const parameters = readPatience(headers);
     exchange.parameters = parameters;
     exchange.ask = task.parse(query, headers);
     if (service.chain.isPrimaryServed) task.check?.(exchange.ask, service.chain.models[0].spec.details);
     const { requestId } = exchange;
     const { callbackHosts } = jobs;
-    exchange.form = readForm(headers, query, { task: task.name, parameters, requestId, callbackHosts });
+    const door = doorOf(exchange)?.name;
+    exchange.form = readForm(headers, query, { task: task.name, door, rules, parameters, requestId, callbackHosts });
     exchange.markArrived = hold();
     return;
   }
@@ -213,6 +213,7 @@ function jobExchange(state: State, jobs: Jobs, request: FunctionRequest, respons
     response,
     requestId,
     reply: (status, contentType, body, headers) => send(state, response, status, contentType, body, headers),
+    tellsError: (request.exchange && doorOf(request.exchange)?.tellsError) ?? false,
     retryAfter: (waiting) => retryAfter([waiting * runMs()]),
     isLeaving: state.service.isDraining,
   };

@@ -10,7 +10,7 @@ import type { Kept } from '../jobs/records.ts';
 import { Problem, toProblemJson } from '../problem.ts';
 import { readPreference } from './prefer.ts';
 import { judgeMethod, type RequestParameters, type Route, readParameters } from './request.ts';
-import { mediaType } from './upload.ts';
+import { isForm, mediaType, type UploadRules } from './upload.ts';
 
 /** An hour, when the client names no patience ... */
 const deadlineMs = 3_600_000;
@@ -60,24 +60,33 @@ export function readForm(
   query: URLSearchParams,
   about: {
     readonly task: string;
+    readonly door: string | undefined;
+    readonly rules: UploadRules;
     readonly parameters: RequestParameters;
     readonly requestId: string;
     readonly callbackHosts: readonly string[];
   },
 ): Form {
-  const { task, parameters, requestId, callbackHosts } = about;
+  const { task, door, rules, parameters, requestId, callbackHosts } = about;
   const sent = askHeaders.flatMap((name) => (headers[name] === undefined ? [] : [[name, headers[name]] as const]));
-  const type = mediaType(headers);
+  const isUpload = !rules.envelope && !isForm(headers);
   return {
     task,
-    ask: { query: query.toString(), headers: Object.fromEntries(sent) },
+    ask: { query: query.toString(), headers: Object.fromEntries(sent), ...(door !== undefined && { door }) },
     strict: parameters.strict,
     requestId,
     deadlineMs: parameters.patienceMs,
-    mediaType: type === 'multipart/form-data' ? 'application/octet-stream' : type,
+    mediaType: isUpload ? mediaType(headers) : 'application/octet-stream',
     idempotencyKey: readKey(headers['idempotency-key']),
     callbackUrl: readCallbackUrl(headers['x-callback-url'], callbackHosts),
   };
+}
+
+/** With parameters that a body adds, before those of the query. */
+export function withQuery(form: Form, added: Readonly<Record<string, string>>): Form {
+  const query = new URLSearchParams(form.ask.query);
+  for (const [name, value] of Object.entries(added)) query.set(name, value);
+  return { ...form, ask: { ...form.ask, query: query.toString() } };
 }
 
 function readKey(key: string | string[] | undefined): string | undefined {
@@ -93,6 +102,8 @@ export interface JobExchange {
   readonly response: ServerResponse;
   readonly requestId: string;
   readonly reply: Reply;
+  /** Whether the client looks for a problem's detail in `error`, too. */
+  readonly tellsError: boolean;
   /** Seconds until some of so many waiting jobs are done. */
   readonly retryAfter: (waiting: number) => string;
   /** Whether no answer may be waited for any longer: the function ends. */
@@ -196,7 +207,7 @@ async function describe(job: Job, { jobs }: JobExchange): Promise<string | Uint8
 /** The synchronous answer of a job that has ended. @throws Problem */
 async function replyResult(
   job: Job,
-  { jobs, reply, requestId, retryAfter }: JobExchange,
+  { jobs, reply, tellsError, requestId, retryAfter }: JobExchange,
   headers: Readonly<Record<string, string>>,
 ): Promise<void> {
   const further = { 'cache-control': 'private, no-cache', ...headers, 'x-request-id': requestId };
@@ -207,7 +218,8 @@ async function replyResult(
     reply(200, job.result.contentType, body, { ...job.result.headers, ...applied, ...further });
   } else if (job.state === 'failed' || job.state === 'expired') {
     const problem = job.problem ?? toProblemJson(deadlineExceeded(), job.requestId);
-    reply(Number(problem.status), 'application/problem+json', JSON.stringify(problem), further);
+    const body = { ...problem, ...(tellsError && { error: problem.detail }) };
+    reply(Number(problem.status), 'application/problem+json', JSON.stringify(body), further);
   } else if (job.state === 'canceled') {
     throw new Problem(jobProblems.JOB_CANCELED, 'Expected a job with an answer but received one that was canceled');
   } else {

@@ -41,13 +41,13 @@ export function judgeUploadHeaders(headers: IncomingHttpHeaders, rules: UploadRu
     throw new Problem('UPLOAD_UNSUPPORTED', 'Expected no Content-Encoding for the upload but received one');
   }
   const type = mediaType(headers);
-  const isForm = isMultipart(headers, maxFiles);
-  if (!envelope && !isForm && !isAmong(mediaTypes, type)) {
+  const hasParts = isMultipart(headers, maxFiles);
+  if (!envelope && !hasParts && !isAmong(mediaTypes, type)) {
     const known = ['multipart/form-data', ...mediaTypes.slice(0, -1)].join(', ');
     const detail = `Expected ${known} or ${mediaTypes.at(-1)} for Content-Type but received another type`;
     throw new Problem('UPLOAD_UNSUPPORTED', detail);
   }
-  if (!envelope && isForm) readBoundary(headers);
+  if (!envelope && hasParts) readBoundary(headers);
 
   const length = headers['content-length'];
   if (length === undefined) return;
@@ -212,9 +212,12 @@ function isAmong(mediaTypes: readonly string[], type: string): boolean {
   );
 }
 
+export function isForm(headers: IncomingHttpHeaders): boolean {
+  return mediaType(headers) === 'multipart/form-data';
+}
+
 function isMultipart(headers: IncomingHttpHeaders, maxFiles = 1): boolean {
-  const type = mediaType(headers);
-  return type === 'multipart/form-data' || (maxFiles > 1 && type === 'multipart/mixed');
+  return isForm(headers) || (maxFiles > 1 && mediaType(headers) === 'multipart/mixed');
 }
 
 function tooMany(maxFiles: number): Problem {

@@ -22,7 +22,9 @@ export async function fingerprintOf({ task, ask, strict, callbackUrl, sha256 }: 
   const query = new URLSearchParams(ask.query);
   query.sort();
   const headers = Object.entries(ask.headers).sort(([one], [other]) => (one < other ? -1 : 1));
-  return digest(Buffer.from(JSON.stringify([task, query.toString(), headers, strict, callbackUrl ?? null, sha256])));
+  const parts = [task, query.toString(), headers, strict, callbackUrl ?? null, sha256];
+  // At the end, so that other jobs keep the ids that they have had since before there were doors.
+  return digest(Buffer.from(JSON.stringify(ask.door === undefined ? parts : [...parts, ask.door])));
 }
 
 const secretKey = 'secret';

@@ -9,6 +9,8 @@ export interface JobAsk {
   readonly query: string;
   /** By name in lower case; those of `askHeaders` that were sent. */
   readonly headers: Readonly<Record<string, string>>;
+  /** The name of the door by which it came, whose form the answer has. @default none: the task's own path */
+  readonly door?: string;
 }
 
 /** Headers that tasks read: Task.parse gets no others of a job. */

@@ -102,6 +102,10 @@ function isStrict(task: Task, job: Job): boolean {
   return job.strict || (task.needsPrimary?.(readAsk(task, job)) ?? false);
 }
 
+function encoderOf(task: Task, { ask }: Job): Pick<Task, 'encode'> {
+  return Object.values(task.doors ?? {}).find(({ name }) => name === ask.door) ?? task;
+}
+
 /** @throws Problem PARAMETER_INVALID */
 function readAsk(task: Task, { ask }: Job): unknown {
   return task.parse(new URLSearchParams(ask.query), ask.headers);
@@ -167,7 +171,7 @@ async function ask({ task, service, turns }: WorkOptions, course: Course, bytes:
     if (answered instanceof Problem) return { models, progress, answer: answered };
     if (isStrict(task, job)) task.check?.(asked, answered.spec.details);
     const result = models === 'last' ? asLast(answered) : answered;
-    return { models, progress, answer: { result, encoded: await encodeResult(task, result, asked) } };
+    return { models, progress, answer: { result, encoded: await encodeResult(encoderOf(task, job), result, asked) } };
   } catch (fault) {
     return { models, progress, answer: asProblem(fault) };
   }

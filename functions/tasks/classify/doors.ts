@@ -19,7 +19,7 @@ import type { Prediction } from './top.ts';
 type ClassifyDoor = Door<ClassifyAsk, ImageModel, ClassifyOutput>;
 
 const inputs: Envelope<ClassifyAsk> = inputsEnvelope({
-  top_k: (value, ask) => ({ ...ask, top: readWhole('top_k', value, 20) }),
+  top_k: { name: 'top', read: (value) => readWhole('top_k', value, 20) },
 });
 
 /** JSON with the photo in base64. */
@@ -28,6 +28,7 @@ export const envelopeFor = (headers: IncomingHttpHeaders) => (isJson(headers) ? 
 /** An array of `{"label", "score"}`, as Hugging Face's clients for image classification expect it. */
 const huggingface: ClassifyDoor = {
   name: 'huggingface',
+  takesJobs: true,
   envelopeFor,
   tellsError: true,
   encode(output, about) {
@@ -39,6 +40,7 @@ const huggingface: ClassifyDoor = {
 /** `{LABEL: SCORE}`, as TorchServe's image classifier answers. Of classes with the same label the first one counts. */
 const torchserve: ClassifyDoor = {
   name: 'torchserve',
+  takesJobs: true,
   envelopeFor,
   encode(output, about) {
     const { predictions, headers } = choosePredictions(output, about);
