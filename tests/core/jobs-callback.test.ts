@@ -217,7 +217,12 @@ describe('a callback', () => {
     const place = { tier: 'fallback', task: classify, service: {} as Service, workers: 1 } as const;
     const jobs = createJobs({ ...place, config, log: () => {}, metrics: createMetrics() });
     const order = { task: 'classify', ask: { query: '', headers: {} }, strict: false, requestId: 'r' };
-    const upload = { bytes: Buffer.from('photo'), mediaType: 'image/jpeg', idempotencyKey: undefined };
+    const upload = {
+      bytes: Buffer.from('photo'),
+      mediaType: 'image/jpeg',
+      owner: undefined,
+      idempotencyKey: undefined,
+    };
     const accepted = await jobs.accept(
       { ...order, ...upload, deadlineMs: 60_000, callbackUrl: 'https://a.example/' },
       String,

@@ -125,12 +125,14 @@ describe('the id of a job', () => {
   it('follows from the secret of the store, which all have in common', async () => {
     const [one, two] = await Promise.all([readSecret(store), readSecret(store)]);
     expect(two).toEqual(one);
-    const id = idOf(one, 'classify', '1', 'ff');
+    const claim = { task: 'classify', owner: undefined, idempotencyKey: '1' };
+    const id = idOf(one, claim, 'ff');
     expect(isJobId(id)).toBe(true);
-    expect(idOf(one, 'classify', '1', 'other')).toBe(id);
-    expect(idOf(one, 'digits', '1', 'ff')).not.toBe(id);
-    expect(idOf(one, 'classify', undefined, '1')).not.toBe(id);
-    expect(idOf(Buffer.alloc(32), 'classify', '1', 'ff')).not.toBe(id);
+    expect(idOf(one, claim, 'other')).toBe(id);
+    expect(idOf(one, { ...claim, task: 'digits' }, 'ff')).not.toBe(id);
+    expect(idOf(one, { ...claim, idempotencyKey: undefined }, '1')).not.toBe(id);
+    expect(idOf(one, { ...claim, owner: 'acme' }, 'ff')).not.toBe(id);
+    expect(idOf(Buffer.alloc(32), claim, 'ff')).not.toBe(id);
   });
 
   it('digests like SHA-256', async () => {

@@ -118,13 +118,16 @@ describe('a function with a store for jobs', () => {
     await untilEnded(primary, answers[0]?.headers.location);
   });
 
-  it('takes an Idempotency-Key for what makes a job the same, and refuses it for another upload', async () => {
+  it('takes an Idempotency-Key for what makes a job of a client the same, and refuses it for another upload', async () => {
     const headers = { 'idempotency-key': 'key of mine' };
     const [one, again] = [
       await order(primary, { body: photo, headers }),
       await order(primary, { body: photo, headers }),
     ];
     expect(again.headers.location).toBe(one.headers.location);
+    const of = (name: string) => order(primary, { body: photo, headers: { ...headers, 'x-key-name': name } });
+    const named = [await of('acme'), await of('other')].map((answer) => answer.headers.location);
+    expect(new Set([one.headers.location, ...named]).size).toBe(3);
     const photos = await keysOf(store, 'photos/');
     expectJobProblem(await order(primary, { body: await plain('red'), headers }), 'IDEMPOTENCY_CONFLICT');
     expectJobProblem(await order(primary, { path: '/classify?top=1', body: photo, headers }), 'IDEMPOTENCY_CONFLICT');

@@ -37,13 +37,14 @@ describe('with API_KEYS_FILE', () => {
   });
 
   it.each([
-    ['X-API-Key', () => ({ 'x-api-key': one })],
-    ['another key', () => ({ 'x-api-key': other })],
-    ["a name that is nginx's own word", () => ({ 'x-api-key': special })],
-    ['Authorization', () => ({ authorization: `Bearer ${one}` })],
-    ['Authorization in small letters', () => ({ authorization: `bearer  ${other}` })],
-    ['Authorization before X-API-Key', () => ({ authorization: `Bearer ${one}`, 'x-api-key': 'nonsense' })],
-  ])('lets %s in, and tells no function the key', async (_what, headersOf) => {
+    ['X-API-Key', 'one', () => ({ 'x-api-key': one })],
+    ['another key', 'the_other-1', () => ({ 'x-api-key': other })],
+    ["a name that is nginx's own word", 'default', () => ({ 'x-api-key': special })],
+    ['Authorization', 'one', () => ({ authorization: `Bearer ${one}` })],
+    ['Authorization in small letters', 'the_other-1', () => ({ authorization: `bearer  ${other}` })],
+    ['Authorization before X-API-Key', 'one', () => ({ authorization: `Bearer ${one}`, 'x-api-key': 'nonsense' })],
+    ['who calls itself otherwise', 'one', () => ({ 'x-api-key': one, 'x-key-name': 'the_other-1' })],
+  ])('lets %s in, and tells functions the name in place of the key', async (_what, name, headersOf) => {
     for (const path of ['/classify', '/infer', '/predict', '/huggingface']) {
       expect((await ask({ path, headers: headersOf() })).status).toBe(200);
     }
@@ -53,7 +54,14 @@ describe('with API_KEYS_FILE', () => {
     for (const { headers } of received) {
       expect(headers).not.toHaveProperty('authorization');
       expect(headers).not.toHaveProperty('x-api-key');
+      expect(headers['x-key-name']).toBe(name);
     }
+  });
+
+  it('tells the name of no key that it has not checked', async () => {
+    const headers = { 'x-api-key': keyOf('one'), 'x-key-name': 'one' };
+    expect((await ask({ method: 'GET', path: '/v2', headers, body: Buffer.alloc(0) })).status).toBe(200);
+    expect(ingress.primary.received[0]?.headers).not.toHaveProperty('x-key-name');
   });
 
   it.each([
@@ -108,6 +116,8 @@ describe('without API_KEYS_FILE', () => {
     expect((await ask()).status).toBe(200);
     expect((await ask({ headers: { authorization: 'Bearer x' } })).status).toBe(200);
     expect(ingress.primary.received[1]?.headers.authorization).toBe('Bearer x');
+    await ask({ headers: { 'x-key-name': 'one' } });
+    expect(ingress.primary.received[2]?.headers).not.toHaveProperty('x-key-name');
   });
 });
 

@@ -29,6 +29,7 @@ export function acceptInto(folder: string) {
         requestId: 'request',
         deadlineMs: hourMs,
         mediaType: 'application/octet-stream',
+        owner: undefined,
         idempotencyKey: undefined,
         callbackUrl: undefined,
       };

@@ -77,6 +77,7 @@ export function readForm(
     requestId,
     deadlineMs: parameters.patienceMs,
     mediaType: isUpload ? mediaType(headers) : 'application/octet-stream',
+    owner: headers['x-key-name'] as string | undefined, // nginx sends it once
     idempotencyKey: readKey(headers['idempotency-key']),
     callbackUrl: readCallbackUrl(headers['x-callback-url'], callbackHosts),
   };

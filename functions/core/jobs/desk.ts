@@ -19,6 +19,8 @@ export interface Order {
   readonly deadlineMs: number;
   readonly bytes: Uint8Array;
   readonly mediaType: string;
+  /** The name of the client's API key, where the ingress asks for one: clients do not meet each other's jobs. */
+  readonly owner: string | undefined;
   readonly idempotencyKey: string | undefined;
   readonly callbackUrl: string | undefined;
 }
@@ -58,7 +60,7 @@ export function createDesk({ store, queue, records, due, max, now = Date.now }: 
     });
     const sha256 = await digest(order.bytes);
     const fingerprint = await fingerprintOf({ ...order, sha256 });
-    return { sha256, fingerprint, id: idOf(await secret, order.task, order.idempotencyKey, fingerprint) };
+    return { sha256, fingerprint, id: idOf(await secret, order, fingerprint) };
   }
 
   async function take(order: Order, retryAfter: (waiting: number) => string): Promise<Kept<Job>> {

@@ -46,19 +46,21 @@ async function makeSecret(store: Store) {
 const alphabet = 'abcdefghijklmnopqrstuvwxyz234567';
 const idLength = 26;
 
+/** Whose jobs a repeat finds, and by what. */
+export interface Claim {
+  readonly task: string;
+  /** The name of the API key that the ingress has checked; undefined where it asks for none. */
+  readonly owner: string | undefined;
+  readonly idempotencyKey: string | undefined;
+}
+
 /**
- * The same for the same request to the same store, and not to be guessed by others: a job can be asked for by whoever knows its id, and
- * the keys that clients choose are as simple as 1.
+ * The same for the same request of the same owner to the same store, and not to be guessed by others: a job can be asked for by whoever
+ * knows its id, and the keys that clients choose are as simple as 1.
  */
-export function idOf(
-  secret: Uint8Array,
-  task: string,
-  idempotencyKey: string | undefined,
-  fingerprint: string,
-): string {
-  const [kind, text] = idempotencyKey === undefined ? ['content', fingerprint] : ['key', idempotencyKey];
-  const hash = createHmac('sha256', secret)
-    .update(JSON.stringify([task, kind, text]))
-    .digest();
+export function idOf(secret: Uint8Array, { task, owner, idempotencyKey }: Claim, fingerprint: string): string {
+  const what = idempotencyKey === undefined ? ['content', fingerprint] : ['key', idempotencyKey];
+  const parts = owner === undefined ? [task, ...what] : [task, ...what, owner];
+  const hash = createHmac('sha256', secret).update(JSON.stringify(parts)).digest();
   return Array.from(hash.subarray(0, idLength), (byte) => alphabet[byte % alphabet.length]).join('');
 }
