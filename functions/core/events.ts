@@ -116,13 +116,13 @@ async function receive(event: unknown, posts: readonly Post[], signal: AbortSign
   const post = posts.find(({ task }) => task.name === about.task);
   if (!post) return { facts, dead: 'no task of this function' };
   const leave = await post.places.take();
-  try {
-    return receivedOf(await post.runner.run(about.id, signal), facts);
-  } catch (fault) {
-    throw again('the store does not answer', '1', fault);
-  } finally {
-    leave();
-  }
+  const outcome = await post.runner
+    .run(about.id, signal)
+    .catch((fault) => {
+      throw again('the store does not answer', '1', fault);
+    })
+    .finally(leave);
+  return receivedOf(outcome, facts);
 }
 
 /** @throws Problem for a job that has not ended */

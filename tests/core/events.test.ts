@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
@@ -8,18 +8,19 @@ import { acceptInto } from '../support/accepted.ts';
 import { type Answer, send } from '../support/client.ts';
 import { cleanAfterAll } from '../support/served.ts';
 
-const { start, later } = cleanAfterAll();
+const { start, later, modelsDir } = cleanAfterAll();
 const folder = mkdtempSync(join(tmpdir(), 'events-test-'));
 later(() => rmSync(folder, { recursive: true }));
 const { accept, read, resultOf, store } = acceptInto(folder);
 const digit = readFileSync('tests/images/digit.png');
+const photo = readFileSync('tests/images/test_image_1.jpg');
 const events = await start('events', { JOBS_STORE: folder, EVENTS_TASKS: 'digits,clouds', WORKERS: '1' });
 await events.ready();
 
 /** Posts an event as a consumer does. */
-function post(event: JobEvent): Promise<Answer> {
+function post(event: JobEvent, { url } = events): Promise<Answer> {
   const { headers, body } = toRequest(toMessage(event));
-  return send(events.url, { inside: true, path: '/', headers, body: Buffer.from(body) });
+  return send(url, { inside: true, path: '/', headers, body: Buffer.from(body) });
 }
 
 let keys = 0;
@@ -153,8 +154,7 @@ describe('a function that takes events', () => {
     const away = await start('events', { JOBS_STORE: '/dev/null/store', EVENTS_TASKS: 'digits', WORKERS: '1' });
     await away.ready();
 
-    const { headers, body } = toRequest(toMessage(event));
-    const answer = await send(away.url, { inside: true, path: '/', headers, body: Buffer.from(body) });
+    const answer = await post(event, away);
 
     expect([answer.status, JSON.parse(answer.text).code, answer.headers['retry-after']]).toEqual([
       503,
@@ -162,6 +162,22 @@ describe('a function that takes events', () => {
       '1',
     ]);
     expect(answer.headers).not.toHaveProperty('x-job-attempts');
+  });
+
+  it('lets others come before a job that waits for the lead model', async () => {
+    const dir = modelsDir({ mobilenet: 'real' });
+    mkdirSync(join(dir, 'wide-resnet'));
+    writeFileSync(join(dir, 'wide-resnet', 'model.json'), '{}');
+    const env = { MODELS_DIR: dir, JOBS_STORE: folder, EVENTS_TASKS: 'classify', WORKERS: '1' };
+    const without = await start('events', env);
+    await without.ready();
+    const answer = await post(await accept({ task: 'classify', bytes: photo }), without);
+
+    expect([answer.status, JSON.parse(answer.text).detail]).toEqual([
+      503,
+      'Expected an end of the job but received none: no model that may answer is ready',
+    ]);
+    expect(answer.headers).toMatchObject({ 'retry-after': '1', 'x-job-attempts': '0' });
   });
 
   it.each([
