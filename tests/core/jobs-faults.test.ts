@@ -39,6 +39,13 @@ describe('a job outlives', () => {
     for (; (await keysOf(spool.store, 'waiting/')).length > 0; );
   });
 
+  it('a second primary on the folder, which leaves alone what the first one runs', async () => {
+    const env = { MODELS_DIR: moody() };
+    const [first] = [await startReady('primary', env), await startReady('primary', env)];
+    const { headers } = await order(first, { body: await plain('lime') });
+    expect(await untilEnded(first, headers.location)).toMatchObject({ state: 'succeeded', attempts: 1 });
+  });
+
   it('a drain: it is put back, as if it had not run', async () => {
     const env = { MODELS_DIR: moody() };
     const first = await startReady('primary', env);

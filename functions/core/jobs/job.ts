@@ -49,6 +49,8 @@ export interface Job {
   /** From then on the job is `expired`. */
   readonly deadlineAt: number;
   readonly startedAt?: number;
+  /** The process that began its last run. */
+  readonly claim?: string;
   readonly endedAt?: number;
   readonly ask: JobAsk;
   /** Whether only the lead model will do, at the deadline as well. */

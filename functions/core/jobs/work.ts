@@ -4,6 +4,7 @@ import { deadlineExceeded } from '../chain/refusal.ts';
 import type { Service } from '../chain/service.ts';
 import { asProblem, Problem } from '../problem.ts';
 import type { Task } from '../task.ts';
+import { isRunElsewhere, ownClaim } from './claim.ts';
 import { createEndings, type Endings, type JobRun, type Models, maxAttempts } from './endings.ts';
 import { digest } from './identity.ts';
 import { hasEnded, type Job } from './job.ts';
@@ -47,6 +48,7 @@ export function createRunner(options: WorkOptions): Runner {
     const waiting = kept as Kept<Job>;
     const { record: job } = waiting;
     if (hasEnded(job)) return endings.outcomeOf(job);
+    if (isRunElsewhere(job, now())) return endings.later(job, againMs, 'another process runs it');
     // The last of its runs did not end: the process died of it, or with it.
     if (job.attempts >= maxAttempts) return endings.fail(job, Problem.internal(), true);
     const models = tryTo(() => modelsFor(options, job, now()));
@@ -137,7 +139,7 @@ async function runNow(options: WorkOptions, course: Course): Promise<Outcome> {
     return endings.later(job, againMs, 'no worker is idle');
   const stored = await store.get(job.photo.key);
   if (!stored || (await digest(stored.bytes)) !== job.photo.sha256) return endings.fail(job, lost(), false);
-  const change = { state: 'running', attempts: job.attempts + 1, startedAt: now() } as const;
+  const change = { state: 'running', attempts: job.attempts + 1, startedAt: now(), claim: ownClaim } as const;
   const running = await records.change(waiting, change);
   if (!running) return endings.later(job, 0, 'the record has changed');
   options.onBegin?.(true);
