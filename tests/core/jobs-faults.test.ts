@@ -1,6 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, jest } from '@jest/globals';
+import { encodeRecord, recordKey } from '../../functions/core/jobs/job.ts';
+import type { Stored } from '../../functions/core/jobs/store.ts';
 import {
   get,
   idOf,
@@ -130,6 +132,18 @@ describe('a job ends', () => {
       state: 'waiting',
       attempts: 0,
     });
+  });
+
+  it('with one result, though a run was killed once it had written its own', async () => {
+    const id = await spool.accept({ body: await plain('navy') });
+    const { etag } = (await spool.store.get(recordKey(id))) as Stored;
+    const killed = { ...(await readRecord(spool.store, id)), state: 'running', attempts: 1 } as const;
+    await spool.store.put(recordKey(id), encodeRecord(killed), { etag });
+    await spool.store.put(`results/${id}/1-0`, Buffer.from('{}'));
+    const job = await untilEnded(await startReady('primary'), `/jobs/${id}`);
+    expect(job).toMatchObject({ state: 'succeeded', attempts: 2 });
+    for (; (await keysOf(spool.store, 'waiting/')).length > 0; );
+    expect(await keysOf(spool.store, 'results/')).toHaveLength(1);
   });
 
   it.each(['deleted', 'changed'])('when its upload was %s before its turn, without another try', async (what) => {

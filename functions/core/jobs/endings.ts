@@ -20,6 +20,8 @@ export interface JobRun {
   readonly answer: { readonly result: Result; readonly encoded: Required<Encoded> } | Problem;
 }
 
+type Given = Exclude<JobRun['answer'], Problem>;
+
 /** So many runs may fail or never end, as when the process dies of the upload. */
 export const maxAttempts = 4;
 
@@ -93,31 +95,43 @@ export function createEndings({ store, records, now, againMs }: EndingsOptions):
     return putBack(running, { afterMs: failedMs(attempts), attempts, cause });
   }
 
-  async function settleResult({ record: job }: Kept<Job>, given: Exclude<JobRun['answer'], Problem>, run: JobRun) {
+  /** @param key one for all tries, so that none leaves another result behind */
+  async function settleResult({ record: job }: Kept<Job>, given: Given, run: JobRun, key: string) {
     const { contentType, body, headers } = given.encoded;
-    const key = `${resultsPrefix(job.id)}${job.attempts}-${randomBytes(4).toString('hex')}`;
     const stages = sumStages(run.progress?.steps ?? []);
     await store.put(key, Buffer.from(body));
     const settled = await end(job, {
       state: 'succeeded',
       result: { key, contentType, headers: { ...headers, 'server-timing': serverTiming(stages) } },
     });
-    if (settled.ended.result?.key !== key) await store.delete(key); // another runner was faster
+    const isCounted = settled.ended.result?.key === key;
+    if (!isCounted)
+      await store.delete(key); // another runner was faster
+    else if (job.attempts > 1) await eraseOthers(job.id, key);
     return settled;
+  }
+
+  /** What runs have left that were killed once they had written their result. */
+  async function eraseOthers(id: string, kept: string): Promise<void> {
+    for await (const key of store.list(resultsPrefix(id))) if (key !== kept) await store.delete(key);
   }
 
   return {
     outcomeOf,
     later,
     fail: async (job, problem, isDead) => (await endFailed(job, problem, isDead)).outcome,
-    settle: (running, run, ending) =>
-      persist(
+    settle(running, run, ending) {
+      const { id, attempts } = running.record;
+      const key = `${resultsPrefix(id)}${attempts}-${randomBytes(4).toString('hex')}`;
+      const { answer } = run;
+      return persist(
         () =>
-          run.answer instanceof Problem
-            ? settleProblem(running, run.answer, run, ending.aborted)
-            : settleResult(running, run.answer, run),
+          answer instanceof Problem
+            ? settleProblem(running, answer, run, ending.aborted)
+            : settleResult(running, answer, run, key),
         ending,
-      ),
+      );
+    },
   };
 }
 
