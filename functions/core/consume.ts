@@ -53,11 +53,11 @@ export function startConsume(): Consume {
     async drain() {
       isDraining = true;
       log('info', 'drain begins');
-      // What is in hand comes again, to another. This stays until the process has ended: a connection may be left that holds it.
-      setTimeout(() => process.exit(0), drainMs).unref();
+      const late = setTimeout(() => process.exit(0), drainMs); // what is in hand comes again, to another
       for (const reader of await opened) await reader.stop();
       await cluster.close();
       log('info', 'drain ends');
+      late.unref(); // a connection may be left that holds the process
     },
   };
 }
