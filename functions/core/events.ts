@@ -6,6 +6,7 @@ import { createEvents, type Received } from './http/events.ts';
 import { registerEventFunction } from './http/framework.ts';
 import type { ServedFunction } from './http/server.ts';
 import { readEvent } from './jobs/event.ts';
+import { runInTime } from './jobs/hold.ts';
 import { createJobs } from './jobs/jobs.ts';
 import type { Outcome, Runner } from './jobs/runner.ts';
 import { allowedCores } from './observe/cores.ts';
@@ -115,13 +116,13 @@ async function receive(event: unknown, posts: readonly Post[], signal: AbortSign
   const facts = { job: about.id, task: about.task };
   const post = posts.find(({ task }) => task.name === about.task);
   if (!post) return { facts, dead: 'no task of this function' };
-  const leave = await post.places.take();
-  const outcome = await post.runner
-    .run(about.id, signal)
-    .catch((fault) => {
-      throw again('the store does not answer', '1', fault);
-    })
-    .finally(leave);
+  const run = async () => {
+    const leave = await post.places.take();
+    return post.runner.run(about.id, signal).finally(leave);
+  };
+  const outcome = await runInTime(run, signal).catch((fault) => {
+    throw again('the store does not answer', '1', fault);
+  });
   return receivedOf(outcome, facts);
 }
 

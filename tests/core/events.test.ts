@@ -164,7 +164,7 @@ describe('a function that takes events', () => {
     expect(answer.headers).not.toHaveProperty('x-job-attempts');
   });
 
-  it('lets others come before a job that waits for the lead model', async () => {
+  it('lets others come before a job that waits for the lead model, but for one that may come too late then', async () => {
     const dir = modelsDir({ mobilenet: 'real' });
     mkdirSync(join(dir, 'wide-resnet'));
     writeFileSync(join(dir, 'wide-resnet', 'model.json'), '{}');
@@ -178,7 +178,12 @@ describe('a function that takes events', () => {
       'Expected an end of the job but received none: no model that may answer is ready',
     ]);
     expect(answer.headers).toMatchObject({ 'retry-after': '1', 'x-job-attempts': '0' });
-  });
+
+    const hasty = await accept({ task: 'classify', bytes: photo, idempotencyKey: 'hasty', deadlineMs: 6000 });
+    expect((await post(hasty, without)).status).toBe(204);
+    const result = JSON.parse(await resultOf(await read(hasty.id)));
+    expect(result).toMatchObject({ model: 'mobilenet', reason: 'timeout' });
+  }, 30_000);
 
   it.each([
     [

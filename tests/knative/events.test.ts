@@ -3,6 +3,7 @@ import { join, relative } from 'node:path';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { loadConfig, loadConsume, loadEventTasks } from '../../functions/core/config.ts';
 import { readRoute } from '../../functions/core/http/request.ts';
+import { holdMs } from '../../functions/core/jobs/hold.ts';
 import { topicsOf } from '../../functions/core/jobs/topics.ts';
 import { classify } from '../../functions/tasks/classify/task.ts';
 import { readOverlay } from '../support/kustomize.ts';
@@ -82,10 +83,16 @@ describe('the component of jobs over Kafka', () => {
     topics: string[];
     consumerGroup: string;
     sink: { ref: { name: string } };
-    delivery: { retry: number; timeout: string; deadLetterSink: { ref: { kind: string; name: string } } };
+    delivery: {
+      retry: number;
+      backoffPolicy: string;
+      backoffDelay: string;
+      timeout: string;
+      deadLetterSink: { ref: { kind: string; name: string } };
+    };
   };
   const sink = find('KafkaSink', 'jobs-dead').spec as unknown as { topic: string; bootstrapServers: string[] };
-  const { main, dead } = topicsOf(String(variables.KAFKA_TOPIC));
+  const { main, retries, dead } = topicsOf(String(variables.KAFKA_TOPIC));
 
   it('has a source and a sink as their schemas ask for', () => {
     expect(faultsOf(source, kafkaSource)).toEqual([]);
@@ -115,6 +122,30 @@ describe('the component of jobs over Kafka', () => {
     expect(sink.topic).toBe(dead);
     expect(source.delivery.timeout).toBe(`PT${podOf(events).timeoutSeconds}S`);
   });
+
+  // The n-th pause of linear back-off is n delays, of exponential back-off 2 to the power of n, as the source's sender counts.
+  const { retry, backoffPolicy, backoffDelay } = source.delivery;
+  const delayS = Number(/^PT([\d.]+)S$/.exec(backoffDelay)?.[1]);
+  const pausesMs = Array.from(
+    { length: retry },
+    (_, i) => 1000 * delayS * (backoffPolicy === 'linear' ? i + 1 : 2 ** (i + 1)),
+  );
+
+  it.each<[string, (n: number) => number | undefined]>([
+    ['source', (n) => pausesMs[n]],
+    ['consumer', (n) => retries[Math.min(n, retries.length - 1)]?.delayMs],
+  ])(
+    'has a %s that brings a job in time for another model than the lead model, whatever its patience',
+    (_, pauseMs) => {
+      const isInTime = (patienceMs: number) => {
+        let at = 0;
+        for (let n = 0; at < Math.min(0.9 * patienceMs, patienceMs - holdMs); n += 1) at += pauseMs(n) ?? Infinity;
+        return at < patienceMs;
+      };
+      const patiencesS = Array.from({ length: 500 }, (_, i) => Math.round(86_400 ** ((i + 1) / 500)));
+      expect(patiencesS.filter((patienceS) => !isInTime(1000 * patienceS))).toEqual([]);
+    },
+  );
 
   it('gives all functions the same store and queue', () => {
     const functions = all.filter(({ apiVersion, kind }) => apiVersion.startsWith('serving.') && kind === 'Service');

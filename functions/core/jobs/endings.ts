@@ -59,9 +59,10 @@ export function createEndings({ store, records, now, againMs }: EndingsOptions):
     state: job.state as EndState,
     isDead: job.isDead ?? false,
   });
-  const later = ({ attempts }: Job, afterMs: number, cause: string): Outcome => ({
+  const later = ({ deadlineAt, attempts }: Job, afterMs: number, cause: string): Outcome => ({
     status: 'later',
     afterMs,
+    deadlineAt,
     attempts,
     cause,
   });

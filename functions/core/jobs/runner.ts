@@ -5,7 +5,13 @@ export type Outcome =
   /** The job has ended, now or before: the delivery is done with. A job that is `dead` failed for no fault of the upload. */
   | { readonly status: 'ended'; readonly state: EndState; readonly isDead: boolean }
   /** The job is to be delivered again, not sooner than this: no model can answer now, or its run failed. */
-  | { readonly status: 'later'; readonly afterMs: number; readonly attempts: number; readonly cause: string }
+  | {
+      readonly status: 'later';
+      readonly afterMs: number;
+      readonly deadlineAt: number;
+      readonly attempts: number;
+      readonly cause: string;
+    }
   /** The store has no such job of this task, or no more: the delivery is done with. */
   | { readonly status: 'unknown' };
 
