@@ -17,9 +17,12 @@ export function createKeyHolder(): KeyHolder {
   };
 }
 
+/** What a header can carry: with anything else no request would leave. */
+const pattern = String.raw`\s*[\x21-\x7e]+\s*`;
+
 /** A field for the key that a request lacked. */
 export function askForKey(onKey: (key: string) => void): HTMLElement {
-  const input = make('input', { type: 'password', required: '', autocomplete: 'off', class: 'key' });
+  const input = make('input', { type: 'password', required: '', autocomplete: 'off', class: 'key', pattern });
   const label = make('label', { class: 'key-label' }, make('span', {}, 'API key'), input);
   const form = make('form', {}, label, make('button', { type: 'submit', class: 'button strong' }, 'Ask with this key'));
   form.addEventListener('submit', (event) => {
