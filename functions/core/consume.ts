@@ -54,7 +54,7 @@ export function startConsume(): Consume {
       isDraining = true;
       log('info', 'drain begins');
       const late = setTimeout(() => process.exit(0), drainMs); // what is in hand comes again, to another
-      for (const reader of await opened) await reader.stop();
+      await Promise.all((await opened).map((reader) => reader.stop()));
       await cluster.close();
       log('info', 'drain ends');
       late.unref(); // a connection may be left that holds the process

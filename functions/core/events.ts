@@ -5,8 +5,9 @@ import { openStdout } from './files.ts';
 import { createEvents, type Received } from './http/events.ts';
 import { registerEventFunction } from './http/framework.ts';
 import type { ServedFunction } from './http/server.ts';
+import { holdHeader, withinHeader } from './jobs/asking.ts';
 import { readEvent } from './jobs/event.ts';
-import { runInTime } from './jobs/hold.ts';
+import { createHold, type RunInTime } from './jobs/hold.ts';
 import { createJobs } from './jobs/jobs.ts';
 import type { Outcome, Runner } from './jobs/runner.ts';
 import { allowedCores } from './observe/cores.ts';
@@ -44,6 +45,7 @@ export function defineEvents(name: string, known: readonly Task[]): ServedFuncti
   const gathered = gatherModels(metrics);
   const ending = new AbortController();
   const posts = tasks.map((task, i) => openPost(task, configs[i] as Config, { log, metrics: gathered }));
+  const runInTime = createHold(ending.signal);
   let draining = false;
   const { handler, listener } = createEvents({
     name,
@@ -52,7 +54,12 @@ export function defineEvents(name: string, known: readonly Task[]): ServedFuncti
     starting: () => posts.filter(({ service }) => !service.canAnswer()).map(({ task }) => task.name),
     service: { isDraining: () => draining },
     config,
-    receive: (event) => receive(event, posts, ending.signal),
+    receive: (event, headers) =>
+      receive(event, {
+        posts,
+        signal: ending.signal,
+        runInTime: headers[holdHeader] === 'never' ? runOnce : runInTime,
+      }),
   });
   registerEventFunction(name, listener);
   return {
@@ -108,8 +115,17 @@ function openPost(
   };
 }
 
+interface Receiving {
+  readonly posts: readonly Post[];
+  /** Aborted when the function ends. */
+  readonly signal: AbortSignal;
+  readonly runInTime: RunInTime;
+}
+
+const runOnce: RunInTime = (run) => run();
+
 /** @throws Problem for an event that is to come again */
-async function receive(event: unknown, posts: readonly Post[], signal: AbortSignal): Promise<Received> {
+async function receive(event: unknown, { posts, signal, runInTime }: Receiving): Promise<Received> {
   const about = readEvent(event);
   // It can never be processed: unless it is acknowledged, it comes for ever.
   if (!about) return { facts: { type: (event as { type?: unknown } | undefined)?.type }, dead: 'no event of a job' };
@@ -120,9 +136,11 @@ async function receive(event: unknown, posts: readonly Post[], signal: AbortSign
     const leave = await post.places.take();
     return post.runner.run(about.id, signal).finally(leave);
   };
-  const outcome = await runInTime(run, signal).catch((fault) => {
+  const outcome = await runInTime(run).catch((fault) => {
     throw again('the store does not answer', '1', fault);
   });
+  // As if it had not been looked at: a pause that suits the job may be too long by the time of the next start.
+  if (outcome.status === 'later' && signal.aborted) throw again('the function ends', '1', undefined);
   return receivedOf(outcome, facts);
 }
 
@@ -142,7 +160,7 @@ function receivedOf(outcome: Outcome, facts: Received['facts']): Received {
 function again(cause: string, after: string, fault: unknown, outcome?: Extract<Outcome, { status: 'later' }>): Problem {
   const headers = {
     'retry-after': after,
-    ...(outcome && { 'x-job-attempts': String(outcome.attempts) }),
+    ...(outcome && { 'x-job-attempts': String(outcome.attempts), [withinHeader]: String(outcome.withinMs) }),
   };
   return new Problem('UNAVAILABLE', `Expected an end of the job but received none: ${cause}`, {
     cause: fault,

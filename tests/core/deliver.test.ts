@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createAsking } from '../../functions/core/jobs/asking.ts';
 import { type Message, toMessage, toRequest } from '../../functions/core/jobs/binding.ts';
 import { createDeliver, type Reply } from '../../functions/core/jobs/deliver.ts';
+import { lastAt, withinMs } from '../../functions/core/jobs/patience.ts';
 import { topicsOf } from '../../functions/core/jobs/topics.ts';
 import { freePort } from '../../ingress/port.ts';
 import { eventOf } from '../events/tools/event.ts';
@@ -12,6 +13,7 @@ import { eventOf } from '../events/tools/event.ts';
 const topics = topicsOf('jobs');
 const event = eventOf();
 const nowAt = 1_000_000;
+const longest = Number.POSITIVE_INFINITY;
 
 /** Delivers a message as it lies in a topic, and tells what was sent on. */
 async function deliver(reply: Reply, topic = topics.main, headers: Message['headers'] = {}) {
@@ -90,13 +92,17 @@ describe('what becomes of a delivery', () => {
   });
 
   it.each([
-    [topics.main, 'jobs-retry-1', 0, 1000],
-    ['jobs-retry-1', 'jobs-retry-2', 0, 5000],
-    ['jobs-retry-2', 'jobs-retry-3', 0, 25_000],
-    ['jobs-retry-3', 'jobs-retry-3', 0, 25_000],
-    [topics.main, 'jobs-retry-1', 9000, 9000],
-  ])('goes from %s to %s, to come after %s ms at the earliest', async (topic, next, afterMs, waitMs) => {
-    const { verdict, sent } = await deliver({ status: 'later', afterMs, cause: 'it raised' }, topic, {
+    [topics.main, 'jobs-retry-1', 0, 1000, longest],
+    ['jobs-retry-1', 'jobs-retry-2', 0, 5000, longest],
+    ['jobs-retry-2', 'jobs-retry-3', 0, 25_000, longest],
+    ['jobs-retry-3', 'jobs-retry-3', 0, 25_000, longest],
+    [topics.main, 'jobs-retry-1', 9000, 9000, longest],
+    ['jobs-retry-1', 'jobs-retry-2', 0, 5000, 5000],
+    ['jobs-retry-1', 'jobs-retry-1', 0, 1000, 4999],
+    ['jobs-retry-3', 'jobs-retry-2', 0, 5000, 24_999],
+    [topics.main, 'jobs-retry-1', 0, 300, 300],
+  ])('goes from %s to %s, to come after %s ms at the earliest', async (topic, next, afterMs, waitMs, withinMs) => {
+    const { verdict, sent } = await deliver({ status: 'later', afterMs, withinMs, cause: 'it raised' }, topic, {
       ...(topic !== topics.main && {
         understudy_topic: 'jobs',
         understudy_partition: '1',
@@ -116,6 +122,24 @@ describe('what becomes of a delivery', () => {
       understudy_cause: 'it raised',
       understudy_due_at: String(nowAt + waitMs),
     });
+  });
+
+  it('comes in time for another model than the lead model, whatever its patience', async () => {
+    const isInTime = async (patienceMs: number) => {
+      const job = { createdAt: nowAt, deadlineAt: nowAt + patienceMs };
+      let [at, topic] = [nowAt, topics.main];
+      while (at < lastAt(job)) {
+        const within = withinMs(job, at);
+        const { sent } = await deliver({ status: 'later', afterMs: 0, withinMs: within, cause: '' }, topic);
+        topic = String(sent[0]?.topic);
+        at += Number(sent[0]?.message.headers.understudy_due_at) - nowAt;
+      }
+      return at < job.deadlineAt;
+    };
+    const patiencesS = Array.from({ length: 500 }, (_, i) => Math.round(86_400 ** ((i + 1) / 500)));
+    const late = [];
+    for (const patienceS of patiencesS) if (!(await isInTime(1000 * patienceS))) late.push(patienceS);
+    expect(late).toEqual([]);
   });
 
   it('waits until it is due', async () => {

@@ -18,9 +18,9 @@ const events = await start('events', { JOBS_STORE: folder, EVENTS_TASKS: 'digits
 await events.ready();
 
 /** Posts an event as a consumer does. */
-function post(event: JobEvent, { url } = events): Promise<Answer> {
+function post(event: JobEvent, { url } = events, further: Record<string, string> = {}): Promise<Answer> {
   const { headers, body } = toRequest(toMessage(event));
-  return send(url, { inside: true, path: '/', headers, body: Buffer.from(body) });
+  return send(url, { inside: true, path: '/', headers: { ...headers, ...further }, body: Buffer.from(body) });
 }
 
 let keys = 0;
@@ -180,6 +180,8 @@ describe('a function that takes events', () => {
     expect(answer.headers).toMatchObject({ 'retry-after': '1', 'x-job-attempts': '0' });
 
     const hasty = await accept({ task: 'classify', bytes: photo, idempotencyKey: 'hasty', deadlineMs: 6000 });
+    const back = await post(hasty, without, { 'x-job-hold': 'never' });
+    expect([back.status, Number(back.headers['x-job-within-ms']) > 4000]).toEqual([503, true]);
     expect((await post(hasty, without)).status).toBe(204);
     const result = JSON.parse(await resultOf(await read(hasty.id)));
     expect(result).toMatchObject({ model: 'mobilenet', reason: 'timeout' });

@@ -105,6 +105,16 @@ describe('a job ends', () => {
     expect(await (await fetch(`${primary.url}/readyz`)).json()).toEqual({ status: 'ready' });
   });
 
+  it('with the standby model though the pause after a run that failed would be longer than its patience', async () => {
+    const primary = await startReady('primary', { MODELS_DIR: moody() });
+    const { headers } = await order(primary, { body: await plain('red'), headers: { 'x-deadline-ms': '5000' } });
+    expect(await untilEnded(primary, headers.location)).toMatchObject({
+      state: 'succeeded',
+      attempts: 3,
+      result: { model: 'mobilenet', degraded: true },
+    });
+  });
+
   it('with the standby model when a tenth of its patience is left and there is no lead model', async () => {
     const dir = modelsDir({ mobilenet: 'real' });
     mkdirSync(join(dir, 'wide-resnet'));

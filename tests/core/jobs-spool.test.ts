@@ -23,7 +23,14 @@ it('comes again to a job when that asks for it, and not when it looks for others
     const run = async () => {
       ran += 1;
       if (ran === 3) resolve();
-      return { status: 'later', afterMs: 20, deadlineAt: 0, attempts: 0, cause: 'no model is ready' } as const;
+      return {
+        status: 'later',
+        afterMs: 20,
+        withinMs: 1000,
+        deadlineAt: 0,
+        attempts: 0,
+        cause: 'no model is ready',
+      } as const;
     };
     patient.work('classify', { run });
   });
@@ -45,7 +52,14 @@ it('comes to every job, however many wait before it for a model that is away', a
       ran += 1;
       if (id === last || ran > 20 * ids.length) resolve();
       if (id === last) return { status: 'ended', state: 'succeeded', isDead: false } as const;
-      return { status: 'later', afterMs: 0, deadlineAt: 0, attempts: 0, cause: 'no model is ready' } as const;
+      return {
+        status: 'later',
+        afterMs: 0,
+        withinMs: 1000,
+        deadlineAt: 0,
+        attempts: 0,
+        cause: 'no model is ready',
+      } as const;
     };
     spool.work('classify', { run });
   });

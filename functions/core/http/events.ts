@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import { Problem } from '../problem.ts';
@@ -20,7 +20,7 @@ export interface Received {
 export interface EventsOptions extends Sender {
   readonly name: string;
   /** @throws Problem of a 5xx for an event that is to come again */
-  receive(event: unknown): Promise<Received>;
+  receive(event: unknown, headers: IncomingHttpHeaders): Promise<Received>;
   /** Names of tasks whose models cannot answer yet. */
   starting(): readonly string[];
   readonly log: Log;
@@ -64,8 +64,8 @@ export function createEvents(options: EventsOptions): Events {
     },
     listener: {
       async receive(event, exchange) {
-        const { facts, dead } = await options.receive(event);
         const { request, response } = exchange ?? {};
+        const { facts, dead } = await options.receive(event, request?.headers ?? {});
         Object.assign((request as FunctionRequest | undefined)?.exchange ?? {}, { facts: { ...facts, dead } });
         if (dead !== undefined) response?.setHeader(deadHeader, dead);
       },

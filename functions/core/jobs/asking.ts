@@ -10,12 +10,16 @@ const awayMs = 1000;
 /** Nothing was sent: the same message may come again at once, and its job had no run. */
 const unsent = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'UND_ERR_CONNECT_TIMEOUT'];
 
+/** Tells the function that a job comes again in time without being held, which would hold up those behind it. */
+export const holdHeader = 'x-job-hold';
+
 /** Posts events to the function at this address. */
 export function createAsking(url: string, fetchIt: typeof fetch = fetch) {
   return async ({ headers, body }: EventRequest): Promise<Reply> => {
     try {
       const signal = AbortSignal.timeout(answerMs);
-      const response = await fetchIt(url, { method: 'POST', headers, body: Buffer.from(body), signal });
+      const sent = { method: 'POST', headers: { ...headers, [holdHeader]: 'never' }, body: Buffer.from(body), signal };
+      const response = await fetchIt(url, sent);
       await response.arrayBuffer();
       return replyOf(response.status, response.headers);
     } catch (fault) {
@@ -24,6 +28,13 @@ export function createAsking(url: string, fetchIt: typeof fetch = fetch) {
       return { status, afterMs: awayMs, cause: `no answer: ${message}` };
     }
   };
+}
+
+/** Within how many milliseconds a job must come again. */
+export const withinHeader = 'x-job-within-ms';
+
+function numberOf(text: string | null): number | undefined {
+  return text === null ? undefined : Number(text);
 }
 
 function replyOf(status: number, headers: Headers): Reply {
@@ -35,5 +46,5 @@ function replyOf(status: number, headers: Headers): Reply {
   if ((status === 503 && !wasLookedAt) || status === 429) return { status: 'away', afterMs: afterMs || awayMs, cause };
   // It is the event's fault. 408 is not: the body did not arrive.
   if (status < 500 && status !== 408) return { status: 'done', dead: cause };
-  return { status: 'later', afterMs, cause };
+  return { status: 'later', afterMs, withinMs: numberOf(headers.get(withinHeader)), cause };
 }

@@ -7,7 +7,13 @@ export type Reply =
   /** It is done with; `dead`: nothing came of it, and nothing would. */
   | { readonly status: 'done'; readonly dead?: string | undefined }
   /** It is to come again after a pause, others may come before. */
-  | { readonly status: 'later'; readonly afterMs: number; readonly cause: string }
+  | {
+      readonly status: 'later';
+      readonly afterMs: number;
+      /** It must not come later than that. */
+      readonly withinMs?: number | undefined;
+      readonly cause: string;
+    }
   /** It was not looked at: the function is away, or not ready. */
   | { readonly status: 'away'; readonly afterMs: number; readonly cause: string };
 
@@ -45,9 +51,9 @@ export function createDeliver({ topics, ask, send, onDelivered, now = Date.now }
       case 'away':
         return { isDone: false, afterMs: reply.afterMs };
       case 'later': {
-        const level = topics.retries.findIndex(({ name }) => name === delivery.topic);
-        const next = topics.retries[Math.min(level + 1, topics.retries.length - 1)] as Topics['retries'][number];
-        const dueAt = now() + Math.max(next.delayMs, reply.afterMs);
+        const { afterMs, withinMs = Number.POSITIVE_INFINITY } = reply;
+        const next = nextTopic(topics.retries, delivery.topic, withinMs);
+        const dueAt = now() + Math.min(withinMs, Math.max(next.delayMs, afterMs));
         await send(next.name, sentOn(delivery, reply.cause, { [headerNames.dueAt]: String(dueAt) }));
         return { isDone: true };
       }
@@ -56,6 +62,12 @@ export function createDeliver({ topics, ask, send, onDelivered, now = Date.now }
         return { isDone: true };
     }
   };
+}
+
+/** The one behind the present one, or one of shorter pauses for a job that is to come sooner: in its own, others would wait for it. */
+function nextTopic(retries: Topics['retries'], present: string, withinMs: number): Topics['retries'][number] {
+  const reached = retries.slice(0, retries.findIndex(({ name }) => name === present) + 2);
+  return reached.findLast(({ delayMs }) => delayMs <= withinMs) ?? (retries[0] as Topics['retries'][number]);
 }
 
 function sentOn(

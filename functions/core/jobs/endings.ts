@@ -5,6 +5,7 @@ import { serverTiming, sumStages } from '../chain/encode.ts';
 import { Problem, toProblemJson } from '../problem.ts';
 import type { Encoded } from '../task.ts';
 import { type EndState, type Job, resultsPrefix } from './job.ts';
+import { withinMs } from './patience.ts';
 import type { Ending, Kept, Records } from './records.ts';
 import type { Outcome } from './runner.ts';
 import type { Store } from './store.ts';
@@ -59,13 +60,11 @@ export function createEndings({ store, records, now, againMs }: EndingsOptions):
     state: job.state as EndState,
     isDead: job.isDead ?? false,
   });
-  const later = ({ deadlineAt, attempts }: Job, afterMs: number, cause: string): Outcome => ({
-    status: 'later',
-    afterMs,
-    deadlineAt,
-    attempts,
-    cause,
-  });
+  const later = (job: Job, afterMs: number, cause: string): Outcome => {
+    const mostMs = withinMs(job, now());
+    const { deadlineAt, attempts } = job;
+    return { status: 'later', afterMs: Math.min(afterMs, mostMs), withinMs: mostMs, deadlineAt, attempts, cause };
+  };
 
   async function end(job: Job, ending: Ending): Promise<{ readonly outcome: Outcome; readonly ended: Job }> {
     const kept = await records.end(job.id, ending);

@@ -4,18 +4,31 @@ import type { Outcome } from './runner.ts';
 /** Longer than the pauses of whoever brings a job, as long as it is not older than a few minutes: 25 s. */
 export const holdMs = 30_000;
 
+/** Half of what the Service takes at a time (containerConcurrency): the others must get their turn. */
+const mostHeld = 3;
+
 /** A run that another delivery has begun may end in the meantime. */
 const shortestMs = 100;
 
-/**
- * Runs a job; again and again where its deadline is so near that it might not be brought in time for another run.
- * @param signal aborted when the process ends
- */
-export async function runInTime(run: () => Promise<Outcome>, signal: AbortSignal, now = Date.now): Promise<Outcome> {
-  for (;;) {
-    const outcome = await run();
-    if (outcome.status !== 'later' || outcome.deadlineAt - now() > holdMs) return outcome;
-    await sleep(Math.max(shortestMs, outcome.afterMs), undefined, { signal }).catch(() => {});
-    if (signal.aborted) return outcome;
-  }
+/** Runs a job; again and again where its deadline is so near that it might not be brought in time for another run, a few jobs at a time. */
+export type RunInTime = (run: () => Promise<Outcome>) => Promise<Outcome>;
+
+/** @param signal aborted when the process ends */
+export function createHold(signal: AbortSignal, now = Date.now): RunInTime {
+  let held = 0;
+  return async (run) => {
+    let outcome = await run();
+    if (held >= mostHeld) return outcome;
+    held += 1;
+    try {
+      while (outcome.status === 'later' && outcome.deadlineAt - now() <= holdMs) {
+        await sleep(Math.max(shortestMs, outcome.afterMs), undefined, { signal }).catch(() => {});
+        if (signal.aborted) return outcome;
+        outcome = await run();
+      }
+      return outcome;
+    } finally {
+      held -= 1;
+    }
+  };
 }

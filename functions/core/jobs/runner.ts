@@ -8,6 +8,8 @@ export type Outcome =
   | {
       readonly status: 'later';
       readonly afterMs: number;
+      /** Not later than this: other models may answer then. */
+      readonly withinMs: number;
       readonly deadlineAt: number;
       readonly attempts: number;
       readonly cause: string;

@@ -46,10 +46,12 @@ export function createSpool({ store, log, lookMs = 1000 }: SpoolOptions): Spool 
   async function work(task: string, runner: Runner): Promise<void> {
     const { signal } = closing;
     const postponed = new Map<string, number>(); // in this process alone: a restart asks again, and no clock is in it
-    let pauseMs = lookMs;
-    const postpone = (key: string, ms: number) => {
-      postponed.set(key, performance.now() + ms);
-      pauseMs = Math.min(pauseMs, ms);
+    const postpone = (key: string, ms: number) => postponed.set(key, performance.now() + ms);
+    /** Until the next look: at the first that is due after the last one. */
+    const pauseAfter = (lookedMs: number) => {
+      let nextMs = performance.now() + lookMs;
+      for (const ms of postponed.values()) if (ms > lookedMs && ms < nextMs) nextMs = ms;
+      return Math.max(0, nextMs - performance.now());
     };
     const isPostponed = (key: string) => (postponed.get(key) ?? 0) > performance.now();
 
@@ -69,7 +71,7 @@ export function createSpool({ store, log, lookMs = 1000 }: SpoolOptions): Spool 
     let current = ''; // each has its turn, or those that are put back would come before all others again
     while (!signal.aborted) {
       const untilWoken = listen(); // before the look, so that nothing comes unseen
-      pauseMs = lookMs;
+      const lookedMs = performance.now();
       let done = 0;
       try {
         const keys = await next(store, task, current, isPostponed);
@@ -85,7 +87,7 @@ export function createSpool({ store, log, lookMs = 1000 }: SpoolOptions): Spool 
         postpone(current, faultPauseMs); // others come first: it may be this one that cannot be read
         log('error', 'job not delivered', { task, key: current, error });
       }
-      if (done === 0) await untilWoken(pauseMs);
+      if (done === 0) await untilWoken(pauseAfter(lookedMs));
     }
   }
 

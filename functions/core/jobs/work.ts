@@ -8,6 +8,7 @@ import { isRunElsewhere, ownClaim } from './claim.ts';
 import { createEndings, type Endings, type JobRun, type Models, maxAttempts } from './endings.ts';
 import { digest } from './identity.ts';
 import { hasEnded, type Job } from './job.ts';
+import { lastAt } from './patience.ts';
 import { jobProblems } from './problems.ts';
 import type { Kept, Records } from './records.ts';
 import type { Outcome, Runner } from './runner.ts';
@@ -28,9 +29,6 @@ export interface WorkOptions {
   readonly now?: () => number;
 }
 
-/** Until that much of its patience is left, a job waits for the lead model. */
-const lastShare = 0.1;
-
 /** The longest that Node.js can wait: after a clock was set back, a deadline may be years away. */
 const longestTimerMs = 2 ** 31 - 1;
 
@@ -41,6 +39,8 @@ const againMs = 1000;
 export function createRunner(options: WorkOptions): Runner {
   const { task, records, onRun, now = Date.now } = options;
   const endings = createEndings({ ...options, now, againMs });
+  /** A job that was sent twice may come twice at a time. */
+  const running = new Set<string>();
 
   async function run(id: string, signal: AbortSignal): Promise<Outcome> {
     const kept = await records.read(id);
@@ -48,20 +48,22 @@ export function createRunner(options: WorkOptions): Runner {
     const waiting = kept as Kept<Job>;
     const { record: job } = waiting;
     if (hasEnded(job)) return endings.outcomeOf(job);
-    if (isRunElsewhere(job, now())) return endings.later(job, againMs, 'another process runs it');
+    if (running.has(id) || isRunElsewhere(job, now())) return endings.later(job, againMs, 'it runs already');
     // The last of its runs did not end: the process died of it, or with it.
     if (job.attempts >= maxAttempts) return endings.fail(job, Problem.internal(), true);
     const models = tryTo(() => modelsFor(options, job, now()));
     if (models instanceof Problem) return endings.fail(job, models, false);
-    if (!models) return endings.later(job, againAfterMs(job, now()), 'no model that may answer is ready');
+    if (!models) return endings.later(job, againMs, 'no model that may answer is ready');
     const leaving = new AbortController();
     const timer = setTimeout(() => leaving.abort(deadlineExceeded()), Math.min(job.deadlineAt - now(), longestTimerMs));
     const leave = () => leaving.abort(deadlineExceeded('the function ends'));
     signal.addEventListener('abort', leave, { once: true });
     if (signal.aborted) leave();
+    running.add(id);
     try {
       return await runNow(options, { waiting, models, leaving: leaving.signal, ending: signal, endings, onRun, now });
     } finally {
+      running.delete(id);
       clearTimeout(timer);
       signal.removeEventListener('abort', leave);
     }
@@ -75,17 +77,6 @@ function tryTo<T>(task: () => T): T | Problem {
   } catch (fault) {
     return asProblem(fault);
   }
-}
-
-/** Of the patience of a job, other models than the lead model have what comes then. */
-function lastAt({ createdAt, deadlineAt }: Job): number {
-  return deadlineAt - (deadlineAt - createdAt) * lastShare;
-}
-
-/** A short patience would be over before the next regular look. */
-function againAfterMs(job: Job, nowAt: number): number {
-  const leftMs = lastAt(job) - nowAt;
-  return leftMs > 0 ? Math.min(againMs, Math.ceil(leftMs)) : againMs;
 }
 
 /** Undefined where none of those that may answer is ready. */
