@@ -4,7 +4,7 @@ import { readCommand, refuse } from '../ingress/command.ts';
 import { type Asked, shapeNames } from './k6/shapes.ts';
 import { type TaskName, taskNames, tasks } from './k6/tasks.ts';
 
-const shapes: readonly string[] = [...shapeNames, 'jobs', 'capacity', 'failover', 'canary'];
+const shapes: readonly string[] = [...shapeNames, 'capacity', 'failover', 'canary'];
 
 const help = `Usage: npm run load -- SHAPE [options]
 

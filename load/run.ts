@@ -43,7 +43,7 @@ async function main(job: Job): Promise<number> {
   }
   const origin = job.target ?? stack?.origin ?? '';
   const setting = { k6, out: job.out, signal: stopping.signal, groups: () => stack?.groups() ?? {} };
-  const isRelative = ['jobs', ...shapeNames].includes(job.shape) && needsCapacity(job.shape);
+  const isRelative = shapeNames.some((name) => name === job.shape) && needsCapacity(job.shape);
   const capacity =
     job.asked.capacity ?? (isRelative ? await measureCapacity(setting, postedOf(job), origin) : undefined);
   const asked = { ...job.asked, ...(capacity !== undefined && { capacity }) };

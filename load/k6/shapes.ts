@@ -112,7 +112,7 @@ const overloadFactors = [0.5, 1, 2, 3];
 const overloadSeconds = 60;
 
 /** The shapes of `classify.ts`. */
-export const shapeNames = ['smoke', 'average', 'stress', 'spike', 'soak', 'overload'] as const;
+export const shapeNames = ['smoke', 'average', 'stress', 'spike', 'soak', 'jobs', 'overload'] as const;
 
 /** Whether the shape's rates are multiples of the capacity. */
 export function needsCapacity(name: string): boolean {

@@ -13,7 +13,8 @@ export function doorOf({ route }: Exchange): Door | undefined {
 
 /** Whether a request may become a job, which has one upload, and keeps no more than its query asks. */
 export function takesJobs(exchange: Exchange): boolean {
-  return (doorOf(exchange)?.takesJobs ?? doorOf(exchange) === undefined) && !isBatch(exchange);
+  const door = doorOf(exchange);
+  return (door === undefined || door.takesJobs === true) && !isBatch(exchange);
 }
 
 /** Whether the upload may be several files, each with its own answer. */

@@ -13,6 +13,9 @@ const unsent = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'UND_E
 /** Tells the function that a job comes again in time without being held, which would hold up those behind it. */
 export const holdHeader = 'x-job-hold';
 
+/** Within how many milliseconds a job must come again. */
+export const withinHeader = 'x-job-within-ms';
+
 /** Posts events to the function at this address. */
 export function createAsking(url: string, fetchIt: typeof fetch = fetch) {
   return async ({ headers, body }: EventRequest): Promise<Reply> => {
@@ -30,13 +33,6 @@ export function createAsking(url: string, fetchIt: typeof fetch = fetch) {
   };
 }
 
-/** Within how many milliseconds a job must come again. */
-export const withinHeader = 'x-job-within-ms';
-
-function numberOf(text: string | null): number | undefined {
-  return text === null ? undefined : Number(text);
-}
-
 function replyOf(status: number, headers: Headers): Reply {
   if (status >= 200 && status < 300) return { status: 'done', dead: headers.get('x-dead-letter') ?? undefined };
   const cause = `answer ${status}`;
@@ -46,5 +42,6 @@ function replyOf(status: number, headers: Headers): Reply {
   if ((status === 503 && !wasLookedAt) || status === 429) return { status: 'away', afterMs: afterMs || awayMs, cause };
   // It is the event's fault. 408 is not: the body did not arrive.
   if (status < 500 && status !== 408) return { status: 'done', dead: cause };
-  return { status: 'later', afterMs, withinMs: numberOf(headers.get(withinHeader)), cause };
+  const within = headers.get(withinHeader);
+  return { status: 'later', afterMs, ...(within !== null && { withinMs: Number(within) }), cause };
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { type FileHandle, link, mkdir, open, readdir, readFile, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { createPlaces } from '../places.ts';
 import { type Condition, isKey, type Store, type Stored } from './store.ts';
 
 /**
@@ -165,20 +166,11 @@ async function mkdirDurably(folder: string): Promise<void> {
 }
 
 /** As many threads of libuv as threads.cts adds for it: the others decode, and would do nothing while they wait for a disk. */
-const mostSyncs = 4;
-const waiting: (() => void)[] = [];
-let syncs = 0;
+const syncs = createPlaces(4);
 
 async function sync(file: FileHandle): Promise<void> {
-  if (syncs < mostSyncs) syncs += 1;
-  else await new Promise<void>((resolve) => waiting.push(resolve)); // whoever is done hands its place on
-  try {
-    await file.sync();
-  } finally {
-    const next = waiting.shift();
-    if (next) next();
-    else syncs -= 1;
-  }
+  const leave = await syncs.take();
+  await file.sync().finally(leave);
 }
 
 /** Makes names durable. */
