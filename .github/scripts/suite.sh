@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A suite that npm test leaves out: it installs what it needs, and skips, and counts, what it cannot have.
+# A suite that npm test leaves out. It installs its tools; tests whose tools are missing are skipped and counted.
 #   suite.sh api|browser|clients|events|observability
 set -euo pipefail
 cd "$(dirname "$0")/../.."

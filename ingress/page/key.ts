@@ -17,7 +17,7 @@ export function createKeyHolder(): KeyHolder {
   };
 }
 
-/** What a header can carry: with anything else no request would leave. */
+/** What a header can contain: fetch() throws for anything else. */
 const pattern = String.raw`\s*[\x21-\x7e]+\s*`;
 
 /** A field for the key that a request lacked. */

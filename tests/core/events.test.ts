@@ -179,11 +179,11 @@ describe('a function that takes events', () => {
     ]);
     expect(answer.headers).toMatchObject({ 'retry-after': '1', 'x-job-attempts': '0' });
 
-    const hasty = await accept({ task: 'classify', bytes: photo, idempotencyKey: 'hasty', deadlineMs: 6000 });
-    const back = await post(hasty, without, { 'x-job-hold': 'never' });
+    const urgent = await accept({ task: 'classify', bytes: photo, idempotencyKey: 'urgent', deadlineMs: 6000 });
+    const back = await post(urgent, without, { 'x-job-hold': 'never' });
     expect([back.status, Number(back.headers['x-job-within-ms']) > 4000]).toEqual([503, true]);
-    expect((await post(hasty, without)).status).toBe(204);
-    const result = JSON.parse(await resultOf(await read(hasty.id)));
+    expect((await post(urgent, without)).status).toBe(204);
+    const result = JSON.parse(await resultOf(await read(urgent.id)));
     expect(result).toMatchObject({ model: 'mobilenet', reason: 'timeout' });
   }, 30_000);
 

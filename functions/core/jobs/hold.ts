@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Outcome } from './runner.ts';
 
-/** Longer than the pauses of whoever brings a job, as long as it is not older than a few minutes: 25 s. */
+/** Longer than any pause between two deliveries of a job that is at most a few minutes old: 25 s. */
 export const holdMs = 30_000;
 
-/** Half of what the Service takes at a time (containerConcurrency): the others must get their turn. */
+/** Half of what the Service takes at a time (containerConcurrency): the rest is left for other events. */
 const mostHeld = 3;
 
 /** A run that another delivery has begun may end in the meantime. */

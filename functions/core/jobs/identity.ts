@@ -55,8 +55,8 @@ export interface Claim {
 }
 
 /**
- * The same for the same request of the same owner to the same store, and not to be guessed by others: a job can be asked for by whoever
- * knows its id, and the keys that clients choose are as simple as 1.
+ * Equal for equal requests of one owner to one store. It cannot be guessed without the store's secret: an id is enough to read its job,
+ * and keys that clients choose are as simple as 1.
  */
 export function idOf(secret: Uint8Array, { task, owner, idempotencyKey }: Claim, fingerprint: string): string {
   const what = idempotencyKey === undefined ? ['content', fingerprint] : ['key', idempotencyKey];

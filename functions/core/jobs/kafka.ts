@@ -137,7 +137,7 @@ async function readOn(kafka: Kafka, { topic, handle, log }: Reading): Promise<Re
         log('warn', 'reader of a topic fell', { topic, error });
         if (!restart) again();
       });
-      // The library lets a start go on that a stop has met.
+      // kafkajs continues a start that was under way when it was stopped.
       consumer.on('consumer.fetch_start', () => {
         if (isStopped) consumer.disconnect().catch(() => {});
       });
