@@ -107,6 +107,7 @@ describe('createPool, by what it learns and counts', () => {
 
     it('is Infinity before a worker is ready', () => {
       expect(makePool({ estimate: fixed }).predictMs()).toBe(Number.POSITIVE_INFINITY);
+      expect(makePool({ estimate: fixed }).expectMs()).toBe(Number.POSITIVE_INFINITY);
     });
 
     it.each([0, 50])('is one long run for an idle pool, from when it comes: in %d ms', async (afterMs) => {
@@ -129,6 +130,7 @@ describe('createPool, by what it learns and counts', () => {
       expect(ms).toBeGreaterThan(400);
       expect(ms).toBeLessThanOrEqual(100 + 200 + 100 + 20 * Math.sqrt(4));
       expect(pool.predictMs(1000)).toBe(1000 + 100 + 20 * Math.sqrt(4));
+      expect(pool.expectMs(1000)).toBe(1000 + 100);
       await Promise.all(runs);
     });
 

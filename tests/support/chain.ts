@@ -21,6 +21,7 @@ export function specOf(name: string, details = 'same'): ModelSpec {
 export interface Lane {
   readonly end: Run;
   readonly predictedMs?: number;
+  readonly expectedMs?: number;
   readonly isIdle?: boolean;
   readonly isStale?: boolean;
   readonly meanMs?: number;
@@ -50,6 +51,7 @@ export function chainOf(
     const {
       end,
       predictedMs = 0,
+      expectedMs = predictedMs,
       isIdle = true,
       isStale = false,
       meanMs = predictedMs,
@@ -61,7 +63,6 @@ export function chainOf(
       return end;
     };
     const isReady = () => end.status === 'done' || end.status === 'overload' || end.status === 'timeout';
-    const predictMs = (afterMs = 0) => afterMs + predictedMs;
     const breaker = createBreaker({ failures: () => 3, openMs: 5000, onChange: () => {} });
     for (let i = 0; i < failures; i += 1) breaker.admit()?.record('failure');
     return {
@@ -72,7 +73,8 @@ export function chainOf(
         run,
         isReady,
         absence: () => (end.status === 'warming' ? end : undefined),
-        predictMs,
+        predictMs: (afterMs = 0) => afterMs + predictedMs,
+        expectMs: (afterMs = 0) => afterMs + expectedMs,
         isIdle: () => isIdle,
         isStale: () => isStale,
         isSettled: () => isSettled[rank],

@@ -20,8 +20,10 @@ export function refuseHopeless(chain: ModelChain, { strict, deadlineMs, arriving
   const decodeMs = chain.decoder.predictMs(arriving);
   const isSettled = chain.decoder.isSettled() && (ready.at(-1)?.pool.isSettled() ?? false);
   const allowedMs = isSettled ? toleratedMs(strict, leftMs, chain.primaryBudgetMs) : leftMs;
-  const isHopeless = ({ pool }: ServedModel) =>
-    pool.predictMs(decodeMs) > allowedMs && !(arriving === 0 && chain.decoder.isIdle() && pool.isIdle());
+  // On average, since half of the budget is a margin already; a strict request may use up all of its patience.
+  const waitOf = ({ pool }: ServedModel) => (strict ? pool.predictMs(decodeMs) : pool.expectMs(decodeMs));
+  const isHopeless = (model: ServedModel) =>
+    waitOf(model) > allowedMs && !(arriving === 0 && chain.decoder.isIdle() && model.pool.isIdle());
   if (ready.length === 0 || !ready.every(isHopeless)) return;
   const cause = `no model is expected to answer within ${Math.round(allowedMs)} ms`;
   throw strict ? primaryRequired(after(), cause) : busy(cause, after());

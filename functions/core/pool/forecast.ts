@@ -8,12 +8,16 @@ export interface Load {
   readonly waiting: number;
 }
 
-/**
- * Milliseconds after which a run that came in `afterMs` would have ended, on the safe side; Infinity without a ready worker. A run that
- * has overstayed is expected to take as long again.
- */
-export function forecast({ ranMs, waiting }: Load, estimate: Estimate, afterMs = 0): number {
-  if (ranMs.length === 0) return Number.POSITIVE_INFINITY;
+/** Milliseconds after which a run would have ended; Infinity without a ready worker. */
+export interface Forecast {
+  readonly meanMs: number;
+  /** On the safe side: few runs take longer. */
+  readonly highMs: number;
+}
+
+/** Of a run that came in `afterMs`. A run that has overstayed is expected to take as long again. */
+export function forecast({ ranMs, waiting }: Load, estimate: Estimate, afterMs = 0): Forecast {
+  if (ranMs.length === 0) return { meanMs: Number.POSITIVE_INFINITY, highMs: Number.POSITIVE_INFINITY };
   const [meanMs, highMs] = [estimate.meanMs(), estimate.highMs()];
   const remaining = ranMs.map((ran) => {
     if (ran === undefined) return 0;
@@ -24,7 +28,8 @@ export function forecast({ ranMs, waiting }: Load, estimate: Estimate, afterMs =
   const runs = before + (isIdle ? 1 : 2);
   // The deviations of independent runs add up by their squares.
   const spreadMs = (highMs - meanMs) * Math.sqrt(runs);
-  return Math.max(afterMs, ms) + meanMs + spreadMs;
+  const endMs = Math.max(afterMs, ms) + meanMs;
+  return { meanMs: endMs, highMs: endMs + spreadMs };
 }
 
 /** Where a run comes in that waits for a worker. */

@@ -11,7 +11,7 @@ import {
   isIdle,
   isReady,
   lose,
-  predictMs,
+  predict,
   type Queue,
   type Run,
   welcome,
@@ -43,6 +43,8 @@ export interface Pool {
   isSettled(): boolean;
   /** Milliseconds after which a run that came in `afterMs` would have ended, on the safe side; Infinity while not ready. */
   predictMs(afterMs?: number): number;
+  /** The same on average. */
+  expectMs(afterMs?: number): number;
   /** Milliseconds that a run takes on average, waiting not included; 0 before the first one. */
   meanMs(): number;
   /** Starts the workers, once and not after `close`; settles when the first of them can serve or is lost, or at `close`. */
@@ -131,7 +133,8 @@ export function createPool(options: PoolOptions): Pool {
     isIdle: () => isIdle(queue),
     isStale: () => isIdle(queue) && now() - queue.learnedMs >= staleMs,
     isSettled: estimate.isSettled,
-    predictMs: (afterMs) => predictMs(queue, afterMs),
+    predictMs: (afterMs) => predict(queue, afterMs).highMs,
+    expectMs: (afterMs) => predict(queue, afterMs).meanMs,
     meanMs: estimate.meanMs,
     refusal: threads.refusal,
     start() {

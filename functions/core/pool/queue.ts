@@ -1,7 +1,7 @@
 import { Problem } from '../problem.ts';
 import type { TaskInput } from '../task.ts';
 import type { Estimate } from './estimate.ts';
-import { forecast } from './forecast.ts';
+import { type Forecast, forecast } from './forecast.ts';
 import type { Load, RunMessage } from './message.ts';
 import type { Thread, Threads } from './threads.ts';
 
@@ -89,9 +89,8 @@ export function backgroundMs(queue: Queue): number {
   return remaining.length === 0 ? 0 : Math.max(0, Math.min(...remaining));
 }
 
-export function predictMs(queue: Queue, afterMs?: number): number {
-  if (queue.isClosing) return Number.POSITIVE_INFINITY;
-  const ranMs = queue.threads.ready().map((thread) => loadMs(queue, thread));
+export function predict(queue: Queue, afterMs?: number): Forecast {
+  const ranMs = queue.isClosing ? [] : queue.threads.ready().map((thread) => loadMs(queue, thread));
   return forecast({ ranMs, waiting: queue.waiting.length }, queue.estimate, afterMs);
 }
 
