@@ -36,13 +36,13 @@ export function localVariables(place: {
     TRUSTED_PROXIES: '',
     PRIMARY_ADDRESS: addressOf('primary'),
     PRIMARY_HOST: 'classify-primary.local',
-    PRIMARY_MAX_CONNS: '48', // what MobileNet answers in half a second on half of the cores: beyond it requests are refused, not late
+    PRIMARY_MAX_CONNS: '72', // what MobileNet answers in half a second on half of the cores, and what waits for the lead model when it takes over
     FALLBACK_ADDRESS: addressOf('fallback'),
     FALLBACK_HOST: 'classify-fallback.local',
-    FALLBACK_MAX_CONNS: '24', // half as many: it shares the cores with the primary
+    FALLBACK_MAX_CONNS: '24', // fewer: it shares the cores with the primary
     CLOUDS_ADDRESS: addressOf('clouds'),
     CLOUDS_HOST: 'clouds.local',
-    CLOUDS_MAX_CONNS: '48', // as the primary: the index test answers as many in half a second, and nginx lets in 16 of 4 MB or more
+    CLOUDS_MAX_CONNS: '48', // the index test answers as many in half a second, and nginx lets in 16 of 4 MB or more
     DIGITS_ADDRESS: addressOf('digits'),
     DIGITS_HOST: 'digits.local',
     DIGITS_MAX_CONNS: '24', // as the fallback, which decodes the same photos and runs a larger model

@@ -55,12 +55,12 @@ describe('entrypoint.sh', () => {
   const gateway = 'kourier-internal.kourier-system.svc.cluster.local:80 resolve';
 
   it.each<[string, IngressVariables, readonly string[]]>([
-    ['the local stack', {}, ['listen 127.0.0.1:8080;', 'server 127.0.0.1:8081 max_fails=0 max_conns=48;']],
+    ['the local stack', {}, ['listen 127.0.0.1:8080;', 'server 127.0.0.1:8081 max_fails=0 max_conns=72;']],
     ['an access log', {}, ['access_log /dev/stdout request;']],
     ['no access log', { ACCESS_LOG: 'off' }, ['access_log off;    ']],
     ['exempt networks', {}, ['default 1;\n    127.0.0.0/8 0; ::1 0;\n']],
     ['no exempt network', { UNLIMITED: '' }, ['default 1;\n    \n']],
-    ['a gateway by name', { PRIMARY_ADDRESS: gateway }, [`server ${gateway} max_fails=0 max_conns=48;`]],
+    ['a gateway by name', { PRIMARY_ADDRESS: gateway }, [`server ${gateway} max_fails=0 max_conns=72;`]],
     ['a name server', { RESOLVER: '[fd00::10]:53' }, ['\n  resolver [fd00::10]:53 valid=10s;\n']],
     ['one trusted proxy', { TRUSTED_PROXIES: '10.0.0.0/8' }, ['\n    set_real_ip_from 10.0.0.0/8; real_ip_header X-F']],
     [

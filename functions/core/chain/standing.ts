@@ -14,8 +14,11 @@ interface Lane {
   readonly meanMs: number;
 }
 
-/** A burst has come by then, and what has come keeps its budget: only what comes later finds a queue that stands ... */
-const standsAfterMs = 200;
+/**
+ * A burst has come by then, and what has come keeps its budget: only what comes later finds a queue that stands. After 200 ms so much
+ * has come at 1.6 times the capacity that it holds all places at the ingress while the standby model takes over ...
+ */
+const standsAfterMs = 100;
 /** ... but before a slow model some runs wait at any load. */
 const standsAfterRuns = 5;
 
@@ -25,7 +28,7 @@ const shortRuns = 3;
 const shortestMs = 100;
 
 /**
- * A queue stands when its model has not been idle at any arrival for 200 ms or five of its runs (the idea of CoDel, RFC 8289:
+ * A queue stands when its model has not been idle at any arrival for 100 ms or five of its runs (the idea of CoDel, RFC 8289:
  * not how long a queue is tells overload, but how long it has not been empty).
  * @param now milliseconds of a monotonic clock
  */

@@ -11,14 +11,15 @@ import type { Jobs } from '../jobs/jobs.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Traces } from '../observe/traces.ts';
+import { asProblem } from '../problem.ts';
 import type { Task } from '../task.ts';
 import { type Admission, createAdmission } from './admission.ts';
 import { answerUploads } from './answers.ts';
-import { readDocument } from './document.ts';
 import { doorOf, readImages, rulesFor, takesJobs } from './door.ts';
 import { createRecorder, type Exchange, openExchange, stagesOf } from './exchange.ts';
 import { acceptJob, answerJob, type JobExchange, prefersAsync, readForm, readJobRoute, readPatience } from './jobs.ts';
-import { describeState } from './probes.ts';
+import { createPacer } from './pacer.ts';
+import { answerProbe } from './probes.ts';
 import { receiveBody } from './receive.ts';
 import { refuse as refuseWith } from './refuse.ts';
 import { type Route, readParameters, readRoute, readStampAge, readUrl } from './request.ts';
@@ -60,6 +61,8 @@ interface State extends HandlerOptions {
   readonly rules: UploadRules;
   readonly admission: Admission;
   readonly skew: Skew;
+  /** When an answer may leave that sends its request to another tier. */
+  readonly pace: (nowMs: number) => number;
   record(exchange: Exchange, response: ServerResponse): void;
 }
 
@@ -72,7 +75,14 @@ export function createHandler(options: HandlerOptions): Handler {
   const isIdle = () => admission.isEmpty() && service.isIdle();
   const shadow = createShadow({ share: config.shadowShare, isIdle, onEnd: metrics.countShadow });
   const rules = { mediaTypes: task.mediaTypes, maxUploadBytes: config.maxUploadBytes };
-  const state: State = { ...options, rules, admission, skew, record: createRecorder({ ...options, shadow }) };
+  const state: State = {
+    ...options,
+    rules,
+    admission,
+    skew,
+    pace: createPacer(),
+    record: createRecorder({ ...options, shadow }),
+  };
   return {
     admit: (request, response) => admit(state, request, response),
     refuse: (request, response, fault) => refuse(state, request, response, fault),
@@ -141,11 +151,17 @@ function admitUpload(
 }
 
 function refuse(state: State, request: FunctionRequest, response: ServerResponse, fault: unknown): void {
-  refuseWith(state, request, response, fault, ({ code }) => ({
-    // Without it the ingress takes the 504 for an outage, which it is when the patience was our own.
-    ...(code === 'DEADLINE_EXCEEDED' && request.exchange?.parameters?.namesDeadline && { 'x-reason': 'deadline' }),
-    'x-tier': state.service.chain.tier,
-  }));
+  const isLate = asProblem(fault).code === 'DEADLINE_EXCEEDED';
+  const isOfClient = request.exchange?.parameters?.namesDeadline === true;
+  const answer = () =>
+    refuseWith(state, request, response, fault, () => ({
+      // Without it the ingress takes the 504 for an outage, which it is when the patience was our own.
+      ...(isLate && isOfClient && { 'x-reason': 'deadline' }),
+      'x-tier': state.service.chain.tier,
+    }));
+  const waitMs = isLate && !isOfClient ? state.pace(performance.now()) : 0;
+  if (waitMs > 0) setTimeout(answer, waitMs);
+  else answer();
 }
 
 async function handle(state: State, request: FunctionRequest, response: ServerResponse): Promise<void> {
@@ -217,21 +233,4 @@ function jobExchange(state: State, jobs: Jobs, request: FunctionRequest, respons
     retryAfter: (waiting) => retryAfter([waiting * runMs()]),
     isLeaving: state.service.isDraining,
   };
-}
-
-async function answerProbe(state: State, response: ServerResponse, route: Route, requestId: string): Promise<void> {
-  const { name, service, task, metrics } = state;
-  const headers = { 'x-request-id': requestId, 'cache-control': 'no-store' };
-  if (route.name === 'metrics') {
-    const { contentType, text } = await metrics.expose();
-    send(state, response, 200, contentType, text, headers);
-    return;
-  }
-  if (route.name === 'document') {
-    send(state, response, 200, 'application/json', readDocument(), headers);
-    return;
-  }
-  const { status, body } = describeState(route, { name, service, task });
-  const reason = status === 503 && { 'x-reason': 'starting' };
-  send(state, response, status, 'application/json', JSON.stringify(body), { ...headers, ...reason });
 }

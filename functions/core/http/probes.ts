@@ -1,7 +1,11 @@
+import type { ServerResponse } from 'node:http';
 import type { Service } from '../chain/service.ts';
+import type { Metrics } from '../observe/metrics.ts';
 import { Problem } from '../problem.ts';
 import type { Task } from '../task.ts';
+import { readDocument } from './document.ts';
 import type { Route } from './request.ts';
+import { type Sender, send } from './send.ts';
 
 interface State {
   readonly status: number;
@@ -15,11 +19,33 @@ interface Described {
   readonly task: Task;
 }
 
+/** Answers the probes, the metadata routes, the metrics and the API's document. @throws Problem ROUTE_NOT_FOUND */
+export async function answerProbe(
+  state: Described & Sender & { readonly metrics: Metrics },
+  response: ServerResponse,
+  route: Route,
+  requestId: string,
+): Promise<void> {
+  const headers = { 'x-request-id': requestId, 'cache-control': 'no-store' };
+  if (route.name === 'metrics') {
+    const { contentType, text } = await state.metrics.expose();
+    send(state, response, 200, contentType, text, headers);
+    return;
+  }
+  if (route.name === 'document') {
+    send(state, response, 200, 'application/json', readDocument(), headers);
+    return;
+  }
+  const { status, body } = describeState(route, state);
+  const reason = status === 503 && { 'x-reason': 'starting' };
+  send(state, response, status, 'application/json', JSON.stringify(body), { ...headers, ...reason });
+}
+
 /**
  * What the probes and the metadata routes answer; the `/v2` shapes are those of the Open Inference Protocol.
  * @throws Problem ROUTE_NOT_FOUND for a model that this function does not have
  */
-export function describeState(route: Route, { name, service, task }: Described): State {
+function describeState(route: Route, { name, service, task }: Described): State {
   const isDraining = service.isDraining();
   const isReady = service.canAnswer() && !isDraining && !service.isHeldBack();
   const status = isReady ? 200 : 503;
