@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
+import { readThreadId } from '../../functions/core/files.ts';
 
 /** Task of the probing thread. */
 export interface Probing {
@@ -29,4 +31,9 @@ async function askOnce(url: string, agent: Agent): Promise<number> {
   return performance.now() - startedMs;
 }
 
+try {
+  setPriority(readThreadId() ?? 0, -10); // as the generator: what probes a service does not share its cores
+} catch {
+  // needs root
+}
 parentPort?.postMessage(await probe(workerData as Probing));
