@@ -37,6 +37,17 @@ it('tells a fault as the door does where the client waits', async () => {
   expect(problem.error).toBe(problem.detail);
 });
 
+it.each([
+  ['/huggingface', 'with'],
+  ['/classify', 'without'],
+])('tells a fault later as at %s: %s `error`', async (path, which) => {
+  const { headers } = await order(primary, { path, body: Buffer.from(`no picture ${path}`) });
+  const answer = await fetch(`${primary.url}${headers.location}/result`, { headers: { prefer: 'wait=5' } });
+  const problem = await answer.json();
+  expect([answer.status, problem.code]).toEqual([422, 'IMAGE_UNSUPPORTED']);
+  expect(problem.error).toBe(which === 'with' ? problem.detail : undefined);
+});
+
 it('ignores the preference where no job is made', async () => {
   const { body, headers: form } = multipart(imagePart(photo));
   const inputs = [{ name: 'image', datatype: 'BYTES', shape: [1], data: [photo.toString('base64')] }];

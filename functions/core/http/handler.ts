@@ -129,7 +129,7 @@ function admitUpload(
     if (service.chain.isPrimaryServed) task.check?.(exchange.ask, service.chain.models[0].spec.details);
     const { requestId } = exchange;
     const { callbackHosts } = jobs;
-    const door = doorOf(exchange)?.name;
+    const door = doorOf(exchange);
     exchange.form = readForm(headers, query, { task: task.name, door, rules, parameters, requestId, callbackHosts });
     exchange.markArrived = hold();
     return;
@@ -229,7 +229,6 @@ function jobExchange(state: State, jobs: Jobs, request: FunctionRequest, respons
     response,
     requestId,
     reply: (status, contentType, body, headers) => send(state, response, status, contentType, body, headers),
-    tellsError: (request.exchange && doorOf(request.exchange)?.tellsError) ?? false,
     retryAfter: (waiting) => retryAfter([waiting * runMs()]),
     isLeaving: state.service.isDraining,
   };

@@ -8,6 +8,7 @@ import type { Jobs } from '../jobs/jobs.ts';
 import { jobProblems } from '../jobs/problems.ts';
 import type { Kept } from '../jobs/records.ts';
 import { Problem, toProblemJson } from '../problem.ts';
+import type { Door } from '../task.ts';
 import { readPreference } from './prefer.ts';
 import { judgeMethod, type RequestParameters, type Route, readParameters } from './request.ts';
 import { isForm, mediaType, type UploadRules } from './upload.ts';
@@ -60,7 +61,7 @@ export function readForm(
   query: URLSearchParams,
   about: {
     readonly task: string;
-    readonly door: string | undefined;
+    readonly door: Pick<Door, 'name' | 'tellsError'> | undefined;
     readonly rules: UploadRules;
     readonly parameters: RequestParameters;
     readonly requestId: string;
@@ -72,7 +73,12 @@ export function readForm(
   const isUpload = !rules.envelope && !isForm(headers);
   return {
     task,
-    ask: { query: query.toString(), headers: Object.fromEntries(sent), ...(door !== undefined && { door }) },
+    ask: {
+      query: query.toString(),
+      headers: Object.fromEntries(sent),
+      ...(door && { door: door.name }),
+      ...(door?.tellsError && { tellsError: true }),
+    },
     strict: parameters.strict,
     requestId,
     deadlineMs: parameters.patienceMs,
@@ -103,8 +109,6 @@ export interface JobExchange {
   readonly response: ServerResponse;
   readonly requestId: string;
   readonly reply: Reply;
-  /** Whether the client looks for a problem's detail in `error`, too. */
-  readonly tellsError: boolean;
   /** Seconds until some of so many waiting jobs are done. */
   readonly retryAfter: (waiting: number) => string;
   /** Whether no answer may be waited for any longer: the function ends. */
@@ -208,7 +212,7 @@ async function describe(job: Job, { jobs }: JobExchange): Promise<string | Uint8
 /** The synchronous answer of a job that has ended. @throws Problem */
 async function replyResult(
   job: Job,
-  { jobs, reply, tellsError, requestId, retryAfter }: JobExchange,
+  { jobs, reply, requestId, retryAfter }: JobExchange,
   headers: Readonly<Record<string, string>>,
 ): Promise<void> {
   const further = { 'cache-control': 'private, no-cache', ...headers, 'x-request-id': requestId };
@@ -219,7 +223,7 @@ async function replyResult(
     reply(200, job.result.contentType, body, { ...job.result.headers, ...applied, ...further });
   } else if (job.state === 'failed' || job.state === 'expired') {
     const problem = job.problem ?? toProblemJson(deadlineExceeded(), job.requestId);
-    const body = { ...problem, ...(tellsError && { error: problem.detail }) };
+    const body = { ...problem, ...(job.ask.tellsError && { error: problem.detail }) };
     reply(Number(problem.status), 'application/problem+json', JSON.stringify(body), further);
   } else if (job.state === 'canceled') {
     throw new Problem(jobProblems.JOB_CANCELED, 'Expected a job with an answer but received one that was canceled');

@@ -11,6 +11,8 @@ export interface JobAsk {
   readonly headers: Readonly<Record<string, string>>;
   /** The name of the door by which it came, whose form the answer has. @default none: the task's own path */
   readonly door?: string;
+  /** Whether clients of that door look for a problem's detail in `error`, too. */
+  readonly tellsError?: true;
 }
 
 /** Headers that tasks read: Task.parse gets no others of a job. */
