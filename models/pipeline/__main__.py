@@ -33,7 +33,7 @@ HELP = {
     "build": "all of these; what was done before is skipped",
 }
 
-EXTRAS = dict.fromkeys(("torch", "torchvision", "PIL", "pyarrow", "scipy", "matplotlib"), "training")
+EXTRAS = dict.fromkeys(("torch", "torchvision", "PIL", "pyarrow", "scipy"), "training")
 EXTRAS |= {"tifffile": "clouds", "lightgbm": "clouds"}
 """Packages that only some commands need, and the argument of setup.sh that installs them."""
 

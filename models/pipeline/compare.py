@@ -1,6 +1,6 @@
 """`models compare`: a champion and a challenger on the same images through the served path, and whether to release.
 
-    models compare models/wide-resnet models/wide-resnet@photos-1 --data photos --chart changed.svg
+    models compare models/wide-resnet models/wide-resnet@photos-1 --data photos
 
 Both run in one Node process, image by image, with the code of the service (`npm run evaluate`). Ends with status 0
 when the challenger may be released, 1 when it may not, and 2 when nothing could be compared. The rules are those of
@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline import chart, node
+from pipeline import node
 from pipeline.card import read_card
 from pipeline.faults import Fault
 from pipeline.recipe import Compare, list_recipes, read_recipe
@@ -37,7 +37,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--recipe", metavar="RECIPE", help=f"whose rules to use; default: that of its name, else {DEFAULT_RECIPE}")
     add("--limit", type=int, metavar="N", help="only the first N images")
     add("--json", action="store_true", help="print JSON")
-    add("--chart", type=Path, metavar="FILE", help="draw the confusion that changed, as SVG or PNG")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -47,8 +46,6 @@ def main(args: argparse.Namespace) -> int:
     try:
         old, new = read_model(args.old), read_model(args.new)
         found = compare(old, new, args.data, rules_of(args.recipe or new.name, args.recipe is not None), args.limit)
-        if args.chart is not None:
-            chart.draw(found, old.labels | new.labels, args.chart)
     except Fault as fault:
         print(fault, file=sys.stderr)
         return 2

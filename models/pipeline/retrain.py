@@ -16,7 +16,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import chart, compare, node
+from pipeline import compare, node
 from pipeline.course import Base, Course, checks_of, plan_course, read_base
 from pipeline.faults import Fault
 from pipeline.gather import HOLD_OUT, Picture, by_class, write_parquet
@@ -202,12 +202,9 @@ def _lesson(work: Path, kind: str, pictures: Sequence[Picture], base: Base, clas
 
 
 def _compared(old: Path, new: Path, work: Path, kind: str) -> bool:
-    """Prints how the new folder did beside the old one on the images of `kind`, and draws it; whether it may be
-    released."""
+    """Prints how the new folder did beside the old one on the images of `kind`; whether it may be released."""
     champion, challenger = compare.read_model(old), compare.read_model(new)
     found = compare.compare(champion, challenger, work / f"{kind}.parquet", compare.rules_of(challenger.name, False))
-    labels = champion.labels | challenger.labels
-    drawn = work / f"{challenger.title}-{kind}.svg"
-    chart.draw(found, labels, drawn)
-    print(f"{challenger.title}: {TITLES[kind]}\n{compare.to_text(found, labels)}\n{drawn}\n", flush=True)
+    told = compare.to_text(found, champion.labels | challenger.labels)
+    print(f"{challenger.title}: {TITLES[kind]}\n{told}\n", flush=True)
     return found.released

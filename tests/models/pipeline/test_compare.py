@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import tempfile
-import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -14,11 +13,10 @@ import onnx
 from folder import FolderTest, sha256
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
-from pipeline import chart, compare
+from pipeline import compare
 from pipeline.__main__ import main
 from pipeline.images import golden
-from pipeline.report import report
-from test_report import BLUE, GREEN, LABELS, RED, RULES, answers, model
+from test_report import BLUE, GREEN, LABELS, RED
 
 INPUT = {
     "name": "image",
@@ -29,34 +27,6 @@ INPUT = {
     "mean": [0, 0, 0],
     "std": [1, 1, 1],
 }
-
-
-class ChartTest(FolderTest):
-    def drawn(self, rows: dict[str, list[tuple[str, str]]], labels: dict[str, str]) -> str:
-        """All words of the picture."""
-        found = report(model("1", labels), model("2", labels), answers(rows), (1, 1), RULES)
-        chart.draw(found, labels, self.folder / "changed.svg")
-        return " ".join(ElementTree.parse(self.folder / "changed.svg").getroot().itertext())
-
-    def test_it_names_what_changed_with_its_counts_and_says_so_when_nothing_did(self) -> None:
-        words = self.drawn({RED: [(BLUE, RED)] * 3, GREEN: [(GREEN, BLUE)] * 2, BLUE: [(BLUE, BLUE)]}, LABELS)
-        classes = ("red: 0 → 3 of 3", "green: 2 → 0 of 2", "1 classes gained, 1 lost right answers")
-        for expected in (*classes, "red for blue & more: 3 → 0", "green for blue & more: 0 → 2"):
-            self.assertIn(expected, words)
-        self.assertNotIn("none", words)
-        self.assertIn("none", self.drawn({RED: [(RED, RED)]}, LABELS))
-
-    def test_it_shows_the_largest_changes_only_and_says_how_many_there_are(self) -> None:
-        names = {f"n1{place:07}": f"class {place}" for place in range(chart.MOST_ROWS + 3)}
-        words = self.drawn({name: [(RED, name)] for name in names}, {**LABELS, **names})
-        self.assertIn(f"{chart.MOST_ROWS + 3} classes gained", words)
-        self.assertEqual(words.count("0 → 1 of 1"), chart.MOST_ROWS)
-
-    def test_a_file_that_cannot_be_written_is_a_fault(self) -> None:
-        found = report(model("1"), model("2"), answers({RED: [(RED, RED)]}), (1, 1), RULES)
-        for name in ("none/changed.svg", "changed.words"):
-            expected = f"Expected a file that can be written for --chart but received .*{name}"
-            self.assert_fault(expected, chart.draw, found, LABELS, self.folder / name)
 
 
 class CommandTest(FolderTest):
@@ -120,13 +90,11 @@ class CommandTest(FolderTest):
         return status, out.getvalue() or self.said.getvalue()
 
     def test_a_better_challenger_may_be_released(self) -> None:
-        picture = self.folder / "changed.svg"
-        status, out = self.run_command(self.poor, self.good, "--data", self.data, "--chart", picture)
+        status, out = self.run_command(self.poor, self.good, "--data", self.data)
         self.assertEqual(status, 0)
         changes = ("60 images of 3 classes", "difference +33.33 points", "gained: blue & more, 0 to 20 of 20")
         for expected in (*changes, "words.png: IMAGE_UNSUPPORTED", "hue@good may be released"):
             self.assertIn(expected, out)
-        self.assertTrue(picture.exists())
 
     def test_a_worse_challenger_may_not_and_json_says_by_which_rules(self) -> None:
         status, out = self.run_command(self.good, self.poor, "--data", self.data, "--json")

@@ -122,7 +122,7 @@ class RunTest(ExportTest):
 
     def test_no_step_loads_pytorch_or_what_else_only_training_needs(self) -> None:
         steps = "fetch, export, quantize, optimize, check, pack, ukis, __main__"
-        named = "{'torch', 'torchvision', 'PIL', 'pyarrow', 'scipy', 'matplotlib'}"
+        named = "{'torch', 'torchvision', 'PIL', 'pyarrow', 'scipy'}"
         code = f"import sys\nfrom pipeline import {steps}\nprint(sorted({named} & set(sys.modules)))"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         self.assertEqual((done.stderr, done.stdout), ("", "[]\n"))
