@@ -3,7 +3,7 @@
     gates = judge({"min_agreement": 0.95, "max_load_ms": 500}, {"agreement": 0.981, "load_ms": 61.0})
     print(*(gate.sentence for gate in gates if gate.passed is False))
 
-A recipe names the limits in its section `gates`; a limit that it leaves out is not checked. A gate whose figure could
+A recipe names limits in its section `gates` beside those of COMMON; any other is not checked. A gate whose figure could
 not be measured (no labeled data, another processor) neither passes nor fails, and its sentence says so.
 """
 
@@ -53,6 +53,16 @@ LIMITS: Mapping[str, tuple[str, str]] = {
     ),
 }
 """By the names that a recipe has for them, of which `min_` and `max_` say the side: the figure, and what it is."""
+
+COMMON: Mapping[str, float] = {
+    "min_path_agreement": 0.99,  # of 100 images one may lie so near a border that rounding decides
+    "max_parity_larger": 0.3,  # of 255: what libvips and Pillow round differently
+    "max_parity_smaller": 1.0,  # of 255: enlarged images differ more
+    "max_optimized_difference": 0,  # the optimizer changes how fast the sums are, not the sums
+    "max_float_convolutions": 0,  # one float32 island between int8 nodes costs more than it saves
+    "max_load_ms": 500,  # the time from start to ready that a replica may take
+}
+"""The limits of a recipe that names no others for them."""
 
 
 def judge(limits: Mapping[str, float], figures: Mapping[str, float | None]) -> list[Gate]:

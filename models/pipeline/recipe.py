@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.faults import Fault
-from pipeline.gates import LIMITS
+from pipeline.gates import COMMON, LIMITS
 from pipeline.schema import Refuse, build, flag, number, one_of, rule, some_of, text, three, unknown, whole
 
 MODELS = Path(__file__).resolve().parent.parent
@@ -70,7 +70,7 @@ class Labels:
     """The classes in the order of the logits: ImageNet's 1,000, or those of a JSON file, sorted by id: {id: label}, or
     what a model folder has."""
 
-    source: str = one_of("imagenet-1k", "file")
+    source: str = one_of("imagenet-1k", "file", default="imagenet-1k")
     file: str | None = text(default=None)
     """Relative to models/."""
 
@@ -90,7 +90,8 @@ class DataSet:
 class Export:
     """What the ONNX graph is held against."""
 
-    max_difference: float = number(0, 1)
+    # Of random weights up to 0.00002 was measured, which is float32; a wrong graph leaves far more.
+    max_difference: float = number(0, 1, default=0.0001)
     """Largest difference of a logit to what the graph is compared with, as a share of the largest logit."""
     byte_weights: bool = flag(False)
     """Whether weights are rounded to 8 bits and stored as such: a quarter of the size, float32 when it is loaded."""
@@ -108,7 +109,7 @@ class Quantize:
     per_channel: bool = flag(True)
     percentile: float = number(90, 100, default=99.99)
     """Of the values, of method percentile."""
-    calibration_images: int = whole(1, 100_000, default=500)
+    calibration_images: int = whole(1, 100_000, default=500)  # with fewer, that percentile is a handful of activations
     held_out_images: int = whole(1, 100_000, default=200)
     """Images to choose the method by: beside the calibration's."""
     seed: int = whole(1, 2**31, default=1)
@@ -128,13 +129,14 @@ class Optimize:
 class Compare:
     """When `models compare` lets a challenger be released."""
 
-    least_images: int = whole(1, 1_000_000)
-    least_images_per_class: int = whole(1, 100_000)
     most_accuracy_loss_points: float = number(0, 100)
-    confidence: float = number(0.5, 0.999)
-    least_share_of_added: float = number(0, 1)
+    least_images: int = whole(1, 1_000_000, default=50)  # of fewer, a share near one half is known to no better than 14 points
+    least_images_per_class: int = whole(1, 100_000, default=5)  # below, one image is more than a fifth of a class
+    confidence: float = number(0.5, 0.999, default=0.95)
+    # A class that is named half as often as the others has not been learned.
+    least_share_of_added: float = number(0, 1, default=0.5)
     """Top-1 on classes that only the challenger knows, as a share of its top-1 on the others."""
-    most_latency_ratio: float = number(1, 100)
+    most_latency_ratio: float = number(1, 100, default=1.5)  # with three busy programs a core, two versions came to 1.24
     """The challenger's median run by the champion's."""
 
 
@@ -157,7 +159,7 @@ class Recipe:
     quantize: Quantize
     optimize: Optimize
     gates: Mapping[str, float] = rule("a table", lambda value: isinstance(value, dict))
-    """What a build must reach: limits by the names that `pipeline/gates.py` gives them."""
+    """What a build must reach: limits by the names that `pipeline/gates.py` gives them, its COMMON ones among them."""
     compare: Compare
 
     def part(self, *names: str) -> dict:
@@ -205,7 +207,7 @@ def parse_recipe(file: Path) -> Recipe:
         _refuse_contradictions(recipe, file, refuse)
     if faults:
         raise Fault("\n".join(faults))
-    return recipe
+    return dataclasses.replace(recipe, gates={**COMMON, **recipe.gates})
 
 
 def _refuse_contradictions(recipe: Recipe, file: Path, refuse: Refuse) -> None:

@@ -6,7 +6,11 @@ from folder import FolderTest
 from pipeline.faults import Fault
 from pipeline.recipe import MODELS, RECIPES, list_recipes, parse_recipe, read_recipe
 
-WHOLE = (RECIPES / "mobilenet-v2.toml").read_text(encoding="utf-8")
+SAID = (RECIPES / "mobilenet-v2.toml").read_text(encoding="utf-8")
+SAID += "confidence = 0.95\n"  # its last section is `compare`
+SAID += '\n[labels]\nsource = "imagenet-1k"\n\n[export]\nmax_difference = 0.0001\n\n[quantize]\ncalibration_images = 500\n'
+WHOLE = SAID.replace("[gates]\n", "[gates]\nmax_load_ms = 500\n")
+"""The recipe, which says what has defaults as well."""
 BEYOND = {
     "crop = 224": (("crop = 1", "crop = 232"), ("crop = 0", "crop = 233")),
     "resize = 232": (
@@ -53,6 +57,14 @@ class RecipeTest(FolderTest):
                 self.assertEqual(recipe.weights.sha256, card["sha256"])
                 given = json.loads(json.dumps(recipe.part("input")["input"]))
                 self.assertEqual(given, {key: card["input"].get(key, "linear") for key in given})
+
+    def test_what_a_recipe_leaves_out_has_its_default_and_what_it_says_holds(self) -> None:
+        short = read_recipe("mobilenet-v2")
+        self.file.write_text(WHOLE, encoding="utf-8")
+        self.assertEqual(parse_recipe(self.file), short)
+        self.assertEqual((short.gates["max_load_ms"], short.gates["min_speedup"]), (500, 1.5))
+        self.file.write_text(WHOLE.replace("max_load_ms = 500", "max_load_ms = 300"), encoding="utf-8")
+        self.assertEqual(parse_recipe(self.file).gates["max_load_ms"], 300)
 
     def test_a_recipe_is_read_by_its_name_or_its_path(self) -> None:
         self.file.write_text(WHOLE, encoding="utf-8")
