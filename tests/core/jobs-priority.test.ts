@@ -6,7 +6,7 @@ import { createTurns } from '../../functions/core/jobs/turns.ts';
 import { createEstimate } from '../../functions/core/pool/estimate.ts';
 import type { RunningFunction } from '../support/function.ts';
 import { get, makeStoreFolder, order, untilEnded } from '../support/jobs.ts';
-import { blocks, makePool, until } from '../support/pool.ts';
+import { blocks, startPool, until } from '../support/pool.ts';
 import { ask, cleanAfterAll, plain } from '../support/served.ts';
 
 const { start } = cleanAfterAll();
@@ -17,9 +17,7 @@ describe('a run that nobody waits for', () => {
   const poolOf = async (meanMs: number) => {
     const estimate = createEstimate();
     for (let i = 0; i < 40; i += 1) estimate.observe(meanMs);
-    const pool = makePool({ estimate });
-    await pool.start();
-    return pool;
+    return startPool({ estimate });
   };
 
   it('counts as no load while it takes what runs take', async () => {

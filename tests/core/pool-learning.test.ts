@@ -1,12 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import { createEstimate } from '../../functions/core/pool/estimate.ts';
-import { blocks, makePool, raises, until } from '../support/pool.ts';
+import { blocks, makePool, raises, startPool, until } from '../support/pool.ts';
 
 describe('createPool, by what it learns and counts', () => {
   it('adds up for how long its workers were busy, runs in flight and abandoned ones included', async () => {
-    const pool = makePool();
-    await pool.start();
+    const pool = await startPool();
 
     await pool.run(blocks(100), 1000);
     const first = pool.counts().busySeconds;
@@ -21,8 +20,7 @@ describe('createPool, by what it learns and counts', () => {
   });
 
   it('blames the run that ran for most of its time, not the ones that waited for most of it', async () => {
-    const pool = makePool();
-    await pool.start();
+    const pool = await startPool();
 
     const runs = await Promise.all([pool.run(blocks(200), 100), pool.run(blocks(300), 300), pool.run(blocks(0), 100)]);
 
@@ -31,8 +29,7 @@ describe('createPool, by what it learns and counts', () => {
   });
 
   it('is stale when it is idle and has never run, or the last run was a second ago', async () => {
-    const pool = makePool();
-    await pool.start();
+    const pool = await startPool();
 
     const unused = pool.isStale();
     await pool.run(blocks(0), 1000);
@@ -47,8 +44,7 @@ describe('createPool, by what it learns and counts', () => {
   });
 
   it('does not blame a run that nobody waits for any more', async () => {
-    const pool = makePool();
-    await pool.start();
+    const pool = await startPool();
     const leaving = new AbortController();
 
     const run = pool.run(blocks(200), 1000, leaving.signal);
@@ -67,8 +63,7 @@ describe('createPool, by what it learns and counts', () => {
 
   it('presumes from the golden case and learns how long a run takes, of those that overstay, too', async () => {
     const { samples, estimate } = listen();
-    const pool = makePool({ estimate });
-    await pool.start();
+    const pool = await startPool({ estimate });
 
     await pool.run(blocks(60), 1000);
     await pool.run(blocks(300), 20);
@@ -82,8 +77,7 @@ describe('createPool, by what it learns and counts', () => {
 
   it('learns nothing from a run that raises', async () => {
     const { samples, estimate } = listen();
-    const pool = makePool({ estimate });
-    await pool.start();
+    const pool = await startPool({ estimate });
 
     await pool.run(raises, 1000);
 
@@ -92,8 +86,7 @@ describe('createPool, by what it learns and counts', () => {
 
   it('neither learns nor blames what a run took while the process stood still', async () => {
     const { samples, estimate } = listen();
-    const pool = makePool({ estimate, now: () => 1 });
-    await pool.start();
+    const pool = await startPool({ estimate, now: () => 1 });
 
     const run = await pool.run(blocks(100), 50);
     await until(() => samples.length === 2);
@@ -111,8 +104,7 @@ describe('createPool, by what it learns and counts', () => {
     });
 
     it.each([0, 50])('is one long run for an idle pool, from when it comes: in %d ms', async (afterMs) => {
-      const pool = makePool({ estimate: fixed });
-      await pool.start();
+      const pool = await startPool({ estimate: fixed });
 
       expect(pool.isIdle()).toBe(true);
       expect(pool.predictMs(afterMs)).toBe(afterMs + 120);
@@ -120,8 +112,7 @@ describe('createPool, by what it learns and counts', () => {
     });
 
     it('adds what is left of the run in flight, a mean run for each that waits, and the spread of all', async () => {
-      const pool = makePool({ estimate: fixed });
-      await pool.start();
+      const pool = await startPool({ estimate: fixed });
       const runs = [pool.run(blocks(100), 2000), pool.run(blocks(0), 2000), pool.run(blocks(0), 2000)];
 
       const ms = pool.predictMs();
@@ -135,8 +126,7 @@ describe('createPool, by what it learns and counts', () => {
     });
 
     it('shares what waits among the workers', async () => {
-      const pool = makePool({ estimate: fixed, workers: 2 });
-      await pool.start();
+      const pool = await startPool({ estimate: fixed, workers: 2 });
       await until(() => pool.counts().workers === 2);
       const runs = [0, 1, 2, 3].map(() => pool.run(blocks(100), 2000));
 
@@ -153,8 +143,7 @@ describe('createPool, by what it learns and counts', () => {
         looks += 1;
         return 100;
       };
-      const pool = makePool({ estimate: { ...fixed, meanMs }, maxQueued: 200 });
-      await pool.start();
+      const pool = await startPool({ estimate: { ...fixed, meanMs }, maxQueued: 200 });
       const looksAt = (waiting: number) => {
         while (pool.counts().queued < waiting) pool.run(blocks(0), 2000);
         looks = 0;
@@ -170,8 +159,7 @@ describe('createPool, by what it learns and counts', () => {
     });
 
     it('expects a run that overstays to take as long again', async () => {
-      const pool = makePool({ estimate: fixed });
-      await pool.start();
+      const pool = await startPool({ estimate: fixed });
 
       await pool.run(blocks(600), 300);
 

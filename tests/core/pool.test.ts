@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import type { TaskInput } from '../../functions/core/task.ts';
-import { blocks, kills, makePool, raises, until } from '../support/pool.ts';
+import { blocks, kills, makePool, raises, startPool, until } from '../support/pool.ts';
 
 describe('createPool', () => {
   it('says warming before a worker is ready', async () => {
@@ -12,8 +12,7 @@ describe('createPool', () => {
   });
 
   it('answers with the logits, the wait and the run time', async () => {
-    const pool = makePool();
-    await pool.start();
+    const pool = await startPool();
 
     const run = await pool.run(blocks(5), 1000);
 
@@ -21,8 +20,7 @@ describe('createPool', () => {
   });
 
   it('leaves the pixels usable, so that another model can take them', async () => {
-    const pool = makePool();
-    await pool.start();
+    const pool = await startPool();
     const pixels = blocks(0);
 
     await pool.run(pixels, 1000);
@@ -31,8 +29,7 @@ describe('createPool', () => {
   });
 
   it('gives each run its own pixels', async () => {
-    const pool = makePool();
-    await pool.start();
+    const pool = await startPool();
     const values: unknown[] = [];
 
     for (const ms of [3, 1, 2]) values.push(await pool.run(blocks(ms), 1000));
@@ -41,8 +38,7 @@ describe('createPool', () => {
   });
 
   it('leaves a Buffer usable as well, a view into memory that it shares', async () => {
-    const pool = makePool();
-    await pool.start();
+    const pool = await startPool();
     const data = Buffer.from(blocks(3).data);
 
     const runs = [await pool.run({ data }, 1000), await pool.run({ data }, 1000)];
@@ -52,16 +48,14 @@ describe('createPool', () => {
   });
 
   it('says error for an input that cannot be sent, and serves the next run', async () => {
-    const pool = makePool();
-    await pool.start();
+    const pool = await startPool();
 
     expect(await pool.run({ ...blocks(0), hook: () => {} } as TaskInput, 1000)).toMatchObject({ status: 'error' });
     expect((await pool.run(blocks(0), 1000)).status).toBe('done');
   });
 
   it('runs what waits behind an input that cannot be sent', async () => {
-    const pool = makePool();
-    await pool.start();
+    const pool = await startPool();
     const first = pool.run(blocks(100), 5000);
     const unsendable = pool.run({ ...blocks(0), hook: () => {} } as TaskInput, 5000);
     const last = pool.run(blocks(0), 5000);
@@ -71,8 +65,7 @@ describe('createPool', () => {
   });
 
   it('says unfit, with the problem, when the task finds the input at fault', async () => {
-    const pool = makePool();
-    await pool.start();
+    const pool = await startPool();
 
     const run = await pool.run(blocks(-3), 1000);
 
@@ -80,16 +73,14 @@ describe('createPool', () => {
   });
 
   it('says error when the model raises, and serves the next run', async () => {
-    const pool = makePool();
-    await pool.start();
+    const pool = await startPool();
 
     expect(await pool.run(raises, 1000)).toEqual({ status: 'error', cause: 'told to raise' });
     expect((await pool.run(blocks(0), 1000)).status).toBe('done');
   });
 
   it('abandons a run that overstays and counts its worker as taken until it ends', async () => {
-    const pool = makePool();
-    await pool.start();
+    const pool = await startPool();
 
     const run = await pool.run(blocks(400), 50);
 
@@ -100,8 +91,7 @@ describe('createPool', () => {
   });
 
   it('takes a run that waited too long out of the queue', async () => {
-    const pool = makePool();
-    await pool.start();
+    const pool = await startPool();
     const first = pool.run(blocks(300), 1000);
 
     const second = await pool.run(blocks(0), 50);
@@ -112,8 +102,7 @@ describe('createPool', () => {
   });
 
   it('says timeout without running when no time is left', async () => {
-    const pool = makePool();
-    await pool.start();
+    const pool = await startPool();
 
     expect((await pool.run(blocks(0), 0)).status).toBe('timeout');
     expect(pool.counts().busy).toBe(0);
@@ -124,8 +113,7 @@ describe('createPool', () => {
     ['at', 2, 'done'],
     ['above', 3, 'overload'],
   ])('with a queue of two and one run in flight, a run %s the limit is %s', async (_where, waiting, status) => {
-    const pool = makePool({ maxQueued: 2 });
-    await pool.start();
+    const pool = await startPool({ maxQueued: 2 });
 
     const runs = [pool.run(blocks(50), 2000)];
     for (let i = 0; i < waiting; i += 1) runs.push(pool.run(blocks(0), 2000));
@@ -134,8 +122,7 @@ describe('createPool', () => {
   });
 
   it('runs on all workers at once', async () => {
-    const pool = makePool({ workers: 2 });
-    await pool.start();
+    const pool = await startPool({ workers: 2 });
     await until(() => pool.counts().workers === 2);
 
     const runs = [pool.run(blocks(100), 2000), pool.run(blocks(100), 2000)];
@@ -145,8 +132,7 @@ describe('createPool', () => {
   });
 
   it('says error when a worker dies in a run, and replaces the worker', async () => {
-    const pool = makePool();
-    await pool.start();
+    const pool = await startPool();
 
     expect((await pool.run(kills, 1000)).status).toBe('error');
     await until(() => pool.isReady());
@@ -154,8 +140,7 @@ describe('createPool', () => {
   });
 
   it('fails the waiting runs when the last worker dies', async () => {
-    const pool = makePool();
-    await pool.start();
+    const pool = await startPool();
 
     const runs = await Promise.all([pool.run(kills, 1000), pool.run(blocks(0), 1000)]);
 
@@ -163,8 +148,7 @@ describe('createPool', () => {
   });
 
   it('never serves a model that was refused, and says why', async () => {
-    const pool = makePool({ path: 'refuse' });
-    await pool.start();
+    const pool = await startPool({ path: 'refuse' });
 
     expect(pool.isReady()).toBe(false);
     expect(pool.refusal()).toBe('golden case failed');
@@ -173,8 +157,10 @@ describe('createPool', () => {
 
   it('tries again when a file is refused that it has served, and serves it again', async () => {
     const lost: unknown[] = [];
-    const pool = makePool({ path: 'refuse later', onEvent: (_severity, _message, { cause }) => lost.push(cause) });
-    await pool.start();
+    const pool = await startPool({
+      path: 'refuse later',
+      onEvent: (_severity, _message, { cause }) => lost.push(cause),
+    });
 
     await pool.run(kills, 1000);
     await until(() => lost.includes('golden case failed'));
@@ -220,17 +206,14 @@ describe('createPool', () => {
   });
 
   it('keeps trying a worker that dies at its start, without holding up the models after it', async () => {
-    const pool = makePool({ path: 'die' });
-
-    await pool.start();
+    const pool = await startPool({ path: 'die' });
 
     expect((await pool.run(blocks(0), 1000)).status).toBe('error');
     expect(pool.refusal()).toBeUndefined();
   });
 
   it('lets a run in flight end before it closes', async () => {
-    const pool = makePool();
-    await pool.start();
+    const pool = await startPool();
     const run = pool.run(blocks(200), 1000);
 
     await pool.close();

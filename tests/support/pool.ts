@@ -37,6 +37,13 @@ export function makePool({ path = 'serve', ...options }: Made = {}): Pool {
   return pool;
 }
 
+/** One whose first worker serves. */
+export async function startPool(made: Made = {}): Promise<Pool> {
+  const pool = makePool(made);
+  await pool.start();
+  return pool;
+}
+
 export async function until(condition: () => boolean): Promise<void> {
   for (let i = 0; i < 500 && !condition(); i += 1) await sleep(10);
   expect(condition()).toBe(true);
