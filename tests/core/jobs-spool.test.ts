@@ -15,6 +15,8 @@ beforeEach(() => {
 });
 afterEach(() => removeFolder());
 
+const later = { status: 'later', withinMs: 1000, deadlineAt: 0, attempts: 0, cause: 'no model is ready' } as const;
+
 it('comes again to a job when that asks for it, and not when it looks for others', async () => {
   const patient = createSpool({ store, log: () => {}, lookMs: 600_000 });
   await store.put(`waiting/classify/${'1'.repeat(13)}-${'a'.repeat(26)}`, Buffer.from(''));
@@ -23,14 +25,7 @@ it('comes again to a job when that asks for it, and not when it looks for others
     const run = async () => {
       ran += 1;
       if (ran === 3) resolve();
-      return {
-        status: 'later',
-        afterMs: 20,
-        withinMs: 1000,
-        deadlineAt: 0,
-        attempts: 0,
-        cause: 'no model is ready',
-      } as const;
+      return { ...later, afterMs: 20 };
     };
     patient.work('classify', { run });
   });
@@ -52,14 +47,7 @@ it('comes to every job, however many wait before it for a model that is away', a
       ran += 1;
       if (id === last || ran > 20 * ids.length) resolve();
       if (id === last) return { status: 'ended', state: 'succeeded', isDead: false } as const;
-      return {
-        status: 'later',
-        afterMs: 0,
-        withinMs: 1000,
-        deadlineAt: 0,
-        attempts: 0,
-        cause: 'no model is ready',
-      } as const;
+      return { ...later, afterMs: 0 };
     };
     spool.work('classify', { run });
   });
