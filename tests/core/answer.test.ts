@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import type { Run } from '../../functions/core/pool/queue.ts';
 import { Problem } from '../../functions/core/problem.ts';
 import { ask, chainOf, done, settle, specOf } from '../support/chain.ts';
 
@@ -81,31 +82,18 @@ describe('answer', () => {
     expect(await ask(chain)).toMatchObject({ tier: 'fallback', degraded: true, reason: 'failover' });
   });
 
-  it.each([
-    ['warming', 'STARTING', 'starting'],
-    ['overload', 'BUSY', 'busy'],
-  ] as const)('throws when the last model says %s: %s', async (status, code, reason) => {
-    const { chain } = chainOf([
-      { status: 'error', cause: '' },
-      { status, cause: '' },
-    ]);
+  it.each<[string, readonly Run['status'][], object]>([
+    ['is loading', ['error', 'warming'], { code: 'STARTING', headers: { 'x-reason': 'starting' } }],
+    ['is full', ['error', 'overload'], { code: 'BUSY', headers: { 'x-reason': 'busy' } }],
+    ['had all the time that was left', ['timeout'], { code: 'DEADLINE_EXCEEDED' }],
+    ['had what time was left, whatever was said before', ['overload', 'timeout'], { code: 'DEADLINE_EXCEEDED' }],
+    ['raises as well', ['error', 'error'], { code: 'INTERNAL', cause: 'of 1' }],
+    ['is broken, but not the one that time or room could mend', ['overload', 'error'], { code: 'BUSY' }],
+  ])('throws when the last model %s: %j', async (_what, statuses, expected) => {
+    const ends = statuses.map((status, rank) => ({ status, cause: `of ${rank}` }) as Run);
+    const { chain } = chainOf(ends);
 
-    await expect(ask(chain)).rejects.toMatchObject({ code, headers: { 'x-reason': reason } });
-  });
-
-  it('throws DEADLINE_EXCEEDED when the last model says timeout', async () => {
-    const { chain } = chainOf([{ status: 'timeout', cause: '' }]);
-
-    await expect(ask(chain)).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
-  });
-
-  it('throws INTERNAL when every model raises', async () => {
-    const { chain } = chainOf([
-      { status: 'error', cause: 'one' },
-      { status: 'error', cause: 'two' },
-    ]);
-
-    await expect(ask(chain)).rejects.toMatchObject({ code: 'INTERNAL', cause: 'two' });
+    await expect(ask(chain)).rejects.toMatchObject(expected);
   });
 
   it('gives the lead model its budget and keeps time back for the standby model', async () => {
@@ -128,24 +116,6 @@ describe('answer', () => {
       expect(runs[0]?.timeoutMs).toBeGreaterThan(4000);
     },
   );
-
-  it('tells what time or room could mend before what is broken', async () => {
-    const { chain } = chainOf([
-      { status: 'overload', cause: '' },
-      { status: 'error', cause: '' },
-    ]);
-
-    await expect(ask(chain)).rejects.toMatchObject({ code: 'BUSY' });
-  });
-
-  it('throws DEADLINE_EXCEEDED when the last model had what time was left, whatever was said of the one before', async () => {
-    const { chain } = chainOf([
-      { status: 'overload', cause: '' },
-      { status: 'timeout', cause: '' },
-    ]);
-
-    await expect(ask(chain)).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
-  });
 
   it('counts the wait for a decoder as queue and not as decode', async () => {
     const { steps } = await settle(chainOf([done]).chain);

@@ -73,97 +73,71 @@ describe('readModelSpec', () => {
     expect([details.activation, details.input.channels]).toEqual([activation, channels]);
   });
 
-  it.each([
-    ['another name', { model: { ...card, name: 'big' } }, /Expected "small" .* for name but received "big"/],
-    ['another version', { name: 'small@2' }, /Expected "small@2" .* for name@version but received "small@1"/],
+  it.each<[string, object, RegExp]>([
+    ['another name', { name: 'big' }, /Expected "small" .* for name but received "big"/],
     [
       'a typo',
-      { model: { ...card, sha256: undefined, sha265: card.sha256 } },
+      { sha256: undefined, sha265: card.sha256 },
       /one of name, .*, variants for a field of the card but received "sha265"\n.*for sha256 but received nothing/,
     ],
-    ['a typo below', { model: { ...card, input: { ...input, kernal: 'cubic' } } }, /received "input\.kernal"/],
-    ['a temperature of 0', { model: { ...card, temperature: 0 } }, /a number above 0 for temperature but received 0/],
-    ['a negative one', { model: { ...card, temperature: -1 } }, /a number above 0 for temperature but received -1/],
-    ['one that is text', { model: { ...card, temperature: '1' } }, /a number above 0 for temperature but received "1"/],
-    ['features without a name', { model: { ...card, features: {} } }, /text for features\.name but received nothing/],
-    ['ancestors elsewhere', { model: { ...card, ancestors: '../a.json' } }, /a file name for ancestors but/],
-    [
-      'no file of ancestors',
-      { model: { ...card, ancestors: 'a.json' } },
-      /a\.json: Expected a file but received nothing/,
-    ],
-    ['ancestors that are none', { model: { ...card, ancestors: 'labels.json' } }, /a list of .* for ancestors but/],
+    ['a typo below', { input: { ...input, kernal: 'cubic' } }, /received "input\.kernal"/],
+    ['a temperature of 0', { temperature: 0 }, /a number above 0 for temperature but received 0/],
+    ['a negative one', { temperature: -1 }, /a number above 0 for temperature but received -1/],
+    ['one that is text', { temperature: '1' }, /a number above 0 for temperature but received "1"/],
+    ['features without a name', { features: {} }, /text for features\.name but received nothing/],
+    ['ancestors elsewhere', { ancestors: '../a.json' }, /a file name for ancestors but/],
+    ['no file of ancestors', { ancestors: 'a.json' }, /a\.json: Expected a file but received nothing/],
+    ['ancestors that are none', { ancestors: 'labels.json' }, /a list of .* for ancestors but/],
     [
       'ancestors of classes that do not exclude each other',
-      { model: { ...card, output: { ...card.output, activation: 'sigmoid' }, ancestors: 'labels.json' } },
+      { output: { ...card.output, activation: 'sigmoid' }, ancestors: 'labels.json' },
       /no ancestors for classes with scores of their own but received some/,
     ],
     [
       'a temperature of what are scores already',
-      { model: { ...card, output: { ...card.output, activation: 'none' }, temperature: 2 } },
+      { output: { ...card.output, activation: 'none' }, temperature: 2 },
       /no temperature for an output that is scores already but received 2/,
     ],
-    [
-      'a language elsewhere',
-      { model: { ...card, languages: { de: '../a.json' } } },
-      /language tags other than en, and/,
-    ],
-    [
-      'a language that is none',
-      { model: { ...card, languages: { d_e: 'a.json' } } },
-      /language tags other than en, and/,
-    ],
-    ['English labels again', { model: { ...card, languages: { en: 'a.json' } } }, /language tags other than en, and/],
-    ['a list of languages', { model: { ...card, languages: ['de'] } }, /for languages but received \["de"\]/],
-    ['no file of labels', { model: { ...card, languages: { de: 'a.json' } } }, /a\.json: Expected a file but received/],
-    [
-      'labels that are none',
-      { model: { ...card, languages: { de: 'labels.json' } } },
-      /an object of labels by class for de/,
-    ],
-    ['an unknown kernel', { model: { ...card, input: { ...input, kernel: 'lanczos3' } } }, /input\.kernel but/],
-    ['an unknown order', { model: { ...card, input: { ...input, channels: 'GBR' } } }, /"BGR" for input\.channels but/],
+    ['a language elsewhere', { languages: { de: '../a.json' } }, /language tags other than en, and/],
+    ['a language that is none', { languages: { d_e: 'a.json' } }, /language tags other than en, and/],
+    ['English labels again', { languages: { en: 'a.json' } }, /language tags other than en, and/],
+    ['a list of languages', { languages: ['de'] }, /for languages but received \["de"\]/],
+    ['no file of labels', { languages: { de: 'a.json' } }, /a\.json: Expected a file but received/],
+    ['labels that are none', { languages: { de: 'labels.json' } }, /an object of labels by class for de/],
+    ['an unknown kernel', { input: { ...input, kernel: 'lanczos3' } }, /input\.kernel but/],
+    ['an unknown order', { input: { ...input, channels: 'GBR' } }, /"BGR" for input\.channels but/],
     [
       'an unknown activation',
-      { model: { ...card, output: { ...card.output, activation: 'relu' } } },
+      { output: { ...card.output, activation: 'relu' } },
       /"none" for output\.activation but received "relu"/,
     ],
-    ['a file elsewhere', { model: { ...card, file: '../model.onnx' } }, /a file name for file but/],
-    ['a short hash', { model: { ...card, sha256: 'abc' } }, /64 hexadecimal digits for sha256 but received "abc"/],
-    ['variants of another shape', { model: { ...card, variants: {} } }, /a list for variants/],
-    [
-      'external data of another shape',
-      { model: { ...card, externalData: { file: 'model.bin' } } },
-      /a list for externalData/,
-    ],
+    ['a file elsewhere', { file: '../model.onnx' }, /a file name for file but/],
+    ['a short hash', { sha256: 'abc' }, /64 hexadecimal digits for sha256 but received "abc"/],
+    ['variants of another shape', { variants: {} }, /a list for variants/],
+    ['external data of another shape', { externalData: { file: 'model.bin' } }, /a list for externalData/],
     [
       'external data without a hash',
-      { model: { ...card, externalData: [{ file: 'model.bin' }] } },
+      { externalData: [{ file: 'model.bin' }] },
       /64 hexadecimal digits for externalData\[0\]\.sha256/,
     ],
-    ['no version', { model: { ...card, version: '' } }, /Expected text for version/],
-    ['an unknown element type', { model: { ...card, input: { ...input, elementType: 'int8' } } }, /input\.elementType/],
-    [
-      'a crop of 0',
-      { model: { ...card, input: { ...input, crop: 0 } } },
-      /from 1 to 1024 for input\.crop but received 0/,
-    ],
-    [
-      'a resize below the crop',
-      { model: { ...card, input: { ...input, resize: 63 } } },
-      /input\.resize but received 63/,
-    ],
-    ['a std of 0', { model: { ...card, input: { ...input, std: [1, 0, 1] } } }, /input\.std/],
-    ['golden logits of text', { model: { ...card, golden: { logits: ['1'], tolerance: 1 } } }, /golden\.logits/],
-    ['labels of another shape', { names: ['one', 'two'] }, /Expected a list of \{"class", "label"\}/],
-    [
-      'a short lookup table',
-      { model: { ...card, input: { ...input, elementType: 'uint8', lookup: [[1], [2], [3]] } } },
-      /input\.lookup/,
-    ],
-  ])('refuses a folder with %s', (_what, folder, message) => {
-    const dir = folderWith(folder);
-    const { name = 'small' } = folder as { name?: string };
+    ['no version', { version: '' }, /Expected text for version/],
+    ['an unknown element type', { input: { ...input, elementType: 'int8' } }, /input\.elementType/],
+    ['a crop of 0', { input: { ...input, crop: 0 } }, /from 1 to 1024 for input\.crop but received 0/],
+    ['a resize below the crop', { input: { ...input, resize: 63 } }, /input\.resize but received 63/],
+    ['a std of 0', { input: { ...input, std: [1, 0, 1] } }, /input\.std/],
+    ['golden logits of text', { golden: { logits: ['1'], tolerance: 1 } }, /golden\.logits/],
+    ['a short lookup table', { input: { ...input, elementType: 'uint8', lookup: [[1], [2], [3]] } }, /input\.lookup/],
+  ])('refuses a folder whose card has %s', (_what, change, message) => {
+    const dir = folderWith({ model: { ...card, ...change } });
+
+    expect(() => readModelSpec(dir, 'small', imageCard)).toThrow(message);
+  });
+
+  it.each([
+    ['small@2', {}, /Expected "small@2" .* for name@version but received "small@1"/],
+    ['small', { names: ['one', 'two'] }, /Expected a list of \{"class", "label"\}/],
+  ])('refuses a folder of another version, and labels of another shape: %s', (name, folder, message) => {
+    const dir = folderWith({ name, ...folder });
 
     expect(() => readModelSpec(dir, name, imageCard)).toThrow(message);
   });

@@ -25,28 +25,20 @@ describe('createWakeRule', () => {
     expect(rule.lost()).toBe(true);
   });
 
-  it('wakes in the third second with degraded answers', () => {
-    expect(answers([0, 1, 2], { degraded: 1 })).toEqual([2]);
-  });
-
-  it('wakes when the third such second is the last of five', () => {
-    expect(answers([0, 2, 4], { degraded: 1 })).toEqual([4]);
-  });
-
-  it('forgets what is older than five seconds', () => {
-    expect(answers([0, 3, 6, 9, 12, 15], { degraded: 10 })).toEqual([]);
-  });
-
-  it('takes a burst of any size within two seconds for none', () => {
-    expect(answers([0, 1], { degraded: 1000 })).toEqual([]);
-  });
-
-  it('wakes when half of the answers are degraded', () => {
-    expect(answers([0, 1, 2], { whole: 10, degraded: 10 })).toEqual([2]);
-  });
-
-  it('lets a leading model go on that gives more than half of the answers', () => {
-    expect(answers([0, 1, 2, 3, 4, 5, 6, 7, 8, 9], { whole: 11, degraded: 10 })).toEqual([]);
+  it.each([
+    ['wakes in the third second with degraded answers', [0, 1, 2], { degraded: 1 }, [2]],
+    ['wakes when the third such second is the last of five', [0, 2, 4], { degraded: 1 }, [4]],
+    ['forgets what is older than five seconds', [0, 3, 6, 9, 12, 15], { degraded: 10 }, []],
+    ['takes a burst of any size within two seconds for none', [0, 1], { degraded: 1000 }, []],
+    ['wakes when half of the answers are degraded', [0, 1, 2], { whole: 10, degraded: 10 }, [2]],
+    [
+      'lets a lead model go on that gives more than half',
+      [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
+      { whole: 11, degraded: 10 },
+      [],
+    ],
+  ])('%s', (_what, seconds, count, woken) => {
+    expect(answers(seconds, count)).toEqual(woken);
   });
 
   it('wakes once a minute as long as it lasts', () => {

@@ -42,24 +42,24 @@ describe('decodeImage', () => {
     expect(image.pixels.data.buffer.byteLength).toBe(64 * 64 * 3);
   });
 
-  it.each<[FixtureName]>([['zeroBytes'], ['oneByte'], ['text'], ['svg'], ['pdf'], ['tiff'], ['heic']])(
+  it.each<FixtureName>(['zeroBytes', 'oneByte', 'text', 'svg', 'pdf', 'tiff', 'heic'])(
     'refuses %s with IMAGE_UNSUPPORTED',
     async (name) => {
       await expect(decode(name)).rejects.toMatchObject({ code: 'IMAGE_UNSUPPORTED' });
     },
   );
 
-  it.each<[FixtureName]>([
-    ['truncatedJpeg'],
-    ['truncatedPng'],
-    ['truncatedAvif'],
-    ['jpegWithoutItsEnd'],
-    ['pngWithoutItsEnd'],
-    ['webpWithoutItsEnd'],
-    ['gifWithoutItsEnd'],
-    ['jpegOfThreeBytes'],
-    ['pngSignature'],
-    ['corruptPng'],
+  it.each<FixtureName>([
+    'truncatedJpeg',
+    'truncatedPng',
+    'truncatedAvif',
+    'jpegWithoutItsEnd',
+    'pngWithoutItsEnd',
+    'webpWithoutItsEnd',
+    'gifWithoutItsEnd',
+    'jpegOfThreeBytes',
+    'pngSignature',
+    'corruptPng',
   ])('refuses %s with IMAGE_UNREADABLE', async (name) => {
     await expect(decode(name)).rejects.toMatchObject({ code: 'IMAGE_UNREADABLE' });
   });
@@ -100,14 +100,11 @@ describe('decodeImage', () => {
     });
   });
 
-  it.each<[FixtureName]>([['animatedGif'], ['animatedWebp']])(
-    'counts and shows the first frame of %s',
-    async (name) => {
-      const image = await decodeImage(await fixture(name), recipe, 12 * 10);
+  it.each<FixtureName>(['animatedGif', 'animatedWebp'])('counts and shows the first frame of %s', async (name) => {
+    const image = await decodeImage(await fixture(name), recipe, 12 * 10);
 
-      expect(colorAt(image, 32, 32)).toEqual([255, 0, 0]);
-    },
-  );
+    expect(colorAt(image, 32, 32)).toEqual([255, 0, 0]);
+  });
 
   it.each([
     [1, 24, 16, 'top'],

@@ -101,7 +101,7 @@ describe('readJpegHeader', () => {
     expect(readJpegHeader(Buffer.from(bytes)).isComplete).toBe(false);
   });
 
-  it.each<[FixtureName]>([['jpeg'], ['progressiveJpeg'], ['jpegWithTail'], ['grayJpeg']])(
+  it.each<FixtureName>(['jpeg', 'progressiveJpeg', 'jpegWithTail', 'grayJpeg'])(
     'tells of %s what libvips tells',
     async (name) => {
       const bytes = await fixture(name);

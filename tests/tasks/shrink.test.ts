@@ -157,7 +157,7 @@ describe('decodeImage at reduced precision', () => {
     expect(reduced.pixels.data.buffer.byteLength).toBe(72 * 72 * 3);
   });
 
-  it.each<[FixtureName]>([['png'], ['webp'], ['gif'], ['avif'], ['cmykJpeg'], ['progressiveJpeg'], ['jpeg']])(
+  it.each<FixtureName>(['png', 'webp', 'gif', 'avif', 'cmykJpeg', 'progressiveJpeg', 'jpeg'])(
     'gives the exact pixels of %s, which has no smaller ones',
     async (name) => {
       const bytes = await fixture(name);
@@ -189,7 +189,7 @@ describe('decodeImage at reduced precision', () => {
     expect(meanDifference(reduced.pixels.data, exact.pixels.data)).toBeLessThan(3);
   });
 
-  it.each<[FixtureName]>([['jpegWithoutItsEnd'], ['truncatedJpeg'], ['pngWithoutItsEnd'], ['webpWithoutItsEnd']])(
+  it.each<FixtureName>(['jpegWithoutItsEnd', 'truncatedJpeg', 'pngWithoutItsEnd', 'webpWithoutItsEnd'])(
     'refuses %s with IMAGE_UNREADABLE',
     async (name) => {
       const decoding = decodeImage(await fixture(name), { resize: 8, crop: 8 }, maxPixels, 'reduced');
