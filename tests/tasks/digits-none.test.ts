@@ -19,72 +19,26 @@ describe('no digit', () => {
   const lines = (step: number) =>
     Array.from({ length: 12 }, (_, i) => `M0 ${10 + i * step} H160 M${10 + i * step} 0 V120`).join(' ');
 
+  const drawn = (width: number, height: number, content: string) => () => pictureOf(drawSvg(width, height, content));
+  const onPaper = (content: string) => drawn(160, 120, `<rect width="160" height="120" fill="#eee"/>${content}`);
+  const middle =
+    'M40 30 H120 M40 50 H120 M40 70 H120 M40 90 H120 M40 30 V90 M60 30 V90 M80 30 V90 M100 30 V90 M120 30 V90';
+
   it.each<[string, string, () => Promise<Picture> | Picture]>([
-    ['a blank page', 'white paper', () => pictureOf(drawSvg(160, 120, '<rect width="160" height="120" fill="#fff"/>'))],
-    ['a blank page', 'black', () => pictureOf(drawSvg(28, 28, '<rect width="28" height="28"/>'))],
-    ['a blank page', 'a single pixel', () => pictureOf(drawSvg(1, 1, '<rect width="1" height="1" fill="#888"/>'))],
-    ['a blank page', 'a row of pixels', () => pictureOf(drawSvg(160, 1, '<rect width="160" height="1" fill="#888"/>'))],
-    ['a blank page', 'a gradient', () => pictureOf(drawSvg(160, 120, gradient))],
+    ['a blank page', 'white paper', drawn(160, 120, '<rect width="160" height="120" fill="#fff"/>')],
+    ['a blank page', 'black', drawn(28, 28, '<rect width="28" height="28"/>')],
+    ['a blank page', 'a single pixel', drawn(1, 1, '<rect width="1" height="1" fill="#888"/>')],
+    ['a blank page', 'a row of pixels', drawn(160, 1, '<rect width="160" height="1" fill="#888"/>')],
+    ['a blank page', 'a gradient', drawn(160, 120, gradient)],
     ['a blank page', 'faint noise', () => noise(120, 160, 6)],
     ['a blank page', 'strong noise', () => noise(120, 160, 127)],
     ['2 separate figures', 'two digits', () => pictureOf(drawDigit(4, { times: 2 }))],
     ['5 separate figures', 'five digits', () => pictureOf(drawDigit(3, { times: 5 }))],
-    [
-      'lines alone',
-      'ruling',
-      () =>
-        pictureOf(
-          drawSvg(
-            160,
-            120,
-            `<rect width="160" height="120" fill="#eee"/><path d="M0 20 H160 M0 50 H160 M0 80 H160 M0 110 H160" stroke="#468"/>`,
-          ),
-        ),
-    ],
-    [
-      'lines alone',
-      'a grid',
-      () =>
-        pictureOf(
-          drawSvg(
-            160,
-            120,
-            `<rect width="160" height="120" fill="#eee"/><path d="${lines(25)}" stroke="#333" stroke-width="2"/>`,
-          ),
-        ),
-    ],
-    [
-      'a grid or a pattern',
-      'a grid in the middle',
-      () =>
-        pictureOf(
-          drawSvg(
-            160,
-            120,
-            '<rect width="160" height="120" fill="#eee"/><path d="M40 30 H120 M40 50 H120 M40 70 H120 M40 90 H120 M40 30 V90 M60 30 V90 M80 30 V90 M100 30 V90 M120 30 V90" stroke="#333" stroke-width="3"/>',
-          ),
-        ),
-    ],
-    [
-      'a filled area',
-      'a square',
-      () =>
-        pictureOf(
-          drawSvg(160, 120, '<rect width="160" height="120" fill="#eee"/><rect x="70" y="50" width="20" height="20"/>'),
-        ),
-    ],
-    [
-      'a line',
-      'a dash',
-      () =>
-        pictureOf(
-          drawSvg(
-            160,
-            120,
-            '<rect width="160" height="120" fill="#eee"/><path d="M50 60 H110" stroke="#000" stroke-width="6"/>',
-          ),
-        ),
-    ],
+    ['lines alone', 'ruling', onPaper('<path d="M0 20 H160 M0 50 H160 M0 80 H160 M0 110 H160" stroke="#468"/>')],
+    ['lines alone', 'a grid', onPaper(`<path d="${lines(25)}" stroke="#333" stroke-width="2"/>`)],
+    ['a grid or a pattern', 'a grid in the middle', onPaper(`<path d="${middle}" stroke="#333" stroke-width="3"/>`)],
+    ['a filled area', 'a square', onPaper('<rect x="70" y="50" width="20" height="20"/>')],
+    ['a line', 'a dash', onPaper('<path d="M50 60 H110" stroke="#000" stroke-width="6"/>')],
   ])('says %s of %s', async (seen, _what, draw) => {
     const picture = await draw();
 

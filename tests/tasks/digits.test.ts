@@ -122,37 +122,17 @@ describe('POST /predict', () => {
     if (status === 422) expect(await response.json()).toMatchObject({ code: 'IMAGE_TOO_MANY_PIXELS' });
   });
 
+  const onPaper = (content: string) =>
+    drawSvg(120, 120, `<rect width="120" height="120" fill="#fff"/>${content}`).png().toBuffer();
+  const gradient =
+    '<linearGradient id="g"><stop stop-color="#fff"/><stop offset="1" stop-color="#444"/></linearGradient><rect width="120" height="120" fill="url(#g)"/>';
+  const scribble = '<path d="M30 30 L90 90 M30 90 L90 30 M60 25 V95 M25 60 H95" stroke="#000" stroke-width="6"/>';
+
   it.each<[string, string, () => Promise<Buffer>]>([
-    [
-      'a blank page',
-      'a blank page',
-      () => drawSvg(120, 120, '<rect width="120" height="120" fill="#fff"/>').png().toBuffer(),
-    ],
-    [
-      'a gradient',
-      'a blank page',
-      () =>
-        drawSvg(
-          120,
-          120,
-          '<linearGradient id="g"><stop stop-color="#fff"/><stop offset="1" stop-color="#444"/></linearGradient><rect width="120" height="120" fill="url(#g)"/>',
-        )
-          .jpeg()
-          .toBuffer(),
-    ],
+    ['a blank page', 'a blank page', () => onPaper('')],
+    ['a gradient', 'a blank page', () => drawSvg(120, 120, gradient).jpeg().toBuffer()],
     ['two digits', '2 separate figures', () => drawDigit(4, { times: 2 }).resize({ width: 150 }).png().toBuffer()],
-    [
-      'a scribble',
-      'a figure that is none',
-      () =>
-        drawSvg(
-          120,
-          120,
-          '<rect width="120" height="120" fill="#fff"/><path d="M30 30 L90 90 M30 90 L90 30 M60 25 V95 M25 60 H95" stroke="#000" stroke-width="6"/>',
-        )
-          .png()
-          .toBuffer(),
-    ],
+    ['a scribble', 'a figure that is none', () => onPaper(scribble)],
   ])('answers IMAGE_NO_DIGIT to %s', async (_what, seen, draw) => {
     const response = await predict({ body: await draw() });
 
