@@ -1,6 +1,4 @@
-import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createAsking } from '../../functions/core/jobs/asking.ts';
 import { type Message, toMessage, toRequest } from '../../functions/core/jobs/binding.ts';
@@ -9,6 +7,7 @@ import { lastAt, withinMs } from '../../functions/core/jobs/patience.ts';
 import { topicsOf } from '../../functions/core/jobs/topics.ts';
 import { freePort } from '../../ingress/port.ts';
 import { eventOf } from '../events/tools/event.ts';
+import { listen } from '../support/listen.ts';
 
 const topics = topicsOf('jobs');
 const event = eventOf();
@@ -173,8 +172,7 @@ describe('what a function says of an event', () => {
   let ask: ReturnType<typeof createAsking>;
 
   beforeAll(async () => {
-    await once(server.listen(0, '127.0.0.1'), 'listening');
-    ask = createAsking(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    ask = createAsking(await listen(server));
   });
 
   afterAll(() => void server.close().closeAllConnections());

@@ -1,8 +1,6 @@
 import { createHmac } from 'node:crypto';
-import { once } from 'node:events';
 import { rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Service } from '../../functions/core/chain/service.ts';
@@ -16,6 +14,7 @@ import type { JobsConfig } from '../../functions/core/jobs/settings.ts';
 import { createMetrics } from '../../functions/core/observe/metrics.ts';
 import { classify } from '../../functions/tasks/classify/task.ts';
 import { keysOf, makeStoreFolder, openStore } from '../support/jobs.ts';
+import { listen } from '../support/listen.ts';
 
 const secret = 's'.repeat(32);
 const ended = { id: 'a'.repeat(26), task: 'classify', state: 'failed', createdAt: 0, endedAt: 1000, requestId: 'r' };
@@ -102,9 +101,7 @@ describe('a callback', () => {
       received.push({ request, body });
       response.writeHead(status, { location: '/elsewhere' }).end();
     });
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`;
+    url = `${await listen(server)}/hook`;
   });
   afterEach(() => {
     server.close();

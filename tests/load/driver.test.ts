@@ -1,9 +1,8 @@
-import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import { type Outcome, startDriver } from '../chaos/driver.ts';
+import { listen } from '../support/listen.ts';
 import { answerBody, answerHeaders } from './run.ts';
 
 const rightHeaders = { 'content-type': 'application/json', ...answerHeaders };
@@ -17,10 +16,9 @@ async function drive(second: RequestListener, deadlineMs?: number): Promise<read
       if (requestId === 'chaos-2') return second(request, response);
       response.writeHead(200, rightHeaders).end(JSON.stringify(answerBody));
     });
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
+  });
   const driver = startDriver({
-    origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    origin: await listen(server),
     perSecond: 50,
     versions: new Map([['1', 10]]),
     patienceMs: 1500,

@@ -1,13 +1,13 @@
 import { type ChildProcess, execFile, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import type { Fired, Traffic } from '../../load/collapse/generator.ts';
 import { summarize } from '../../load/collapse/step.ts';
+import { listen } from '../support/listen.ts';
 
 jest.setTimeout(60_000);
 
@@ -36,9 +36,7 @@ async function serve(behave: Behavior): Promise<string> {
     turn += 1;
     behave(turn - 1, request.resume(), response);
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return listen(server);
 }
 
 function respond(response: ServerResponse, status: number, type: string, body: unknown): void {

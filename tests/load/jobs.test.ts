@@ -1,7 +1,5 @@
-import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, describe, expect, it, jest } from '@jest/globals';
 import { judgeDelays } from '../../load/delays.ts';
 import type { Sample } from '../../load/samples.ts';
+import { listen } from '../support/listen.ts';
 import { answerBody, answerHeaders, k6, run, startRun } from './run.ts';
 
 jest.setTimeout(120_000);
@@ -119,9 +118,8 @@ describe('judgeDelays', () => {
           response.writeHead(200, answerHeaders).end(JSON.stringify(answerBody));
         }
       });
-    }).listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    });
+    return listen(server);
   }
 
   it.each([

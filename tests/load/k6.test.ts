@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -7,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { k6Version } from '../../load/tool.ts';
+import { listen } from '../support/listen.ts';
 import { runProgram } from '../support/program.ts';
 import { pidsBelow } from '../support/stack.ts';
 import { answerBody as body, answerHeaders as headers, k6, missing, run, startRun } from './run.ts';
@@ -89,9 +89,8 @@ if (k6 === undefined) {
           await sleep(delayMs);
           response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(answer));
         });
-      }).listen(0, '127.0.0.1');
-      await once(server, 'listening');
-      return `http://127.0.0.1:${(server.address() as { port: number }).port}`;
+      });
+      return listen(server);
     }
 
     const verdicts = (name: string): string[] => {

@@ -1,5 +1,5 @@
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { listen } from './listen.ts';
 import { until } from './stack.ts';
 
 /** A span as it arrived, in milliseconds since 1970. */
@@ -55,9 +55,8 @@ export async function startCollector(): Promise<Collector> {
       return answer(response, 200);
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: await listen(server),
     spans,
     headers,
     batches,

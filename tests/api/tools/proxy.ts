@@ -1,5 +1,5 @@
 import { createServer, type IncomingHttpHeaders, request } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { listen } from '../../support/listen.ts';
 
 /** What came from the function, to be altered. */
 export interface Passing {
@@ -47,10 +47,8 @@ export async function startProxy(target: string, { redirect, alter }: Fault): Pr
     asked.on('error', () => response.destroy());
     asked.end(Buffer.concat(chunks));
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: await listen(server),
     close() {
       server.close();
       server.closeAllConnections();
