@@ -2,9 +2,8 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import { problemType } from '../../functions/core/problem.ts';
 import { operationsOf } from '../../ingress/docs/openapi.ts';
 import { type Sent, send } from '../support/client.ts';
-import { document, documentText } from '../support/document.ts';
+import { document } from '../support/document.ts';
 import { useIngress } from '../support/ingress.ts';
-import { load } from '../support/yaml.ts';
 
 const ingress = useIngress();
 const get = (path: string) => send(ingress.nginx.origin, { path, method: 'GET' });
@@ -22,7 +21,7 @@ describe('/openapi.json', () => {
     const { status, headers, text } = await get('/openapi.json');
 
     expect([status, headers['content-type'], headers['cache-control']]).toEqual([200, 'application/json', 'no-cache']);
-    expect(JSON.parse(text)).toEqual(load(documentText));
+    expect(JSON.parse(text)).toEqual(document);
   });
 });
 
