@@ -7,7 +7,7 @@ import { changeCard } from '../support/models.ts';
 import { ask, cleanAfterEach } from '../support/served.ts';
 
 const photo = readFileSync('tests/images/test_image_1.jpg');
-const { modelsDir, start } = cleanAfterEach();
+const { modelsDir, start, startReady } = cleanAfterEach();
 
 const readinessOf = async ({ url }: RunningFunction) => (await fetch(`${url}/readyz`)).json();
 const messagesOf = ({ lines }: RunningFunction, message: string) => lines.filter((line) => line.message === message);
@@ -17,8 +17,7 @@ describe('PRIMARY_MODEL and FALLBACK_MODEL', () => {
     const dir = modelsDir({ 'wide-resnet': 'moody', mobilenet: 'moody', small: 'moody' });
     renameSync(join(dir, 'small'), join(dir, 'wide-resnet@2'));
     changeCard(join(dir, 'wide-resnet@2'), (card) => ({ ...card, name: 'wide-resnet', version: '2' }));
-    const fn = await start('primary', { MODELS_DIR: dir, PRIMARY_MODEL: 'wide-resnet@2' });
-    await fn.ready();
+    const fn = await startReady('primary', { MODELS_DIR: dir, PRIMARY_MODEL: 'wide-resnet@2' });
 
     expect(await ask(fn)).toMatchObject({ model: 'wide-resnet', version: '2', degraded: false });
     await sleep(50); // the log gathers its lines
@@ -92,8 +91,7 @@ describe('SHADOW_SHARE', () => {
   }
 
   it('has MobileNet give the answers of the Wide ResNet, too, while nobody waits', async () => {
-    const fn = await start('primary', { SHADOW_SHARE: '1' });
-    await fn.ready();
+    const fn = await startReady('primary', { SHADOW_SHARE: '1' });
     for (let i = 1; i <= 3; i += 1) {
       await ask(fn, photo);
       await untilCounted(fn, i);
@@ -104,8 +102,7 @@ describe('SHADOW_SHARE', () => {
   });
 
   it('counts what it leaves out while others are in flight', async () => {
-    const fn = await start('primary', { SHADOW_SHARE: '1', WORKERS: '1', PRIMARY_BUDGET_MS: '4000' });
-    await fn.ready();
+    const fn = await startReady('primary', { SHADOW_SHARE: '1', WORKERS: '1', PRIMARY_BUDGET_MS: '4000' });
 
     const answers = await Promise.all(Array.from({ length: 8 }, () => ask(fn, photo)));
     const whole = answers.filter(({ degraded }) => degraded === false).length; // on a slow machine not all
@@ -116,19 +113,17 @@ describe('SHADOW_SHARE', () => {
   });
 
   it('leaves out a model that takes another image', async () => {
-    const fn = await start('primary', {
+    const fn = await startReady('primary', {
       SHADOW_SHARE: '1',
       MODELS_DIR: modelsDir({ 'wide-resnet': 'moody', mobilenet: 'real' }),
     });
-    await fn.ready();
     await ask(fn);
 
     expect(await untilCounted(fn, 1)).toEqual([{ kind: 'skipped', label: 'unlike', count: 1 }]);
   });
 
   it('is off by default', async () => {
-    const fn = await start('primary');
-    await fn.ready();
+    const fn = await startReady('primary');
     await ask(fn);
     await sleep(100); // much longer than a run
 

@@ -12,11 +12,10 @@ import { cleanAfterAll } from '../support/served.ts';
 
 const photo = readFileSync('tests/images/test_image_1.jpg');
 
-const { start } = cleanAfterAll();
+const { startReady } = cleanAfterAll();
 let fn: RunningFunction;
 beforeAll(async () => {
-  fn = await start('fallback', { WORKERS: '1' });
-  await fn.ready();
+  fn = await startReady('fallback', { WORKERS: '1' });
 }, 30_000);
 
 const head = (...lines: string[]) => `${lines.join('\r\n')}\r\n\r\n`;

@@ -112,7 +112,7 @@ describe('createDebut', () => {
 });
 
 describe('a starting primary', () => {
-  const { modelsDir, start } = cleanAfterEach();
+  const { modelsDir, start, startReady } = cleanAfterEach();
 
   async function readiness({ url }: RunningFunction): Promise<string> {
     const [probe, protocol] = await Promise.all([fetch(`${url}/readyz`), fetch(`${url}/v2/health/ready`)]);
@@ -146,8 +146,7 @@ describe('a starting primary', () => {
 
   it('is ready with its lead model', async () => {
     const dir = modelsDir({ 'wide-resnet': 'moody', mobilenet: 'moody' });
-    const fn = await start('primary', { MODELS_DIR: dir, PEER_URL: url });
-    await fn.ready();
+    const fn = await startReady('primary', { MODELS_DIR: dir, PEER_URL: url });
 
     expect(await readiness(fn)).toBe('200 ready');
     expect(peer.received).toHaveLength(1);
@@ -167,8 +166,7 @@ describe('a starting primary', () => {
   });
 
   it('asks nobody where it is a fallback', async () => {
-    const fn = await start('fallback', { MODELS_DIR: modelsDir({ mobilenet: 'moody' }), PEER_URL: url });
-    await fn.ready();
+    await startReady('fallback', { MODELS_DIR: modelsDir({ mobilenet: 'moody' }), PEER_URL: url });
 
     expect(peer.received).toHaveLength(0);
   });

@@ -8,14 +8,13 @@ import { acceptInto } from '../support/accepted.ts';
 import { type Answer, send } from '../support/client.ts';
 import { cleanAfterAll } from '../support/served.ts';
 
-const { start, later, modelsDir } = cleanAfterAll();
+const { later, modelsDir, start, startReady } = cleanAfterAll();
 const folder = mkdtempSync(join(tmpdir(), 'events-test-'));
 later(() => rmSync(folder, { recursive: true }));
 const { accept, read, resultOf, store } = acceptInto(folder);
 const digit = readFileSync('tests/images/digit.png');
 const photo = readFileSync('tests/images/test_image_1.jpg');
-const events = await start('events', { JOBS_STORE: folder, EVENTS_TASKS: 'digits,clouds', WORKERS: '1' });
-await events.ready();
+const events = await startReady('events', { JOBS_STORE: folder, EVENTS_TASKS: 'digits,clouds', WORKERS: '1' });
 
 /** Posts an event as a consumer does. */
 function post(event: JobEvent, { url } = events, further: Record<string, string> = {}): Promise<Answer> {
@@ -151,8 +150,7 @@ describe('a function that takes events', () => {
 
   it('asks for an event again while the store does not answer', async () => {
     const event = await acceptDigit();
-    const away = await start('events', { JOBS_STORE: '/dev/null/store', EVENTS_TASKS: 'digits', WORKERS: '1' });
-    await away.ready();
+    const away = await startReady('events', { JOBS_STORE: '/dev/null/store', EVENTS_TASKS: 'digits', WORKERS: '1' });
 
     const answer = await post(event, away);
 
@@ -169,8 +167,7 @@ describe('a function that takes events', () => {
     mkdirSync(join(dir, 'wide-resnet'));
     writeFileSync(join(dir, 'wide-resnet', 'model.json'), '{}');
     const env = { MODELS_DIR: dir, JOBS_STORE: folder, EVENTS_TASKS: 'classify', WORKERS: '1' };
-    const without = await start('events', env);
-    await without.ready();
+    const without = await startReady('events', env);
     const answer = await post(await accept({ task: 'classify', bytes: photo }), without);
 
     expect([answer.status, JSON.parse(answer.text).detail]).toEqual([

@@ -11,7 +11,7 @@ import { makeModelsDir } from '../support/models.ts';
 import { post } from '../support/posted.ts';
 import { cleanAfterAll, plain } from '../support/served.ts';
 
-const { start } = cleanAfterAll();
+const { start, startReady } = cleanAfterAll();
 
 describe('a primary function without models', () => {
   it('does not start, and names both', async () => {
@@ -27,8 +27,7 @@ describe('a primary function without models', () => {
 describe('a function that runs', () => {
   it('leaves nothing in the temporary folder, such as usage data of its libraries', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'understudy-empty-'));
-    const fn = await start('primary', { TMPDIR: folder });
-    await fn.ready();
+    const fn = await startReady('primary', { TMPDIR: folder });
     await post(fn.url);
 
     expect(readdirSync(folder)).toEqual([]);
@@ -70,8 +69,7 @@ describe('a function with a defect that nothing catches', () => {
       hook,
       `globalThis.AbortController = class extends AbortController { constructor() { super(); ${defect}; } };`,
     );
-    const fn = await start('fallback', { NODE_OPTIONS: `--require ${hook}` });
-    await fn.ready();
+    const fn = await startReady('fallback', { NODE_OPTIONS: `--require ${hook}` });
     const ended = once(fn.process, 'exit');
 
     const answer = await post(fn.url).catch(() => undefined);
@@ -86,8 +84,7 @@ describe('a function with a defect that nothing catches', () => {
 describe('a client that leaves', () => {
   it('is logged as 499 with the stages that its request went through', async () => {
     const modelsDir = makeModelsDir({ mobilenet: 'moody' });
-    const fn = await start('fallback', { MODELS_DIR: modelsDir });
-    await fn.ready();
+    const fn = await startReady('fallback', { MODELS_DIR: modelsDir });
     const slow = new Uint8Array(await plain('lime'));
     const leaving = new AbortController();
     setTimeout(() => leaving.abort(), 100); // the second 102 shows it, 500 ms later: before a run of 0.7 s ends
@@ -104,8 +101,7 @@ describe('a client that leaves', () => {
 describe('a primary that was started with a niceness above its own', () => {
   it('loads its lead model all the same, without the right to lower it', async () => {
     const through = process.getuid?.() === 0 ? ['setpriv', '--bounding-set=-sys_nice'] : [];
-    const fn = await start('primary', {}, [...through, 'nice', '-n', '15']);
-    await fn.ready();
+    const fn = await startReady('primary', {}, [...through, 'nice', '-n', '15']);
 
     expect((await (await post(fn.url)).json()).model).toBe('wide-resnet');
   });
@@ -118,8 +114,7 @@ describe('X-Revision', () => {
     ['names the revision that the platform made', { K_REVISION: 'classify-fallback-00012' }, 'classify-fallback-00012'],
     ['is absent where no platform made one', {}, null],
   ])('%s, in answers, problems and probes', async (_what, env, expected) => {
-    const fn = await start('fallback', env);
-    await fn.ready();
+    const fn = await startReady('fallback', env);
 
     const responses = await Promise.all(asked(fn.url));
 

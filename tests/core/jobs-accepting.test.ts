@@ -6,15 +6,14 @@ import { expectJobProblem, get, keysOf, makeStoreFolder, openStore, order } from
 import { cleanAfterAll, plain } from '../support/served.ts';
 
 const photo = readFileSync('tests/images/test_image_1.jpg');
-const { start } = cleanAfterAll();
+const { startReady } = cleanAfterAll();
 
 describe('a fallback with a store for jobs', () => {
   let fallback: RunningFunction;
   const [own, removeOwn] = makeStoreFolder();
   afterAll(removeOwn);
   beforeAll(async () => {
-    fallback = await start('fallback', { JOBS_STORE: own, WORKERS: '1', JOBS_MAX: '2' });
-    await fallback.ready();
+    fallback = await startReady('fallback', { JOBS_STORE: own, WORKERS: '1', JOBS_MAX: '2' });
   }, 60_000);
 
   it('accepts jobs up to the limit and runs none; a repeat is no further one', async () => {
@@ -48,8 +47,7 @@ describe('a fallback with a store for jobs', () => {
 });
 
 it('ignores the preference without a store', async () => {
-  const alone = await start('fallback', { WORKERS: '1' });
-  await alone.ready();
+  const alone = await startReady('fallback', { WORKERS: '1' });
   const { status, headers } = await order(alone, { body: photo });
   expect([status, headers['preference-applied']]).toEqual([200, undefined]);
   expect((await get(alone, '/jobs/a')).status).toBe(404);

@@ -6,14 +6,13 @@ import { imagePart, multipart } from '../support/multipart.ts';
 import { cleanAfterAll, plain } from '../support/served.ts';
 
 const photo = readFileSync('tests/images/test_image_1.jpg');
-const { start } = cleanAfterAll();
+const { startReady } = cleanAfterAll();
 const [folder, removeFolder] = makeStoreFolder();
 const store = openStore(folder);
 let primary: RunningFunction;
 afterAll(removeFolder);
 beforeAll(async () => {
-  primary = await start('primary', { JOBS_STORE: folder, WORKERS: '1' });
-  await primary.ready();
+  primary = await startReady('primary', { JOBS_STORE: folder, WORKERS: '1' });
 }, 60_000);
 
 it('takes the same job from JSON as from the upload with a query, and keeps the upload alone', async () => {

@@ -9,7 +9,7 @@ import { get, makeStoreFolder, order, untilEnded } from '../support/jobs.ts';
 import { blocks, startPool, until } from '../support/pool.ts';
 import { ask, cleanAfterAll, plain } from '../support/served.ts';
 
-const { start } = cleanAfterAll();
+const { startReady } = cleanAfterAll();
 const never = new AbortController().signal;
 
 describe('a run that nobody waits for', () => {
@@ -97,8 +97,7 @@ describe('a function with one worker', () => {
   beforeAll(async () => {
     // So much time that a machine which is slow for other reasons degrades nothing: a queue that stands, or a forecast, still would.
     const patient = { DEADLINE_MS: '30000', PRIMARY_BUDGET_MS: '20000' };
-    primary = await start('primary', { JOBS_STORE: folder, WORKERS: '1', ...patient });
-    await primary.ready();
+    primary = await startReady('primary', { JOBS_STORE: folder, WORKERS: '1', ...patient });
     for (let i = 0; i < 20; i += 1) await ask(primary); // until its predictions are more than guesses
   }, 60_000);
 

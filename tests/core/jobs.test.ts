@@ -18,7 +18,7 @@ import { imagePart, multipart } from '../support/multipart.ts';
 import { cleanAfterAll, linesOf, plain } from '../support/served.ts';
 
 const photo = readFileSync('tests/images/test_image_1.jpg');
-const { start } = cleanAfterAll();
+const { startReady } = cleanAfterAll();
 const [folder, removeFolder] = makeStoreFolder();
 const store = openStore(folder);
 afterAll(removeFolder);
@@ -26,8 +26,7 @@ afterAll(removeFolder);
 describe('a function with a store for jobs', () => {
   let primary: RunningFunction;
   beforeAll(async () => {
-    primary = await start('primary', { JOBS_STORE: folder, WORKERS: '1' });
-    await primary.ready();
+    primary = await startReady('primary', { JOBS_STORE: folder, WORKERS: '1' });
   }, 60_000);
 
   it('accepts a job with 202 once upload and record are in the store', async () => {

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type Collected, type Collector, startCollector } from '../support/collector.ts';
 import { cleanAfterEach, linesOf, plain } from '../support/served.ts';
 
-const { start, modelsDir, later } = cleanAfterEach();
+const { later, modelsDir, startReady } = cleanAfterEach();
 const photo = readFileSync('tests/images/test_image_1.jpg');
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
 const parentId = '00f067aa0ba902b7';
@@ -27,8 +27,7 @@ const rootOf = (spans: readonly Collected[]) => spans.find(({ kind }) => kind ==
 const lengthOf = ({ startMs, endMs }: Collected) => endMs - startMs;
 
 async function startTraced(env: NodeJS.ProcessEnv = {}, target: 'primary' | 'fallback' = 'fallback') {
-  const fn = await start(target, { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, WORKERS: '1', ...env });
-  await fn.ready();
+  const fn = await startReady(target, { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, WORKERS: '1', ...env });
   return fn;
 }
 
@@ -83,12 +82,11 @@ describe('the trace of an answer', () => {
   });
 
   it('names the models that did not answer, and why', async () => {
-    const fn = await start('primary', {
+    const fn = await startReady('primary', {
       OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
       OTEL_SERVICE_NAME: 'photos',
       MODELS_DIR: modelsDir({ 'wide-resnet': 'moody', mobilenet: 'real' }),
     });
-    await fn.ready();
 
     expect((await post(fn.url, { traceparent: sampled }, await plain('red'))).status).toBe(200);
     const spans = await collector.collect(5);

@@ -8,14 +8,13 @@ import type { RunningFunction } from '../support/function.ts';
 import { photo, post, raw } from '../support/posted.ts';
 import { cleanAfterAll } from '../support/served.ts';
 
-const { start } = cleanAfterAll();
+const { startReady } = cleanAfterAll();
 
 describe.each(['primary', 'fallback'] as const)('uploads to the %s function', (tier) => {
   let fn: RunningFunction;
 
   beforeAll(async () => {
-    fn = await start(tier);
-    await fn.ready();
+    fn = await startReady(tier);
   });
 
   it('answers UPLOAD_TOO_LARGE before the body when the length is declared, also instead of 100 Continue', async () => {
@@ -59,8 +58,7 @@ describe.each(['primary', 'fallback'] as const)('uploads to the %s function', (t
   }, 20_000);
 
   it('finishes what is in flight after SIGTERM, says that it is not ready, and exits with 0', async () => {
-    const draining = await start(tier);
-    await draining.ready();
+    const draining = await startReady(tier);
     const silent = connect(draining.port, '127.0.0.1');
     silent.on('error', () => {});
     const agent = new Agent({ keepAlive: true });
@@ -91,8 +89,7 @@ describe.each(['primary', 'fallback'] as const)('uploads to the %s function', (t
 
 describe('a function that is asked for more than it can decode', () => {
   it('answers in time, and none of its answers blames the image', async () => {
-    const fn = await start('fallback', { WORKERS: '1' });
-    await fn.ready();
+    const fn = await startReady('fallback', { WORKERS: '1' });
     const large = await sharp({ create: { width: 4000, height: 4000, channels: 3, background: 'gray' } })
       .avif({ effort: 0 })
       .toBuffer();
@@ -114,8 +111,7 @@ describe('a function that is asked for more than it can decode', () => {
 describe('the patience of a client', () => {
   let fn: RunningFunction;
   beforeAll(async () => {
-    fn = await start('fallback', { DEADLINE_MS: '1000', PRIMARY_BUDGET_MS: '900' });
-    await fn.ready();
+    fn = await startReady('fallback', { DEADLINE_MS: '1000', PRIMARY_BUDGET_MS: '900' });
   });
 
   /** Sends a photo, its last half `pauseMs` later. */
@@ -168,8 +164,7 @@ describe('the patience of a client', () => {
   });
 
   it('does not suffer from an ingress whose clock is behind a little, and /metrics tells by how much', async () => {
-    const skewed = await start('fallback');
-    await skewed.ready();
+    const skewed = await startReady('fallback');
     const gauge = async () =>
       /^understudy_stamp_age_min_seconds (.*)$/m.exec(await (await fetch(`${skewed.url}/metrics`)).text())?.[1];
     const before = await gauge();
@@ -214,8 +209,7 @@ describe('a function that holds as many bytes as it may', () => {
     ['at', seven, 200, /^$/],
     ['above', [...seven, 1], 503, /^[123]$/],
   ])('%s its limit, answers the next upload or says BUSY', async (_where, sizes, status, retryAfter) => {
-    const fn = await start('fallback', { WORKERS: '1', MAX_UPLOAD_BYTES: String(uploadBytes) });
-    await fn.ready();
+    const fn = await startReady('fallback', { WORKERS: '1', MAX_UPLOAD_BYTES: String(uploadBytes) });
     const release = await hold(fn, sizes);
 
     const answer = await post(fn.url, { body: whole });

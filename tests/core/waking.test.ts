@@ -11,7 +11,7 @@ import { post } from '../support/posted.ts';
 import { cleanAfterAll } from '../support/served.ts';
 import { answer, startUpstream, type Upstream } from '../support/upstream.ts';
 
-const { start } = cleanAfterAll();
+const { start, startReady } = cleanAfterAll();
 
 describe('a primary with someone to wake the fallback', () => {
   let gate: Upstream;
@@ -41,8 +41,7 @@ describe('a primary with someone to wake the fallback', () => {
   }
 
   it('asks once when the Wide ResNet is taken out, logs and counts it, and answers on', async () => {
-    const fn = await start('primary', { MODELS_DIR: dir, WAKE_URL: wakeUrl });
-    await fn.ready();
+    const fn = await startReady('primary', { MODELS_DIR: dir, WAKE_URL: wakeUrl });
     const body = new Uint8Array(await red.toBuffer());
     for (let i = 0; i < 2; i += 1) await post(fn.url, { body });
     const before = gate.received.length;
@@ -77,12 +76,11 @@ describe('a primary with someone to wake the fallback', () => {
   });
 
   it('asks in a brown-out that lasts, and says when nobody heard', async () => {
-    const fn = await start('primary', {
+    const fn = await startReady('primary', {
       MODELS_DIR: dir,
       WORKERS: '1',
       WAKE_URL: `http://127.0.0.1:${await freePort()}/`,
     });
-    await fn.ready();
     const uploads = Array.from({ length: 64 }, () => {
       const socket = connect(fn.port, '127.0.0.1');
       socket.write('POST /classify HTTP/1.1\r\nhost: x\r\ncontent-type: image/jpeg\r\ncontent-length: 9\r\n\r\npart');
@@ -102,16 +100,14 @@ describe('a primary with someone to wake the fallback', () => {
   }, 15_000);
 
   it('does not ask for a client whose patience is below the budget', async () => {
-    const fn = await start('primary', { MODELS_DIR: dir, WAKE_URL: wakeUrl });
-    await fn.ready();
+    const fn = await startReady('primary', { MODELS_DIR: dir, WAKE_URL: wakeUrl });
     for (let i = 0; i < 14; i += 1, await sleep(250)) await post(fn.url, { headers: { 'x-deadline-ms': '1' } });
 
     expect(gate.received).toHaveLength(0);
   }, 15_000);
 
   it('does not ask while it drains', async () => {
-    const fn = await start('primary', { MODELS_DIR: dir, WAKE_URL: wakeUrl });
-    await fn.ready();
+    const fn = await startReady('primary', { MODELS_DIR: dir, WAKE_URL: wakeUrl });
 
     expect(await fn.stop()).toBe(0);
     expect(gate.received).toHaveLength(0);
@@ -119,8 +115,7 @@ describe('a primary with someone to wake the fallback', () => {
 
   it('asks nobody when it is the fallback', async () => {
     const raising = makeModelsDir({ mobilenet: 'moody' });
-    const fn = await start('fallback', { MODELS_DIR: raising, WAKE_URL: wakeUrl });
-    await fn.ready();
+    const fn = await startReady('fallback', { MODELS_DIR: raising, WAKE_URL: wakeUrl });
     const body = new Uint8Array(await red.toBuffer());
     const answers = [];
     for (let i = 0; i < 5; i += 1) answers.push((await post(fn.url, { body })).status);

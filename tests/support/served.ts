@@ -90,6 +90,12 @@ function cleanAfter(hook: typeof afterEach) {
   };
   return {
     start,
+    /** The same once it is ready. */
+    async startReady(...args: Parameters<typeof startFunction>): Promise<RunningFunction> {
+      const fn = await start(...args);
+      await fn.ready();
+      return fn;
+    },
     /** A primary with one worker, whose files may lack permissions. */
     startPrimary: (dir: string) => start('primary', { MODELS_DIR: dir, WORKERS: '1' }, through),
     /** Whatever else there is to do in the end. */

@@ -6,7 +6,7 @@ import { boundaryLine, imagePart, multipart, rawMultipart } from '../support/mul
 import { form, photo } from '../support/posted.ts';
 import { cleanAfterAll, expectFault, plain } from '../support/served.ts';
 
-const { start, modelsDir } = cleanAfterAll();
+const { modelsDir, startReady } = cleanAfterAll();
 
 const photos = [1, 2, 3].map((number) => readFileSync(`tests/images/test_image_${number}.jpg`));
 const text = readFileSync('tests/images/test_image_4.jpg'); // no picture
@@ -23,8 +23,7 @@ describe('a batch of photos', () => {
   let fn: RunningFunction;
 
   beforeAll(async () => {
-    fn = await start('primary');
-    await fn.ready();
+    fn = await startReady('primary');
   });
 
   /** What each photo gets by itself. */
@@ -135,8 +134,7 @@ describe('a batch before a model that fails', () => {
 
   beforeAll(async () => {
     [black, red, green] = await Promise.all([plain('black'), plain('red'), plain('lime')]);
-    fn = await start('fallback', { MODELS_DIR: modelsDir({ mobilenet: 'moody' }), WORKERS: '2' });
-    await fn.ready();
+    fn = await startReady('fallback', { MODELS_DIR: modelsDir({ mobilenet: 'moody' }), WORKERS: '2' });
   });
 
   it('has its problems beside answers', async () => {

@@ -25,14 +25,13 @@ const warmUp = 1000;
 const maxGrowthMiB = 40;
 
 const modelsDir = makeCloudsModels({ clouds: 'weather', 'clouds-index': 'index' });
-const { later, start } = cleanAfterAll();
+const { later, startReady } = cleanAfterAll();
 later(() => rmSync(modelsDir, { recursive: true }));
 let fn: RunningFunction;
 beforeAll(async () => {
   // The content is tried, not the speed: no deadline may pass on a slow machine.
   const env = { DEADLINE_MS: '30000', PRIMARY_BUDGET_MS: '29999', LOG_LEVEL: 'info', MALLOC_ARENA_MAX: '2' };
-  fn = await start('clouds', { MODELS_DIR: modelsDir, WORKERS: '1', ...env });
-  await fn.ready();
+  fn = await startReady('clouds', { MODELS_DIR: modelsDir, WORKERS: '1', ...env });
 }, 60_000);
 
 /** The code of a contract answer, `OK` for a 200. @throws Error saying what the contract does not allow */

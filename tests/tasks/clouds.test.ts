@@ -25,14 +25,13 @@ const row = (value: number) => Array<number>(72).fill(value);
 const mask = [row(0), row(1), row(2), row(255), ...Array.from({ length: 60 }, () => row(0))];
 
 const modelsDir = makeCloudsModels({ clouds: 'weather', 'clouds-index': 'index' });
-const { later, start } = cleanAfterAll();
+const { later, startReady } = cleanAfterAll();
 later(() => rmSync(modelsDir, { recursive: true }));
 let fn: RunningFunction;
 beforeAll(async () => {
   // The contract is tried, not the speed.
   const patience = { DEADLINE_MS: '30000', PRIMARY_BUDGET_MS: '29999' };
-  fn = await start('clouds', { MODELS_DIR: modelsDir, WORKERS: '1', ...patience });
-  await fn.ready();
+  fn = await startReady('clouds', { MODELS_DIR: modelsDir, WORKERS: '1', ...patience });
 });
 
 describe('POST /infer', () => {

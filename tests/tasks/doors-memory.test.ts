@@ -4,15 +4,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import { cleanAfterEach } from '../support/served.ts';
 
-const { start } = cleanAfterEach();
+const { startReady } = cleanAfterEach();
 
 describe('memory', () => {
   it.each([
     ['image/jpeg', 8],
     ['application/json', 4], // a photo in base64 is held twice: as text, and decoded
   ])('is kept for the largest bodies of %s that arrive at once, for %d a worker', async (type, count) => {
-    const fn = await start('fallback', { WORKERS: '1' });
-    await fn.ready();
+    const fn = await startReady('fallback', { WORKERS: '1' });
     const head = `POST /classify HTTP/1.1\r\nhost: x\r\ncontent-type: ${type}\r\ncontent-length: 10485760\r\n\r\n`;
     const sockets = Array.from({ length: count }, () => connect(fn.port, '127.0.0.1'));
     for (const socket of sockets) socket.write(head);

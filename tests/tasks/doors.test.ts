@@ -5,7 +5,7 @@ import type { RunningFunction } from '../support/function.ts';
 import { form, photo } from '../support/posted.ts';
 import { cleanAfterAll, expectFault } from '../support/served.ts';
 
-const { start } = cleanAfterAll();
+const { startReady } = cleanAfterAll();
 
 interface Sent {
   method?: string;
@@ -55,8 +55,7 @@ describe.each([
   const classified = async (query = '') => (await send(`/classify${query}`)).json();
 
   beforeAll(async () => {
-    fn = await start(tier);
-    await fn.ready();
+    fn = await startReady(tier);
   });
 
   it.each<[string, object, number]>([

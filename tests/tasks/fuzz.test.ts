@@ -11,7 +11,7 @@ import type { RunningFunction } from '../support/function.ts';
 import { createRandom, type MutatedUpload, mutateUpload } from '../support/mutate.ts';
 import { cleanAfterAll } from '../support/served.ts';
 
-const { start } = cleanAfterAll();
+const { startReady } = cleanAfterAll();
 
 const problems = { ...common, ...imageProblems, ...digitProblems };
 
@@ -108,8 +108,7 @@ describe.each([
 
   beforeAll(async () => {
     // The content is tried, not the speed: no deadline may pass and no queue be too long on a slow machine.
-    fn = await start(target, { DEADLINE_MS: '30000', PRIMARY_BUDGET_MS: '29999', LOG_LEVEL: 'info' });
-    await fn.ready();
+    fn = await startReady(target, { DEADLINE_MS: '30000', PRIMARY_BUDGET_MS: '29999', LOG_LEVEL: 'info' });
   }, 60_000);
   afterAll(() => agent.destroy());
 
