@@ -51,30 +51,8 @@ export function mutatePatch(files: readonly Buffer[], random: Random): MutatedPa
 
 /** Numbers that mean something to a reader: limits, signs, sizes, types. */
 const telling = [
-  0,
-  1,
-  2,
-  3,
-  4,
-  5,
-  7,
-  8,
-  12,
-  16,
-  32,
-  63,
-  64,
-  255,
-  256,
-  1024,
-  1025,
-  32_773,
-  50_000,
-  65_535,
-  65_536,
-  2 ** 31 - 1,
-  2 ** 31,
-  2 ** 32 - 1,
+  0, 1, 2, 3, 4, 5, 7, 8, 12, 16, 32, 63, 64, 255, 256, 1024, 1025, 32_773, 50_000, 65_535, 65_536, 0x7fff_ffff,
+  0x8000_0000, 0xffff_ffff,
 ];
 
 /** Changes tag, type, count or value of one entry of the first directory, or how many there are. */
