@@ -55,11 +55,7 @@ beforeAll(async () => {
   await stack.says(/ready, ends with Ctrl-C/);
   origin = `http://127.0.0.1:${stack.port}`;
   // The first answers of a start may be the standby model's.
-  await until(
-    async () => !(await classified()).degraded,
-    30_000,
-    () => 'Expected the lead model to answer',
-  );
+  await until(async () => !(await classified()).degraded, 30_000, 'Expected the lead model to answer');
 });
 
 afterAll(async () => {

@@ -219,7 +219,7 @@ describeWith(kafkaLibraries, versitygw)('jobs through all that can happen', () =
     await until(
       async () => (await send(stage.origins.digits, { method: 'GET', path: `/jobs/${id}` })).text.includes('"expired"'),
       60_000,
-      () => 'Expected an end',
+      'Expected an end',
     );
     const before = await read(id);
     for (const program of [programs.consume, programs.other]) program.release();
@@ -227,7 +227,7 @@ describeWith(kafkaLibraries, versitygw)('jobs through all that can happen', () =
       [programs.consume, programs.other].some(({ lines }) =>
         lines.some(({ message, job }) => message === 'delivered' && job === id),
       );
-    await until(isDelivered, 120_000, () => 'Expected a delivery');
+    await until(isDelivered, 120_000, 'Expected a delivery');
 
     expect(before?.state).toBe('expired');
     expect(await read(id)).toEqual(before);

@@ -94,11 +94,7 @@ describeWith(kafkaLibraries)('a queue in Kafka', () => {
 
     expect([...values].sort()).toEqual([...texts].sort());
     expect(seen.every(({ key, headers, value }) => key === String(value) && headers.name === key)).toBe(true);
-    await until(
-      async () => (await cluster.lag([topic])) === 0,
-      10_000,
-      () => 'Expected no lag',
-    );
+    await until(async () => (await cluster.lag([topic])) === 0, 10_000, 'Expected no lag');
   });
 
   it('brings a message again that is not done with, after its pause, and holds no other partition up', async () => {
@@ -111,11 +107,7 @@ describeWith(kafkaLibraries)('a queue in Kafka', () => {
     });
 
     await cluster.send(topic, message('held'));
-    await until(
-      () => tries.length > 0,
-      30_000,
-      () => 'Expected a delivery',
-    );
+    await until(() => tries.length > 0, 30_000, 'Expected a delivery');
     for (let i = 0; i < 30; i += 1) await cluster.send(topic, message(`other ${i}`));
     await untilCount(values, 31);
 
@@ -143,11 +135,7 @@ describeWith(kafkaLibraries)('a queue in Kafka', () => {
     const finishes: (() => void)[] = [];
     const { values } = await read(cluster, () => new Promise((resolve) => finishes.push(() => resolve(done))));
     for (const text of ['one', 'two']) await cluster.send(topic, message(text));
-    await until(
-      () => finishes.length > 0,
-      30_000,
-      () => 'Expected a delivery',
-    );
+    await until(() => finishes.length > 0, 30_000, 'Expected a delivery');
 
     const stopped = readers.pop()?.stop();
     setTimeout(() => finishes[0]?.(), 200);
@@ -191,18 +179,14 @@ describeWith(kafkaLibraries)('a queue in Kafka', () => {
           () => false,
         ),
       30_000,
-      () => 'Expected no job',
+      'Expected no job',
     );
 
     const sentAt = Date.now();
     await queue.send(eventOf({ id: 'a'.repeat(26) }));
     await cluster.send(String(retries[1]?.name), toMessage(eventOf({ id: 'b'.repeat(26) })));
     await cluster.send(dead, message('dead'));
-    await until(
-      async () => (await queue.backlog('classify')).count === 2,
-      10_000,
-      () => 'Expected two jobs',
-    );
+    await until(async () => (await queue.backlog('classify')).count === 2, 10_000, 'Expected two jobs');
 
     const { oldestAt = 0 } = await queue.backlog('classify');
     expect(Math.abs(oldestAt - sentAt)).toBeLessThan(2000);

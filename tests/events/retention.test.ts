@@ -31,22 +31,14 @@ describeWith(kafkaLibraries, versitygw)('what is kept', () => {
     const statusIs = (status: number) => async () =>
       (await send(stage.origins.digits, { method: 'GET', path: `${path}/result` })).status === status;
 
-    await until(statusIs(200), 60_000, () => 'Expected a result');
-    await until(
-      async () => (await keys('photos/')).length === 0,
-      60_000,
-      () => 'Expected no photo',
-    );
-    await until(statusIs(410), 60_000, () => 'Expected a job that is gone');
-    await until(
-      async () => (await keys('results/')).length === 0,
-      60_000,
-      () => 'Expected no result',
-    );
+    await until(statusIs(200), 60_000, 'Expected a result');
+    await until(async () => (await keys('photos/')).length === 0, 60_000, 'Expected no photo');
+    await until(statusIs(410), 60_000, 'Expected a job that is gone');
+    await until(async () => (await keys('results/')).length === 0, 60_000, 'Expected no result');
     await until(
       async () => [...(await keys('records/')), ...(await keys('due/'))].length === 0,
       60_000,
-      () => 'Expected nothing',
+      'Expected nothing',
     );
   });
 });

@@ -77,7 +77,7 @@ describeWith(kafkaLibraries)('consume', () => {
     const consume = keep('consume', consumeCommand, { KAFKA_BROKERS: broker.address });
     try {
       const isReading = () => consume.lines.some(({ message }) => message === 'consuming');
-      await until(isReading, 60_000, () => 'Expected a consumer');
+      await until(isReading, 60_000, 'Expected a consumer');
 
       const held = consume.hold('SIGTERM').then(() => 'ended');
       await broker.kill();

@@ -198,7 +198,7 @@ describe.each(alone)('$path', ({ name, path, variable, largest }) => {
       return isRefused();
     };
     try {
-      await until(isFull, 10_000, () => 'Expected a refusal but received none');
+      await until(isFull, 10_000, 'Expected a refusal but received none');
       begun.pop()?.destroy();
       await sleep(100);
       expect(await isRefused()).toBe(false);

@@ -133,7 +133,7 @@ describe('the exporter of the log', () => {
     await until(
       async () => (await edge.metrics()).understudy_edge_breaker_open === 0,
       10_000,
-      () => 'Expected a closed breaker after 5 s',
+      'Expected a closed breaker after 5 s',
     );
   });
 
@@ -155,7 +155,7 @@ describe('the exporter of the log', () => {
     await until(
       async () => (await edge.metrics()).understudy_edge_lines_unread_total === 4,
       10_000,
-      () => 'Expected four lines',
+      'Expected four lines',
     );
     socket.close();
     await start();

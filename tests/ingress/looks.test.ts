@@ -30,7 +30,7 @@ it('a look at a job and at metadata is no answer of the lead model, no failure a
     return Object.fromEntries(series.filter(([, count]) => count > 0));
   };
   const isCounted = async () => Object.values(await requests()).reduce((sum, count) => sum + count, 0) === 9;
-  await until(isCounted, 10_000, () => 'Expected 9 requests');
+  await until(isCounted, 10_000, 'Expected 9 requests');
   expect(await requests()).toEqual({
     'understudy_edge_requests_total{task="jobs",outcome="other"}': 8,
     'understudy_edge_requests_total{task="classify",outcome="other"}': 1,

@@ -196,11 +196,7 @@ describe('npm start', () => {
 
     expect(await running.exited).toEqual([130, null]);
     expect(runDirs()).toEqual([]);
-    await until(
-      () => !isRunning(primary),
-      2000,
-      () => 'Expected the end of the primary but received none',
-    );
+    await until(() => !isRunning(primary), 2000, 'Expected the end of the primary but received none');
     expect(await running.health()).toBe(0);
   });
 });

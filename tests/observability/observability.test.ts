@@ -112,11 +112,7 @@ describeWithPrometheus('the dashboard', () => {
     });
     const rounds = async () =>
       (await edge.metrics())['understudy_edge_requests_total{task="classify",outcome="client"}'];
-    await until(
-      async () => Number(await rounds()) >= 3,
-      30_000,
-      () => 'Expected three rounds',
-    ); // each counter has moved
+    await until(async () => Number(await rounds()) >= 3, 30_000, 'Expected three rounds'); // each counter has moved
     for (const url of [edge.metricsUrl, `${primary.url}/metrics`, `${fallback.url}/metrics`]) {
       const text = await (await fetch(url)).text();
       for (const [, name] of text.matchAll(/^([a-z_][a-z0-9_:]*)[{ ]/gm)) exposed.add(String(name));

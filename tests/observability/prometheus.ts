@@ -66,7 +66,7 @@ export async function startPrometheus(targets: Targets): Promise<RunningPromethe
       ({ ok }) => ok,
       () => child.exitCode !== null,
     );
-  await until(isUp, 30_000, () => 'Expected Prometheus to be ready but received no answer');
+  await until(isUp, 30_000, 'Expected Prometheus to be ready but received no answer');
   return {
     async series(expr) {
       const answer = await fetch(`${origin}/api/v1/query?query=${encodeURIComponent(expr)}`);

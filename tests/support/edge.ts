@@ -28,7 +28,7 @@ export async function startEdge(env: NodeJS.ProcessEnv = {}): Promise<RunningEdg
       () => true,
       () => child.exitCode !== null,
     );
-  await until(isUp, 15_000, () => 'Expected the exporter to listen but received no answer');
+  await until(isUp, 15_000, 'Expected the exporter to listen but received no answer');
   return {
     logServer,
     metricsUrl,

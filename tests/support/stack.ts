@@ -137,10 +137,10 @@ export async function startStack(folder: string, options: StackOptions = {}): Pr
 export async function until(
   isTrue: () => boolean | Promise<boolean>,
   withinMs: number,
-  complain: () => string,
+  complain: string | (() => string),
 ): Promise<void> {
   for (const end = Date.now() + withinMs; !(await isTrue()); await sleep(20)) {
-    if (Date.now() > end) throw new Error(complain());
+    if (Date.now() > end) throw new Error(typeof complain === 'string' ? complain : complain());
   }
 }
 

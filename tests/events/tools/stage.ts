@@ -89,7 +89,7 @@ export async function openStage(
         );
       }
       const isConsuming = () => programs.consume.lines.some(({ message }) => message === 'consuming');
-      await until(isConsuming, readyWithinMs, () => 'Expected a consumer');
+      await until(isConsuming, readyWithinMs, 'Expected a consumer');
     },
     async close() {
       await Promise.all(Object.values(programs).map((program) => program.hold()));
