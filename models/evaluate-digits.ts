@@ -1,4 +1,3 @@
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadConfig } from '../functions/core/config.ts';
 import { Problem } from '../functions/core/problem.ts';
@@ -7,7 +6,6 @@ import { digits } from '../functions/tasks/digits/task.ts';
 import { thread } from '../functions/tasks/digits/thread.ts';
 import { readCommand } from '../ingress/command.ts';
 import { changeAccuracy, roundShare } from './accuracy.ts';
-import type { Confusion } from './confusion.ts';
 import { type Case, listBlank, listCells, listMnist } from './digit-cases.ts';
 import { DataError } from './labeled.ts';
 import { loadProven } from './proven.ts';
@@ -23,9 +21,8 @@ onnxruntime-node runs. A digit that is refused counts as wrong.
   --blank N            generated sheets without a digit of each kind (default 500): plain, shaded, noisy, ruled
   --model NAME         folder, NAME or NAME@VERSION (default digits)
   --models-dir PATH    folder of model folders (default models)
-  --json               print JSON
+  --json               print JSON, which also counts the digits that are taken for others
   --misread            list the cells that are not read rightly
-  --chart FILE.svg     draw which digits are taken for which
   --write-card         write the accuracy into model.json`;
 
 interface Outcome {
@@ -68,14 +65,9 @@ async function evaluate(options: Options): Promise<void> {
     ),
   );
   const times = { prepareMs: median(outcomes, 'prepareMs'), runMs: median(outcomes, 'runMs') };
-  process.stdout.write(
-    `${options.json ? JSON.stringify({ scores, ...times }, undefined, 2) : toText(scores, times)}\n`,
-  );
+  const result = { scores, ...times, confusions: confusionsOf(outcomes) };
+  process.stdout.write(`${options.json ? JSON.stringify(result, undefined, 2) : toText(scores, times)}\n`);
   if (options.misread) process.stdout.write(listMisread(outcomes));
-  if (options.chart !== undefined) {
-    const { drawConfusions } = await import('./confusion.ts'); // its package takes longer to load than a model
-    writeFileSync(options.chart, await drawConfusions(confusionsOf(outcomes)));
-  }
   if (options.writeCard) changeAccuracy(join(options.modelsDir, options.model), () => scores.map(toEntry));
 }
 
@@ -153,17 +145,17 @@ function listMisread(outcomes: readonly Outcome[]): string {
   return wrong.map(({ name, digit, said }) => `${name}\t${digit}\t${said}\n`).join('');
 }
 
-function confusionsOf(outcomes: readonly Outcome[]): Confusion[] {
-  const table = (title: string, kind: string): Confusion => {
-    const counts = Array.from({ length: 10 }, () => new Array<number>(11).fill(0));
-    for (const { group, digit, said } of outcomes) {
-      const row = digit !== undefined && group.startsWith(kind) ? counts[digit] : undefined;
-      if (row) row[typeof said === 'number' ? said : 10] = (row[typeof said === 'number' ? said : 10] as number) + 1;
-    }
-    return { title, counts };
-  };
-  const tables = [table('MNIST, test images', 'MNIST'), table('Cells of photos', 'photos')];
-  return tables.filter(({ counts }) => counts.flat().some((count) => count > 0));
+/** By data, how often each digit shown was answered with each digit; the last count of a row is of the refused. */
+function confusionsOf(outcomes: readonly Outcome[]): Readonly<Record<string, readonly (readonly number[])[]>> {
+  const tables: Record<string, number[][]> = {};
+  for (const { group, digit, said } of outcomes) {
+    if (digit === undefined) continue;
+    tables[group] ??= Array.from({ length: 10 }, () => new Array<number>(11).fill(0));
+    const row = tables[group][digit] as number[];
+    const column = typeof said === 'number' ? said : 10;
+    row[column] = (row[column] as number) + 1;
+  }
+  return tables;
 }
 
 /** @throws TypeError about the command line */
@@ -177,15 +169,11 @@ function readOptions() {
       'models-dir': { type: 'string', default: 'models' },
       json: { type: 'boolean', default: false },
       misread: { type: 'boolean', default: false },
-      chart: { type: 'string' },
       'write-card': { type: 'boolean', default: false },
     },
   });
-  const { mnist, cells, blank, model, json, misread, chart } = values;
+  const { mnist, cells, blank, model, json, misread } = values;
   if (!/^\d{1,6}$/.test(blank)) throw new TypeError(`Expected a whole number for --blank but received "${blank}"`);
-  if (chart !== undefined && !chart.endsWith('.svg')) {
-    throw new TypeError(`Expected a path that ends with .svg for --chart but received "${chart}"`);
-  }
   return {
     mnist,
     cells,
@@ -194,7 +182,6 @@ function readOptions() {
     modelsDir: values['models-dir'],
     json,
     misread,
-    chart,
     writeCard: values['write-card'],
   };
 }
