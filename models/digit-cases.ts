@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { createRandom } from './digit-photos/random.ts';
 import { blankKinds, photographBlank } from './digit-photos/scene.ts';
 import { readMnist } from './idx.ts';
 import { DataError } from './labeled.ts';
+import { createRandom } from './random.ts';
 
 /** A picture as it is uploaded, and the digit it shows; undefined for none. */
 export interface Case {

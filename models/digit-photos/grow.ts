@@ -1,5 +1,5 @@
+import type { Random } from '../random.ts';
 import { drawLine, type Mask } from './pen.ts';
-import type { Random } from './random.ts';
 
 /** Sides of MNIST's pictures, and of the same with room for strokes that are added. */
 const side = 28;

@@ -1,5 +1,5 @@
+import type { Random } from '../random.ts';
 import type { Point, Stroke } from './forms.ts';
-import type { Random } from './random.ts';
 
 /** How much of each pixel ink covers, 0 to 1. */
 export interface Mask {

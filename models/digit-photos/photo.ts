@@ -1,6 +1,6 @@
 import type { Picture } from '../../functions/tasks/image/whole.ts';
+import { createRandom, type Random } from '../random.ts';
 import { drawLine, type Mask } from './pen.ts';
-import { createRandom, type Random } from './random.ts';
 
 /** What lies on the paper beside the digit. */
 export interface Sheet {

@@ -1,9 +1,9 @@
 import type { Picture } from '../../functions/tasks/image/whole.ts';
+import type { Random } from '../random.ts';
 import { forms } from './forms.ts';
 import { growDigit, trim } from './grow.ts';
 import { type Mask, makeHand, stroke, writeDigit } from './pen.ts';
 import { makeSheet, takePhoto } from './photo.ts';
-import type { Random } from './random.ts';
 
 /** Pixels of a photo's shorter side: small ones are prepared quickly, and larger ones are reduced before that. */
 const sides = [48, 96] as const;

@@ -5,8 +5,8 @@ import { goldenPicture } from '../../functions/tasks/digits/golden.ts';
 import type { Picture } from '../../functions/tasks/image/whole.ts';
 import { readCommand } from '../../ingress/command.ts';
 import { readMnist, writeIdx } from '../idx.ts';
+import { createRandom } from '../random.ts';
 import { runTool } from '../tool.ts';
-import { createRandom } from './random.ts';
 import { photographGrown, photographOther, photographWritten } from './scene.ts';
 
 const usage = `Usage: node dist/models/digit-photos/write.js --data DIR --out DIR [options]

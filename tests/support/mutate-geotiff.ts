@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
+import type { Random } from '../../models/random.ts';
 import { type Drawing, drawGeoTiff } from './geotiff.ts';
-import { mutateBytes, type Random } from './mutate.ts';
+import { mutateBytes } from './mutate.ts';
 
 /** Sound files of every layout, 64x64 to 80x72, so that thousands of them are read in a minute. */
 export function makeSourceFiles(): readonly Buffer[] {

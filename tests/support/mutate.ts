@@ -1,11 +1,4 @@
-/** The same numbers in the same order for the same seed. */
-export interface Random {
-  /** A whole number from 0 to below `limit`. */
-  below(limit: number): number;
-  /** True `share` of the times. */
-  chance(share: number): boolean;
-  pick<T>(list: readonly T[]): T;
-}
+import type { Random } from '../../models/random.ts';
 
 /** An upload as no client should send it; its lengths are right only as far as HTTP itself needs it. */
 export interface MutatedUpload {
@@ -16,20 +9,6 @@ export interface MutatedUpload {
   readonly chunked: boolean;
   /** What was done, in order, for the message of a failure. */
   readonly steps: readonly string[];
-}
-
-/** Marsaglia's xorshift of 32 bits, its state mixed from `seed` and `turn` so that every turn can be repeated alone. */
-export function createRandom(seed: number, turn: number): Random {
-  let state = Math.imul(seed ^ Math.imul(turn + 1, 0x9e3779b1), 0x85ebca6b) | 1;
-  function next(): number {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) / 2 ** 32;
-  }
-  for (let i = 0; i < 8; i += 1) next();
-  const below = (limit: number) => Math.floor(next() * limit);
-  return { below, chance: (share) => next() < share, pick: (list) => list[below(list.length)] as never };
 }
 
 /** One upload to `path` of the endless list that `seed` stands for; `allowsStrict` where the primary model will be asked. */

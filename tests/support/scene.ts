@@ -1,4 +1,4 @@
-import { createRandom } from './mutate.ts';
+import { createRandom } from '../../models/random.ts';
 
 /** A drawn patch of Sentinel-2: numbers as in a product without an offset, and what each pixel is. */
 export interface Scene {

@@ -5,7 +5,7 @@ import { readModelSpec } from '../../functions/core/card/catalog.ts';
 import { type Answer, answerBy, loadModel } from '../../functions/core/pool/session.ts';
 import { type CloudsInput, cloudsCard } from '../../functions/tasks/clouds/card.ts';
 import { type Answered, thread } from '../../functions/tasks/clouds/thread.ts';
-import { createRandom } from '../support/mutate.ts';
+import { createRandom } from '../../models/random.ts';
 import { inputOf, patchOf } from '../support/planes.ts';
 import { drawScene } from '../support/scene.ts';
 

@@ -3,9 +3,9 @@ import { beforeAll, expect, it } from '@jest/globals';
 import { problems as common, problemType } from '../../functions/core/problem.ts';
 import { imageProblems } from '../../functions/tasks/image/problems.ts';
 import { residentMib } from '../../load/proc.ts';
+import { createRandom } from '../../models/random.ts';
 import { infer, makeCloudsModels } from '../support/clouds.ts';
 import type { RunningFunction } from '../support/function.ts';
-import { createRandom } from '../support/mutate.ts';
 import { type MutatedPatch, makeSourceFiles, mutatePatch } from '../support/mutate-geotiff.ts';
 import { cleanAfterAll } from '../support/served.ts';
 

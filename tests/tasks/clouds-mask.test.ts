@@ -7,8 +7,8 @@ import { classify, dilate, measure } from '../../functions/tasks/clouds/mask.ts'
 import { createPlanes, type Patch, validityOf } from '../../functions/tasks/clouds/patch.ts';
 import { toPng } from '../../functions/tasks/clouds/png.ts';
 import { toTiff } from '../../functions/tasks/clouds/tiff.ts';
+import { createRandom } from '../../models/random.ts';
 import { drawGeoTiff } from '../support/geotiff.ts';
-import { createRandom } from '../support/mutate.ts';
 import { read } from '../support/patches.ts';
 
 const size = { width: 37, height: 23 };

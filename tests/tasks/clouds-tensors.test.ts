@@ -4,7 +4,7 @@ import { toTensors } from '../../functions/tasks/clouds/channels.ts';
 import { goldenPatch } from '../../functions/tasks/clouds/golden.ts';
 import { planeOf } from '../../functions/tasks/clouds/patch.ts';
 import { type Answered, thread } from '../../functions/tasks/clouds/thread.ts';
-import { createRandom } from '../support/mutate.ts';
+import { createRandom } from '../../models/random.ts';
 import { inputOf, type Planes, patchOf } from '../support/planes.ts';
 
 /** Numbers of 0 to 9,999, other in each band. */

@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { Problem } from '../../functions/core/problem.ts';
 import type { ClassifyAsk } from '../../functions/tasks/classify/ask.ts';
 import { doors, envelopeFor } from '../../functions/tasks/classify/doors.ts';
-import { createRandom, type Random } from '../support/mutate.ts';
+import { createRandom, type Random } from '../../models/random.ts';
 
 const seed = Number(process.env.FUZZ_SEED || 20261130);
 const turns = 4000;

@@ -5,10 +5,11 @@ import { problems as common, problemType } from '../../functions/core/problem.ts
 import { digitProblems } from '../../functions/tasks/digits/problems.ts';
 import { imageProblems } from '../../functions/tasks/image/problems.ts';
 import { residentMib } from '../../load/proc.ts';
+import { createRandom } from '../../models/random.ts';
 import { drawDigit } from '../support/drawn.ts';
 import { encodeAll, makeSourceImages } from '../support/encoded.ts';
 import type { RunningFunction } from '../support/function.ts';
-import { createRandom, type MutatedUpload, mutateUpload } from '../support/mutate.ts';
+import { type MutatedUpload, mutateUpload } from '../support/mutate.ts';
 import { cleanAfterAll } from '../support/served.ts';
 
 const { startReady } = cleanAfterAll();
