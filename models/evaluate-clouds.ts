@@ -124,13 +124,10 @@ function readOptions() {
   });
   if (values.data === undefined) throw new TypeError('Expected a path for --data but received nothing');
   return {
+    ...values,
     data: values.data,
     models: readModelNames(values.models),
     modelsDir: values['models-dir'],
-    dilate: values.dilate,
-    only: values.only,
-    json: values.json,
-    picture: values.picture,
     writeCard: values['write-card'],
   };
 }

@@ -172,18 +172,9 @@ function readOptions() {
       'write-card': { type: 'boolean', default: false },
     },
   });
-  const { mnist, cells, blank, model, json, misread } = values;
+  const { blank } = values;
   if (!/^\d{1,6}$/.test(blank)) throw new TypeError(`Expected a whole number for --blank but received "${blank}"`);
-  return {
-    mnist,
-    cells,
-    blank: Number(blank),
-    model,
-    modelsDir: values['models-dir'],
-    json,
-    misread,
-    writeCard: values['write-card'],
-  };
+  return { ...values, blank: Number(blank), modelsDir: values['models-dir'], writeCard: values['write-card'] };
 }
 
 export const evaluateDigits = () => runTool(usage, readOptions, evaluate);

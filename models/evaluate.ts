@@ -138,13 +138,11 @@ function readOptions() {
     );
   }
   return {
+    ...values,
     data: values.data,
     models: readModelNames(values.models),
     modelsDir: values['models-dir'],
-    variant: values.variant,
     limit: values.limit === undefined ? undefined : Number(values.limit),
-    json: values.json,
-    predictions: values.predictions,
     writeCard: values['write-card'],
     fitTemperature: values['fit-temperature'],
     broader: broader.map(Number),
