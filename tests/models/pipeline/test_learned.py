@@ -52,17 +52,12 @@ def inputs(images: np.ndarray) -> np.ndarray:
 class LearnedTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
-        cls.temporary = tempfile.TemporaryDirectory()
-        cls.folder = Path(cls.temporary.name)
+        cls.folder = Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         cls.model = light()
         cls.images = generated(12, SIDE, 1)
         cls.file = cls.folder / "model.onnx"
         onnx.save(write_graph("mobilenet-light", tensors_of(cls.model), CLASSES, SIDE, "the test"), cls.file)
         cls.logits = run_graph(cls.file, inputs(cls.images))
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        cls.temporary.cleanup()
 
     def stored(self) -> Path:
         """The same graph with its weights as bytes."""
@@ -151,7 +146,3 @@ class LightTest(unittest.TestCase):
         model(torch.from_numpy(inputs(generated(2, SIDE, 3)))).sum().backward()
 
         self.assertGreater(model.stem.weight.grad.abs().sum().item(), 0)
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -31,9 +31,7 @@ class TinyTest(FolderTest):
 
     @classmethod
     def setUpClass(cls) -> None:
-        folder = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(folder.cleanup)
-        root = Path(folder.name)
+        root = Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         cls.portable = write_tiny(root / "model.onnx")
         source, floats = prepare(cls.portable, root / "prepared.onnx"), float_table(MEAN, STD)
         counts = observe(source, tiny_images(20), floats)

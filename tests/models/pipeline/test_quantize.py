@@ -35,9 +35,7 @@ class TinyTest(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls) -> None:
-        folder = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(folder.cleanup)
-        cls.folder = Path(folder.name)
+        cls.folder = Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         cls.original = write_tiny(cls.folder / "tiny.onnx")
         cls.source = prepare(cls.original, cls.folder / "prepared.onnx")
         cls.images, cls.held_out = split(tiny_images(60), 40, 20)
@@ -301,7 +299,3 @@ class GroupsTest(unittest.TestCase):
         names = nodes_of_groups(self.graph, ["squeeze-excite", "squeeze-excite", "classifier"])
 
         self.assertEqual(names, ["excite", "last", "less", "more", "relu", "sigmoid", "squeeze"])
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -79,7 +79,3 @@ class SurgeryTest(unittest.TestCase):
 
         self.assertEqual(best_range(spread), (0.0, 4.0))
         self.assertLess(best_range(torch.cat([spread, torch.tensor([12.0])]))[1], 12)
-
-
-if __name__ == "__main__":
-    unittest.main()
