@@ -53,22 +53,22 @@ def run(context: Context) -> dict:
         say("  this processor's class is not known: no optimized file is written")
     variants = []
     if "int8" in plan.precisions and candidates:
-        variants += int8_variants(candidates, context.folder, here, plan.external_data)
+        variants += int8_variants(candidates, context.folder, here)
     own = class_for("float32", here)
     if "float32" in plan.precisions and own is not None:
         source, given = Path(context.result("export")["onnx"]), card_input(context.recipe.input)
-        variants.append(optimized(source, given, own, "float32", context.folder, plan.external_data))
+        variants.append(optimized(source, given, own, "float32", context.folder))
     return {"folder": str(context.folder), "variants": variants}
 
 
-def int8_variants(candidates: dict[str, dict], folder: Path, here: tuple[str, ...], external_data: bool) -> list[dict]:
+def int8_variants(candidates: dict[str, dict], folder: Path, here: tuple[str, ...]) -> list[dict]:
     """This processor's variant first, if it gains by int8, then those of the other classes."""
     own = class_for("int8", here)
     variants = []
     for scheme, classes in SCHEMES.items():
         source, given = Path(candidates[scheme]["onnx"]), candidates[scheme]["input"]
         if own in classes:
-            variants.insert(0, optimized(source, given, own, "int8", folder, external_data))
+            variants.insert(0, optimized(source, given, own, "int8", folder))
         variants += plain(source, given, [name for name in classes if name != own], folder)
     return variants
 
@@ -77,11 +77,11 @@ SCHEMES = {"u8s8": INT8_CLASSES[:2], "s8s8": INT8_CLASSES[2:]}
 """The types of activations and weights that ONNX Runtime has fast kernels for, by instruction-set class."""
 
 
-def optimized(source: Path, given: dict, instructions: str, precision: str, folder: Path, external_data: bool) -> dict:
+def optimized(source: Path, given: dict, instructions: str, precision: str, folder: Path) -> dict:
     """The variant for this processor's class, fed as `given`; raises Fault where its logits are not its source's."""
     name = f"{instructions}-{precision}"
     file = folder / f"{name}.onnx"
-    write_optimized(source, file, external_data)
+    write_optimized(source, file)
     before = logits_of(source, given, "all")
     after = logits_of(file, given, "disabled")
     weights = file.with_suffix(".bin")
@@ -120,14 +120,16 @@ def plain(source: Path, given: dict, classes: list[str], folder: Path) -> list[d
     return [{"name": f"{name}-int8", "instructions": name, **graph} for name in classes]
 
 
-def write_optimized(source: Path, file: Path, external_data: bool) -> None:
-    """Lets ONNX Runtime write what it would run here; with `external_data`, the weights into a .bin file beside it."""
+def write_optimized(source: Path, file: Path) -> None:
+    """Lets ONNX Runtime write what it would run here, and the weights into a .bin file beside it.
+
+    All workers map that file once: it loads in a fraction of the time.
+    """
     options = session_options()
     options.optimized_model_filepath = str(file)
-    if external_data:
-        key = "session.optimized_model_external_initializers"
-        options.add_session_config_entry(f"{key}_file_name", file.with_suffix(".bin").name)
-        options.add_session_config_entry(f"{key}_min_size_in_bytes", str(EXTERNAL_BYTES))
+    key = "session.optimized_model_external_initializers"
+    options.add_session_config_entry(f"{key}_file_name", file.with_suffix(".bin").name)
+    options.add_session_config_entry(f"{key}_min_size_in_bytes", str(EXTERNAL_BYTES))
     onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
 
 
@@ -166,7 +168,6 @@ def add_variants(folder: Path, here: tuple[str, ...]) -> list[str]:
     """
     card, _ = read_card(folder)
     variants = list(card.get("variants", []))
-    external_data = any("externalData" in entry for entry in variants)
     added = []
     for precision in ("float32", "int8"):
         own = class_for(precision, here)
@@ -175,7 +176,7 @@ def add_variants(folder: Path, here: tuple[str, ...]) -> list[str]:
         is_made = former is not None and former["optimizedBy"] == onnxruntime.__version__
         if own is None or source is None or is_made:
             continue
-        variant = optimized(proven_file(folder, source), source["input"], own, precision, folder, external_data)
+        variant = optimized(proven_file(folder, source), source["input"], own, precision, folder)
         kept = [entry for entry in variants if entry["name"] != variant["name"]]
         variants = [variant, *kept] if precision == "int8" else [*kept, variant]
         added.append(variant["name"])

@@ -143,7 +143,7 @@ def quantize(
         ranges |= learned.learned_ranges(model.graph)
     quantizer = QDQQuantizer(
         model,
-        plan.per_channel,
+        True,  # a scale for each channel of the weights
         False,  # weights keep all eight bits: with VNNI nothing saturates
         QuantType.QInt8,
         QuantType.QUInt8 if choice.scheme == "u8s8" else QuantType.QInt8,

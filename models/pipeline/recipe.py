@@ -106,7 +106,6 @@ class Quantize:
     """Ways from calibration's counts to ranges; the best of them is kept."""
     exclude: tuple[str, ...] = some_of(*EXCLUDABLE, default=())
     """Groups of nodes to leave in float32, one more each time that no method reaches `min_agreement`."""
-    per_channel: bool = flag(True)
     percentile: float = number(90, 100, default=99.99)
     """Of the values, of method percentile."""
     calibration_images: int = whole(1, 100_000, default=500)  # with fewer, that percentile is a handful of activations
@@ -121,8 +120,6 @@ class Optimize:
     """Which optimized variants are written."""
 
     precisions: tuple[str, ...] = some_of("int8", "float32", default=("int8", "float32"))
-    external_data: bool = flag(True)
-    """Weights in a file of their own, which all workers map once: loads in a fraction of the time."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,11 +47,8 @@ class TinyTest(FolderTest):
 
 
 class VariantsTest(TinyTest):
-    def make(self, external_data: bool) -> dict:
-        return optimized(self.portable, card_input(INPUT), "x64-avx512", "float32", self.folder, external_data)
-
     def test_a_variant_names_its_files_and_gives_the_logits_of_its_source(self) -> None:
-        variant = self.make(external_data=True)
+        variant = optimized(self.portable, card_input(INPUT), "x64-avx512", "float32", self.folder)
         before = logits_of(self.portable, card_input(INPUT), "all")
         after = logits_of(self.folder / variant["file"], variant["input"], "disabled")
         np.testing.assert_allclose(after, before, atol=TOLERANCE)
@@ -61,10 +58,6 @@ class VariantsTest(TinyTest):
         self.assertEqual((variant["name"], variant["optimizedBy"]), (name, onnxruntime.__version__))
         self.assertEqual(variant["sha256"], self.sha256(f"{name}.onnx"))
         self.assertEqual(variant["externalData"], [{"file": f"{name}.bin", "sha256": self.sha256(f"{name}.bin")}])
-
-    def test_without_external_data_there_is_one_file(self) -> None:
-        self.assertNotIn("externalData", self.make(external_data=False))
-        self.assertEqual([file.name for file in self.folder.iterdir()], ["x64-avx512-float32.onnx"])
 
     def test_the_golden_image_is_that_of_the_service(self) -> None:
         self.assertEqual([int(byte) for byte in golden(SIDE).ravel()[[0, 1, 2, 64, 65]]], [0, 167, 78, 251, 162])
@@ -84,7 +77,7 @@ class VariantsTest(TinyTest):
         others = [("x64-avx2-vnni-int8", False, "int8-u8s8.onnx"), ("arm64-int8", False, "int8-s8s8.onnx")]
         vnni = ("x64-avx512-vnni-int8", False, "int8-u8s8.onnx")
         for here, expected in ((HERE, [own, *others]), (("x64-avx2",), [vnni, *others])):
-            variants = int8_variants(self.candidates, self.folder, here, external_data=False)
+            variants = int8_variants(self.candidates, self.folder, here)
             found = [(entry["name"], entry["optimizedBy"] is not None, entry["file"]) for entry in variants]
             with self.subTest(here=here):
                 self.assertEqual(found, expected)
@@ -97,7 +90,7 @@ class VariantsTest(TinyTest):
 class AddVariantsTest(TinyTest):
     def packed(self, here: tuple[str, ...] = ()) -> Path:
         shutil.copyfile(self.portable, self.folder / "model.onnx")
-        variants = int8_variants(self.candidates, self.folder, here, external_data=False)
+        variants = int8_variants(self.candidates, self.folder, here)
         card = {
             "name": "tiny",
             "file": "model.onnx",
