@@ -16,6 +16,7 @@ const problemJson = 'application/problem+json';
 /** What is written of problems. */
 interface Written {
   readonly components: {
+    readonly schemas: { readonly Code: object };
     readonly examples: Record<
       string,
       { value: { readonly title: string; readonly status: number; readonly detail: string } }
@@ -30,7 +31,8 @@ interface Written {
 /** The document of a text in YAML, with all that follows from the code of a problem. */
 export function makeDocument(text: string): object {
   const document = load(text) as Written;
-  const { examples, responses } = document.components;
+  const { examples, responses, schemas } = document.components;
+  Object.assign(schemas.Code, { enum: Object.keys(examples) });
   for (const { content } of Object.values(responses)) {
     const codes = content?.[problemJson]?.['x-codes'];
     if (codes) Object.assign(content, { [problemJson]: answerOf(codes, examples[String(codes[0])]?.value.status) });
