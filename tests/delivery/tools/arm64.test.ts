@@ -50,11 +50,11 @@ CPU revision\t: 3
 
     afterAll(() => buildah('buildah', 'rm', container));
 
-    /** @returns the last line of what a command says */
+    /** @returns the last line of what a command prints: npm's notices in a build are no part of that */
     async function buildah(command: string, ...args: string[]): Promise<string> {
-      const { status, output } = await run(command, args, { BUILDAH_ISOLATION: 'chroot' });
+      const { status, stdout, output } = await run(command, args, { BUILDAH_ISOLATION: 'chroot' });
       if (status !== 0) throw new Error(output);
-      return output.trim().split('\n').at(-1) ?? '';
+      return stdout.trim().split('\n').at(-1) ?? '';
     }
 
     it('says that it is for arm64', async () => {

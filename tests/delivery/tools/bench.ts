@@ -22,10 +22,12 @@ export function describeWith(tools: readonly string[]): typeof describe | typeof
 
 export interface Ran {
   readonly status: number;
+  readonly stdout: string;
+  /** stdout and stderr together. */
   readonly output: string;
 }
 
-/** Runs a program to its end; stdout and stderr together. */
+/** Runs a program to its end. */
 export function run(file: string, args: readonly string[], env: NodeJS.ProcessEnv = {}, cwd = '.'): Promise<Ran> {
   const options = { cwd, env: { ...process.env, PATH: searchPath, ...env }, maxBuffer: 100_000_000 };
   return new Promise((resolve) => {
@@ -33,6 +35,7 @@ export function run(file: string, args: readonly string[], env: NodeJS.ProcessEn
       const code = error === null ? 0 : error.code;
       resolve({
         status: typeof code === 'number' ? code : 1,
+        stdout,
         output: `${stdout}${stderr}${code === 'ENOENT' ? error : ''}`,
       });
     });
