@@ -51,3 +51,5 @@ tool registry@3.1.2 go_tool github.com/distribution/distribution/v3/cmd/registry
 tool kubeconform@0.8.0 go_tool github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
 tool schemas@1.35.4 schema_tool
 tool cosign@3.1.3 go_tool github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3
+# The servers of compose.jobs.yaml.
+"$(dirname "$0")/../../events/tools/install.sh"
