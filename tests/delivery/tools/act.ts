@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { readFiles, valuesOf, workflows } from '../files.ts';
 import { commit, type Ran, run, searchPath } from './bench.ts';
@@ -19,12 +19,16 @@ export interface Event {
   readonly secrets: NodeJS.ProcessEnv;
 }
 
-/** Runs workflows of a checkout by act; programs in `folder` stand in for others. */
+/** Runs workflows of a checkout by act, whose output ends with what bash wrote to stderr; programs in `folder` stand in for others. */
 export function createAct(folder: string, checkout: string): (event: Event) => Promise<Ran> {
   const standIns = actions.flatMap((action) => ['--local-repository', `${action}=${writeStandIn(folder, action)}`]);
-  return ({ name, workflow, payload, env, variables, secrets }) => {
+  return async ({ name, workflow, payload, env, variables, secrets }) => {
     const file = join(folder, 'event.json');
     writeFileSync(file, JSON.stringify(payload));
+    // act does not wait for the last words of a step that fails; bash reads this first.
+    const [complaints, BASH_ENV] = [join(folder, 'complaints'), join(folder, 'complain.sh')];
+    writeFileSync(complaints, '');
+    writeFileSync(BASH_ENV, `exec 2>>${complaints}\n`);
     const pairs = (option: string, values: NodeJS.ProcessEnv) =>
       Object.entries(values).flatMap(([key, value]) => (value === undefined ? [] : [option, `${key}=${value}`]));
     const args = [
@@ -32,10 +36,11 @@ export function createAct(folder: string, checkout: string): (event: Event) => P
       ...['--platform', 'ubuntu-24.04=-self-hosted', '--no-cache-server', '--artifact-server-addr', '127.0.0.1'],
       ...pairs('--var', variables),
       ...pairs('--secret', secrets),
-      ...pairs('--env', env),
+      ...pairs('--env', { ...env, BASH_ENV }),
       ...standIns,
     ];
-    return run('act', args, { ...env, PATH: [folder, searchPath].join(delimiter) }, checkout);
+    const ran = await run('act', args, { ...env, PATH: [folder, searchPath].join(delimiter) }, checkout);
+    return { ...ran, output: ran.output + readFileSync(complaints, 'utf8') };
   };
 }
 
