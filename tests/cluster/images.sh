@@ -70,6 +70,10 @@ for name in "$@"; do
   esac
   case $name in
     ingress) build ingress ingress/Dockerfile ;;
-    *) build "$name" functions/Dockerfile --target "$name" ;;
+    *)
+      # Up to the image's own stage: buildah gives --label to the last stage of a file, whatever --target says.
+      awk -v name="$name" '/^FROM / { if (found) exit; found = $NF == name } { print }' functions/Dockerfile >"$archives/Dockerfile"
+      build "$name" "$archives/Dockerfile" --target "$name"
+      ;;
   esac
 done
