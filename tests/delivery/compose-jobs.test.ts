@@ -1,7 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { loadConfig, loadConsume } from '../../functions/core/config.ts';
 import { classify } from '../../functions/tasks/classify/task.ts';
-import { localVariables } from '../../ingress/render.ts';
 import { bytesOf } from '../support/manifests.ts';
 import { at, parse, paths, readFiles, type Tree, textsOf } from './files.ts';
 
@@ -54,11 +53,4 @@ it.each([paths.compose, paths.composeJobs])('%s names no setting after a variabl
 
     expect(Object.keys(at(service, 'environment')).filter((name) => settings.includes(name))).toEqual([]);
   }
-});
-
-it('compose.yaml lets in as many as `npm start`, whose functions share one machine as well', () => {
-  const limitsOf = (variables: object) => Object.entries(variables).filter(([name]) => name.endsWith('_MAX_CONNS'));
-  const local = localVariables({ runDir: '/run', port: 8080, functions: {} });
-
-  expect(limitsOf(at(parse(files, paths.compose), 'services', 'ingress', 'environment'))).toEqual(limitsOf(local));
 });
