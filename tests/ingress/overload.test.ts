@@ -52,15 +52,34 @@ describe('full tiers', () => {
     expectRefusals(await ingress.burst(5), 5, 'BUSY');
   });
 
-  it.each<[string, Behavior]>([
-    ['broken', plain(500)],
-    ['full itself', busy],
-  ])('refuse with BUSY behind a primary that is %s', async (_what, fault) => {
+  it('refuse with BUSY behind a primary that is full itself', async () => {
     await startSmall(60, 2);
-    ingress.primary.behave(fault);
+    ingress.primary.behave(busy);
     ingress.fallback.behave(slow(300));
 
     expectRefusals(await ingress.burst(12), 2, 'BUSY');
+  });
+
+  it('have places for what a primary had taken when it failed', async () => {
+    await startSmall(4, 2);
+    ingress.primary.behave({ ...plain(500), delayMs: 200 });
+    ingress.fallback.behave(slow(600));
+
+    expectRefusals(await ingress.burst(12), 6, 'BUSY');
+    expect(received()).toEqual([4, 6]);
+  });
+
+  it('have as many of these places as the primary has', async () => {
+    await startSmall(2, 1);
+    ingress.primary.behave({ ...plain(500), delayMs: 50 });
+    ingress.fallback.behave(slow(1500));
+    const first = ingress.burst(3);
+    await sleep(300);
+
+    const refusals = expectRefusals(await ingress.burst(2), 0, 'BUSY');
+
+    expect(refusals).toHaveLength(2);
+    expectRefusals(await first, 3, 'BUSY');
   });
 
   it.each([
