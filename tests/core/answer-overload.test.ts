@@ -43,12 +43,12 @@ describe('answer', () => {
 
     it('refuses by what is expected on average, but a strict request by what is on the safe side of its patience', () => {
       const { chain } = chainOf([{ ...busyLane(900), expectedMs: 490 }, busyLane(2000)]);
-      const judge = (strict: boolean, patienceMs: number) => () =>
+      const refusing = (strict: boolean, patienceMs: number) => () =>
         refuseHopeless(chain, { strict, deadlineMs: performance.now() + patienceMs });
 
-      expect(judge(false, 5000)).not.toThrow();
-      expect(judge(true, 1000)).not.toThrow();
-      expect(judge(true, 800)).toThrow(expect.objectContaining({ code: 'PRIMARY_REQUIRED' }));
+      expect(refusing(false, 5000)).not.toThrow();
+      expect(refusing(true, 1000)).not.toThrow();
+      expect(refusing(true, 800)).toThrow(expect.objectContaining({ code: 'PRIMARY_REQUIRED' }));
     });
 
     it.each([
