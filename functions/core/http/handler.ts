@@ -151,14 +151,15 @@ function admitUpload(
 }
 
 function refuse(state: State, request: FunctionRequest, response: ServerResponse, fault: unknown): void {
-  const isLate = asProblem(fault).code === 'DEADLINE_EXCEEDED';
+  const problem = asProblem(fault);
+  const isLate = problem.code === 'DEADLINE_EXCEEDED';
   const isOfClient = request.exchange?.parameters?.namesDeadline === true;
   const answer = () =>
-    refuseWith(state, request, response, fault, () => ({
+    refuseWith(state, request, response, problem, {
       // Without it the ingress takes the 504 for an outage, which it is when the patience was our own.
       ...(isLate && isOfClient && { 'x-reason': 'deadline' }),
       'x-tier': state.service.chain.tier,
-    }));
+    });
   const waitMs = isLate && !isOfClient ? state.pace(performance.now()) : 0;
   if (waitMs > 0) setTimeout(answer, waitMs);
   else answer();

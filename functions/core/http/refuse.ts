@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { asProblem, type Problem } from '../problem.ts';
+import { asProblem } from '../problem.ts';
 import { encodeProblem } from './door.ts';
 import type { Exchange } from './exchange.ts';
 import { type Sender, send } from './send.ts';
@@ -13,7 +13,7 @@ export function refuse(
   request: IncomingMessage & { readonly exchange?: Exchange },
   response: ServerResponse,
   fault: unknown,
-  further: (problem: Problem) => Readonly<Record<string, string>> = () => ({}),
+  further: Readonly<Record<string, string>> = {},
 ): void {
   const problem = asProblem(fault);
   const { exchange } = request;
@@ -23,6 +23,6 @@ export function refuse(
   send(sender, response, problem.status, 'application/problem+json', encodeProblem(problem, requestId, exchange), {
     ...problem.headers,
     'x-request-id': requestId,
-    ...further(problem),
+    ...further,
   });
 }
