@@ -49,6 +49,21 @@ const marker = {
 const isForeign = (code: number) =>
   (code >= 0xc2 && code <= 0xcf && code !== marker.huffman) || (code >= 0xd0 && code <= 0xd9);
 
+/** Photos that one program wrote have the same tables: these were read before, by their bytes. */
+function remember<Table>(read: (bytes: Buffer) => Table): (bytes: Buffer) => Table {
+  const known = new Map<string, Table>();
+  return (bytes) => {
+    const key = bytes.toString('latin1');
+    const table = known.get(key) ?? read(bytes);
+    if (known.size >= mostKnown) known.clear();
+    known.set(key, table);
+    return table;
+  };
+}
+
+/** A few programs' tables at 2 kB each, with what is made of them. */
+const mostKnown = 32;
+
 /** Undefined for a JPEG with more than one scan, of other than one or three components of 8 bits, in RGB, or whose tables make no sense. */
 export function readBaseline(content: Buffer): Baseline | undefined {
   const tables: Tables = { quantizations: [], dc: [], ac: [] };
@@ -84,10 +99,16 @@ function readQuantizations(segment: Buffer, { quantizations }: Tables): void {
     const step = first >> 4 ? 2 : 1;
     const values = segment.subarray(at + 1, at + 1 + 64 * step);
     if (values.length < 64 * step) return;
-    quantizations[first & 15] = Uint16Array.from({ length: 64 }, (_, k) => values.readUIntBE(k * step, step));
+    quantizations[first & 15] = toSteps(values);
     at += 1 + values.length;
   }
 }
+
+/** 64 numbers of one byte or two. */
+const toSteps = remember((values) => {
+  const bytes = values.length / 64;
+  return Uint16Array.from({ length: 64 }, (_, k) => values.readUIntBE(k * bytes, bytes));
+});
 
 /** Whether the tables make sense. */
 function readHuffmanTables(segment: Buffer, { dc, ac }: Tables): boolean {
@@ -95,8 +116,8 @@ function readHuffmanTables(segment: Buffer, { dc, ac }: Tables): boolean {
     const first = segment[at] as number;
     const counts = segment.subarray(at + 1, at + 17);
     const length = counts.reduce((sum, count) => sum + count, 0);
-    const symbols = segment.subarray(at + 17, at + 17 + length);
-    const table = counts.length === 16 && symbols.length === length ? toHuffmanTable(counts, symbols) : undefined;
+    const coded = segment.subarray(at + 1, at + 17 + length);
+    const table = coded.length === 16 + length ? toHuffmanTable(coded) : undefined;
     if (!table) return false;
     (first >> 4 ? ac : dc)[first & 15] = table;
     at += 17 + length;
@@ -105,7 +126,8 @@ function readHuffmanTables(segment: Buffer, { dc, ac }: Tables): boolean {
 }
 
 /** T.81 C.2: codes of one length follow one another, and the first of the next length is twice the one that would follow them. */
-function toHuffmanTable(counts: Uint8Array, symbols: Uint8Array): HuffmanTable | undefined {
+const toHuffmanTable = remember((coded): HuffmanTable | undefined => {
+  const [counts, symbols] = [coded.subarray(0, 16), Uint8Array.from(coded.subarray(16))];
   const fast = new Int16Array(512).fill(-1);
   const bounds = new Int32Array(17);
   const deltas = new Int32Array(17);
@@ -123,7 +145,7 @@ function toHuffmanTable(counts: Uint8Array, symbols: Uint8Array): HuffmanTable |
     code *= 2;
   }
   return { fast, bounds, deltas, symbols };
-}
+});
 
 /** Frame and scan headers, T.81 B.2.2 and B.2.3. */
 function toBaseline(

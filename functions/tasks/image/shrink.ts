@@ -66,9 +66,9 @@ export function shrinkJpeg(
     placed.push({
       component,
       cells,
-      shares: memory.place(sharesOf(cells, component.quantization)),
-      dc: placeHuffman(memory, component.dc),
-      ac: placeHuffman(memory, component.ac),
+      shares: memory.place(sharesFor(cells, component.quantization)),
+      dc: memory.place(packed(component.dc)),
+      ac: memory.place(packed(component.ac)),
       plane: memory.reserve(stride * (endDown - fromDown) * mcuHeight),
     });
   }
@@ -119,8 +119,6 @@ function layOut() {
   return { reserve, place, write };
 }
 
-type Layout = ReturnType<typeof layOut>;
-
 /** A component, and where things of it lie. */
 interface Placed {
   readonly component: Component;
@@ -138,15 +136,20 @@ function describe({ component, cells, shares, dc, ac, plane }: Placed): readonly
   return [dc, ac, shares, vectors, 0, component.across, component.down, ...cells, plane];
 }
 
+const packedTables = new WeakMap<HuffmanTable, Uint8Array>();
+
 /** A Huffman table as `scan.wat` has it. */
-function placeHuffman(memory: Layout, { fast, bounds, deltas, symbols }: HuffmanTable): number {
+function packed(table: HuffmanTable): Uint8Array {
+  const known = packedTables.get(table);
+  if (known) return known;
   const bytes = new Uint8Array(huffmanBytes);
   let at = 0;
-  for (const part of [fast, bounds, deltas, symbols]) {
+  for (const part of [table.fast, table.bounds, table.deltas, table.symbols]) {
     bytes.set(new Uint8Array(part.buffer, part.byteOffset, part.byteLength), at);
     at += part.byteLength;
   }
-  return memory.place(bytes);
+  packedTables.set(table, bytes);
+  return bytes;
 }
 
 /** For 1, 2, 4 and 8 cells in a row of eight pixels: each cell's mean of each of the eight cosines, T.81 A.3.3. */
@@ -160,6 +163,17 @@ function meansOf(cell: number, pixels: number): readonly number[] {
     for (let x = cell * pixels; x < (cell + 1) * pixels; x++) sum += Math.cos(((2 * x + 1) * u * Math.PI) / 16);
     return ((u === 0 ? Math.SQRT1_2 : 1) * sum) / pixels / 2;
   });
+}
+
+const knownShares = new WeakMap<Uint16Array, Map<number, Float32Array>>();
+
+/** `sharesOf`, once for each table and size. */
+function sharesFor(cells: readonly [number, number], quantization: Uint16Array): Float32Array {
+  const known = knownShares.get(quantization) ?? new Map<number, Float32Array>();
+  const key = cells[0] * 8 + cells[1];
+  const shares = known.get(key) ?? sharesOf(cells, quantization);
+  knownShares.set(quantization, known.set(key, shares));
+  return shares;
 }
 
 /** What one step of each coefficient adds to each cell of a block, in whole vectors. */
@@ -187,7 +201,8 @@ function toRgb(
   window: Window,
 ): Uint8Array {
   const { width, height } = window;
-  const rgb = new Uint8ClampedArray(width * height * 3); // rounds, too
+  const bytes = new Uint8Array(width * height * 3);
+  const rgb = new Uint8ClampedArray(bytes.buffer); // rounds, too
   for (let y = 0, to = 0; y < height; y++) {
     for (let from = y * stride, end = from + width; from < end; from++, to += 3) {
       const light = luma[from] as number;
@@ -198,5 +213,5 @@ function toRgb(
       rgb[to + 2] = light + 1.772 * blue;
     }
   }
-  return new Uint8Array(rgb.buffer);
+  return bytes; // made before the loop: V8 compiles that while it runs, and throws it away at a line that never ran
 }
