@@ -142,7 +142,10 @@ export interface Task<
   check?(ask: Ask, details: Details): void;
   /** Models with the same key take the same decoded input. */
   keyOf(details: Details): string;
-  /** Upload to input, with little work on the event loop. @throws Problem for an upload that cannot be decoded */
+  /**
+   * Upload to input, with little work on the event loop: the thread's `prepare` can do the rest. A reduced input of which that throws a
+   * Problem is decoded anew, exactly. @throws Problem for an upload that cannot be decoded
+   */
   decode(
     bytes: Uint8Array,
     how: { readonly details: Details; readonly ask: Ask; readonly settings: Settings; readonly precision: Precision },

@@ -39,6 +39,27 @@ describe('answer', () => {
     expect(decodes()).toBe(2);
   });
 
+  const unfit: Run = { status: 'unfit', problem: new Problem('UPLOAD_MALFORMED', 'told so') };
+  const late: Run = { status: 'overload', cause: '' };
+
+  it('decodes a reduced input that is unfit anew, exactly, and asks the standby model once more', async () => {
+    const { chain, runs, precisions } = chainOf([late, unfit], { keys: ['one', 'other'] });
+
+    await expect(ask(chain)).rejects.toMatchObject({ code: 'UPLOAD_MALFORMED' });
+
+    expect(precisions).toEqual(['exact', 'reduced', 'exact']);
+    expect(runs.map(({ model }) => model)).toEqual(['wide-resnet', 'mobilenet', 'mobilenet']);
+  });
+
+  it('takes an exact input that is unfit for what it is', async () => {
+    const { chain, runs, precisions } = chainOf([unfit, done]);
+
+    await expect(ask(chain)).rejects.toMatchObject({ code: 'UPLOAD_MALFORMED' });
+
+    expect(precisions).toEqual(['exact']);
+    expect(runs).toHaveLength(1);
+  });
+
   it('passes over a model that does not take such an input', async () => {
     const { chain, runs } = chainOf([done, done], { unsuited: ['wide-resnet'] });
 

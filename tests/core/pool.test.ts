@@ -11,12 +11,18 @@ describe('createPool', () => {
     expect(early.status).toBe('warming');
   });
 
-  it('answers with the logits, the wait and the run time', async () => {
+  it('answers with the logits, the wait, and what preparing and running took', async () => {
     const pool = await startPool();
 
     const run = await pool.run(blocks(5), 1000);
 
-    expect(run).toEqual({ status: 'done', output: Float32Array.of(5), queueMs: expect.any(Number), modelMs: 5 });
+    expect(run).toEqual({
+      status: 'done',
+      output: Float32Array.of(5),
+      queueMs: expect.any(Number),
+      prepareMs: 1,
+      modelMs: 5,
+    });
   });
 
   it('leaves the pixels usable, so that another model can take them', async () => {
@@ -35,6 +41,17 @@ describe('createPool', () => {
     for (const ms of [3, 1, 2]) values.push(await pool.run(blocks(ms), 1000));
 
     expect(values).toMatchObject([3, 1, 2].map((ms) => ({ output: Float32Array.of(ms) })));
+  });
+
+  it('takes a shorter input, and a longer one again', async () => {
+    const pool = await startPool();
+    const outputs: unknown[] = [];
+
+    for (const numbers of [[3, 9, 9], [1], [2, 9]]) {
+      outputs.push(await pool.run({ data: new Uint8Array(Int32Array.from(numbers).buffer) }, 1000));
+    }
+
+    expect(outputs).toMatchObject([3, 1, 2].map((ms) => ({ output: Float32Array.of(ms) })));
   });
 
   it('leaves a Buffer usable as well, a view into memory that it shares', async () => {

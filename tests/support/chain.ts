@@ -10,7 +10,7 @@ import { Problem } from '../../functions/core/problem.ts';
 import type { TaskInput } from '../../functions/core/task.ts';
 
 const never = new AbortController().signal;
-export const done = { status: 'done', output: 'dog', queueMs: 1, modelMs: 2 } as const;
+export const done = { status: 'done', output: 'dog', queueMs: 1, prepareMs: 1, modelMs: 2 } as const;
 
 /** A model whose input has this key. */
 export function specOf(name: string, details = 'same'): ModelSpec {

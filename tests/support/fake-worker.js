@@ -27,7 +27,7 @@ if (workerData.path === 'refuse' || (workerData.path === 'refuse later' && (star
       return;
     }
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, command);
-    parentPort.postMessage({ type: 'done', output: Float32Array.of(command), modelMs: command, input });
+    parentPort.postMessage({ type: 'done', output: Float32Array.of(command), prepareMs: 1, modelMs: command, input });
   });
   parentPort.postMessage({ type: 'ready', modelMs: 7 });
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { decodeImage } from '../../functions/tasks/image/image.ts';
+import { decodeReduced } from '../support/reduced.ts';
 
 const maxPixels = 1_000_000;
 const recipe = { resize: 64, crop: 64 };
@@ -63,7 +64,7 @@ describe('decodeImage of a JPEG', () => {
     const expected = await decodeImage(well, recipe, maxPixels);
 
     expect(await decodeImage(odd, recipe, maxPixels)).toEqual(expected);
-    expect(await decodeImage(odd, recipe, maxPixels, 'reduced')).toMatchObject({ sourceWidth: expected.sourceWidth });
+    expect(await decodeReduced(odd, recipe, maxPixels)).toMatchObject({ sourceWidth: expected.sourceWidth });
   });
 
   it.each([

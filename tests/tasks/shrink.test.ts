@@ -6,6 +6,7 @@ import { scan } from '../../functions/tasks/image/scan.ts';
 import { reductions, shrinkJpeg } from '../../functions/tasks/image/shrink.ts';
 import { assemble } from '../support/assemble.ts';
 import { type FixtureName, fixture, orientedJpeg } from '../support/fixtures.ts';
+import { decodeReduced } from '../support/reduced.ts';
 
 const recipe = { resize: 72, crop: 72 };
 const maxPixels = 40_000_000;
@@ -144,12 +145,12 @@ describe('shrinkJpeg', () => {
   });
 });
 
-describe('decodeImage at reduced precision', () => {
+describe('a reduced image', () => {
   it.each([1, 2, 3])('gives nearly the pixels of tests/images/test_image_%i.jpg', async (n) => {
     const bytes = photos[n - 1] as Buffer;
     const exact = await decodeImage(bytes, recipe, maxPixels);
 
-    const reduced = await decodeImage(bytes, recipe, maxPixels, 'reduced');
+    const reduced = await decodeReduced(bytes, recipe, maxPixels);
 
     expect(reduced).toMatchObject({ sourceWidth: exact.sourceWidth, sourceHeight: exact.sourceHeight });
     expect(meanDifference(reduced.pixels.data, exact.pixels.data)).toBeLessThan(3);
@@ -162,9 +163,7 @@ describe('decodeImage at reduced precision', () => {
     async (name) => {
       const bytes = await fixture(name);
 
-      expect(await decodeImage(bytes, recipe, maxPixels, 'reduced')).toEqual(
-        await decodeImage(bytes, recipe, maxPixels),
-      );
+      expect(await decodeReduced(bytes, recipe, maxPixels)).toEqual(await decodeImage(bytes, recipe, maxPixels));
     },
   );
 
@@ -173,7 +172,7 @@ describe('decodeImage at reduced precision', () => {
     const small = { resize: 8, crop: 8 };
     const exact = await decodeImage(bytes, small, maxPixels);
 
-    const reduced = await decodeImage(bytes, small, maxPixels, 'reduced');
+    const reduced = await decodeReduced(bytes, small, maxPixels);
 
     expect(reduced).toMatchObject({ sourceWidth: exact.sourceWidth, sourceHeight: exact.sourceHeight });
     expect(meanDifference(reduced.pixels.data, exact.pixels.data)).toBeLessThan(12);
@@ -183,7 +182,7 @@ describe('decodeImage at reduced precision', () => {
     const bytes = await sharp(photo).resize(1280, 960).toFormat(format, { effort: 0 }).toBuffer();
     const exact = await decodeImage(bytes, recipe, maxPixels);
 
-    const reduced = await decodeImage(bytes, recipe, maxPixels, 'reduced');
+    const reduced = await decodeReduced(bytes, recipe, maxPixels);
 
     expect(reduced).toMatchObject({ sourceWidth: 1280, sourceHeight: 960 });
     expect(meanDifference(reduced.pixels.data, exact.pixels.data)).toBeLessThan(3);
@@ -192,7 +191,7 @@ describe('decodeImage at reduced precision', () => {
   it.each<FixtureName>(['jpegWithoutItsEnd', 'truncatedJpeg', 'pngWithoutItsEnd', 'webpWithoutItsEnd'])(
     'refuses %s with IMAGE_UNREADABLE',
     async (name) => {
-      const decoding = decodeImage(await fixture(name), { resize: 8, crop: 8 }, maxPixels, 'reduced');
+      const decoding = decodeReduced(await fixture(name), { resize: 8, crop: 8 }, maxPixels);
 
       await expect(decoding).rejects.toMatchObject({ code: 'IMAGE_UNREADABLE' });
     },
@@ -211,7 +210,7 @@ describe('decodeImage at reduced precision', () => {
       const bytes = Buffer.from(source);
       // Every other one in its headers, where sizes and tables are.
       for (let change = 0; change < 3; change++) bytes[random(round % 2 ? 700 : bytes.length)] = random(256);
-      const result = await decodeImage(bytes, recipe, maxPixels, 'reduced').catch((fault: unknown) => fault);
+      const result = await decodeReduced(bytes, recipe, maxPixels).catch((fault: unknown) => fault);
       codes.add(result instanceof Error ? (result as { code?: unknown }).code : 'pixels');
     }
 
@@ -221,7 +220,7 @@ describe('decodeImage at reduced precision', () => {
   }, 60_000);
 
   it('refuses an image above the limit with IMAGE_TOO_MANY_PIXELS', async () => {
-    const decoding = decodeImage(photo, recipe, 480 * 360 - 1, 'reduced');
+    const decoding = decodeReduced(photo, recipe, 480 * 360 - 1);
 
     await expect(decoding).rejects.toMatchObject({ code: 'IMAGE_TOO_MANY_PIXELS' });
   });

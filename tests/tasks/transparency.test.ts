@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import sharp, { type Sharp } from 'sharp';
 import { decodeImage } from '../../functions/tasks/image/image.ts';
+import { decodeReduced } from '../support/reduced.ts';
 
 const maxPixels = 40_000_000;
 const recipe = { resize: 8, crop: 8 };
@@ -35,8 +36,8 @@ describe.each(sides)('decodeImage of %s picture', (_size, side) => {
   ])(
     'keeps the color under the transparency of %s',
     async (_what, make, color, tolerance) => {
-      for (const precision of ['exact', 'reduced'] as const) {
-        const { pixels } = await decodeImage(await make(), recipe, maxPixels, precision);
+      for (const decode of [decodeImage, decodeReduced]) {
+        const { pixels } = await decode(await make(), recipe, maxPixels);
 
         const farthest = Math.max(...pixels.data.map((value, i) => Math.abs(value - (color[i % 3] as number))));
         expect(farthest).toBeLessThanOrEqual(tolerance);

@@ -112,7 +112,9 @@ function noteRun({ steps, startedMs }: Course, model: string, run: Run): void {
   const nowMs = performance.now();
   if (run.status === 'done') {
     const ranMs = nowMs - run.modelMs;
-    steps.push({ stage: 'queue', startMs: ranMs - run.queueMs, ms: run.queueMs, model });
+    const startMs = ranMs - run.prepareMs;
+    steps.push({ stage: 'queue', startMs: startMs - run.queueMs, ms: run.queueMs, model });
+    steps.push({ stage: 'decode', startMs, ms: run.prepareMs, model });
     steps.push({ stage: 'model', startMs: ranMs, ms: run.modelMs, model });
   } else if (run.status !== 'unfit') {
     const last = steps.at(-1);
@@ -131,8 +133,21 @@ function resultOf({ chain, inputs }: Course, spec: ModelSpec, output: unknown, r
   };
 }
 
-/** Asks a model unless its answer would come too late, which is judged before decoding if a standby model is ready. */
+/** Asks a model. A reduced input that turns out unfit in its worker is decoded anew, exactly: the fault may be its own. */
 async function askModel(
+  course: Course,
+  model: ServedModel,
+  standby: ServedModel | undefined,
+  precision: Precision,
+): Promise<Run> {
+  const run = await askOnce(course, model, standby, precision);
+  if (run.status !== 'unfit' || precision === 'exact') return run;
+  course.inputs.delete(course.chain.decoder.keyOf(model.spec));
+  return askOnce(course, model, standby, 'exact');
+}
+
+/** Asks unless the answer would come too late, which is judged before decoding if a standby model is ready. */
+async function askOnce(
   course: Course,
   model: ServedModel,
   standby: ServedModel | undefined,

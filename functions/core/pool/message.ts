@@ -20,7 +20,13 @@ export type ToWorker = { readonly type: 'run'; readonly input: TaskInput } | { r
 /** The answer to a run. */
 export type RunMessage =
   /** With the input that it was given, to be filled again. */
-  | { readonly type: 'done'; readonly output: unknown; readonly modelMs: number; readonly input: TaskInput }
+  | {
+      readonly type: 'done';
+      readonly output: unknown;
+      readonly prepareMs: number;
+      readonly modelMs: number;
+      readonly input: TaskInput;
+    }
   | { readonly type: 'raised'; readonly error: string }
   /** The input's fault and not the model's. */
   | { readonly type: 'unfit'; readonly kind: ProblemKind; readonly detail: string };

@@ -7,7 +7,14 @@ import type { Thread, Threads } from './threads.ts';
 
 /** How a run ended: with an output, or with the reason why another model must answer. */
 export type Run =
-  | { readonly status: 'done'; readonly output: unknown; readonly queueMs: number; readonly modelMs: number }
+  | {
+      readonly status: 'done';
+      readonly output: unknown;
+      readonly queueMs: number;
+      /** What the worker took to make tensors of the input. */
+      readonly prepareMs: number;
+      readonly modelMs: number;
+    }
   /** The task found in the worker that the input is at fault. */
   | { readonly status: 'unfit'; readonly problem: Problem }
   | {
@@ -147,12 +154,14 @@ function send({ threads, running, spares, now }: Queue, thread: Thread, job: Job
   }
 }
 
-/** The input in memory that may be transferred: the spare one's where it is as long. What is in shared memory is not copied. */
+/** The input in memory that may be transferred: the spare one's where there is room. What is in shared memory is not copied. */
 function copyInto(spare: TaskInput | undefined, input: TaskInput): TaskInput {
   if (!(input.data.buffer instanceof ArrayBuffer)) return input;
-  if (spare?.data.length !== input.data.length) return { ...input, data: new Uint8Array(input.data) };
-  spare.data.set(input.data);
-  return { ...input, data: spare.data };
+  const room = spare?.data.buffer;
+  if (room === undefined || room.byteLength < input.data.length) return { ...input, data: new Uint8Array(input.data) };
+  const data = new Uint8Array(room, 0, input.data.length);
+  data.set(input.data);
+  return { ...input, data };
 }
 
 export function welcome(queue: Queue, thread: Thread, modelMs: number): void {
@@ -174,8 +183,8 @@ export function finish(queue: Queue, thread: Thread, message: RunMessage): void 
     if (message.type === 'done') {
       queue.learnedMs = now();
       estimate.observe(ranMs); // how fast a model raises says nothing about an answer
-      const { output, modelMs } = message;
-      settle(job, { status: 'done', output, queueMs: job.startedMs - job.enteredMs, modelMs });
+      const { output, prepareMs, modelMs } = message;
+      settle(job, { status: 'done', output, queueMs: job.startedMs - job.enteredMs, prepareMs, modelMs });
     } else if (message.type === 'unfit')
       settle(job, { status: 'unfit', problem: new Problem(message.kind, message.detail) });
     else settle(job, { status: 'error', cause: message.error });

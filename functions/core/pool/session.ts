@@ -104,7 +104,7 @@ function toSlot(metadata: InferenceSession.ValueMetadata): Slot {
 }
 
 /** An input on its way through a loaded model. */
-export type Answer = (input: TaskInput) => Promise<unknown>;
+export type Answer = (input: TaskInput, onPrepared?: () => void) => Promise<unknown>;
 
 /** Each input's tensors are written over those before: new memory each time would have to be mapped, page by page. */
 export function answerBy(
@@ -113,8 +113,9 @@ export function answerBy(
   details: unknown,
 ): Answer {
   let former: readonly Tensor[] | undefined;
-  return async (input) => {
+  return async (input, onPrepared) => {
     former = prepare(input, details, former);
+    onPrepared?.();
     const names = further?.(input, details);
     const outputs = [];
     for (const tensor of former) outputs.push(...(await model.run(tensor, names)));

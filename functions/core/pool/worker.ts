@@ -30,9 +30,14 @@ function serve(model: Model, answer: Answer, modelMs: number): void {
     const startedMs = performance.now();
     try {
       const { input } = message;
-      const output = await answer(input);
-      const modelMs = performance.now() - startedMs;
-      send({ type: 'done', output, modelMs, input }, [...new Set([...buffersOf(input), ...buffersOf(output)])]);
+      let preparedMs = startedMs;
+      const output = await answer(input, () => {
+        preparedMs = performance.now();
+      });
+      const [prepareMs, modelMs] = [preparedMs - startedMs, performance.now() - preparedMs];
+      send({ type: 'done', output, prepareMs, modelMs, input }, [
+        ...new Set([...buffersOf(input), ...buffersOf(output)]),
+      ]);
     } catch (fault) {
       send(toMessage(fault));
     }

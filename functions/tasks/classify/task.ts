@@ -1,6 +1,6 @@
 import type { Task } from '../../core/task.ts';
 import { type ImageModel, imageCard } from '../image/card.ts';
-import { decodeImage } from '../image/image.ts';
+import { decodeImage, reduceImage } from '../image/image.ts';
 import { geometryOf } from '../image/resize.ts';
 import { type ImageSettings, imageTypes, maxImageBytes, readImageSettings } from '../image/settings.ts';
 import { type ClassifyAsk, checkAsk, parseAsk } from './ask.ts';
@@ -27,12 +27,8 @@ export const classify: Task<ClassifyAsk, ImageModel, ClassifyOutput, ImageSettin
   check: checkAsk,
   keyOf: ({ input }) => geometryOf(input),
   async decode(bytes, { details, ask, settings, precision }) {
-    const { pixels, sourceWidth, sourceHeight } = await decodeImage(
-      bytes,
-      details.input,
-      settings.maxPixels,
-      precision,
-    );
+    const decode = precision === 'exact' ? decodeImage : reduceImage;
+    const { pixels, sourceWidth, sourceHeight } = await decode(bytes, details.input, settings.maxPixels);
     const input = ask.features ? { ...pixels, withFeatures: true } : pixels;
     return { input, facts: { width: sourceWidth, height: sourceHeight } };
   },

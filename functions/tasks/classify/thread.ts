@@ -2,12 +2,15 @@ import type { TaskThread } from '../../core/task.ts';
 import type { ImageModel } from '../image/card.ts';
 import type { Pixels } from '../image/image.ts';
 import { proveLogits, readLogits } from '../image/logits.ts';
+import { imageProblem } from '../image/problems.ts';
+import { type PlainJpeg, reduceJpeg } from '../image/reduce.ts';
+import type { ImageRecipe } from '../image/resize.ts';
 import { goldenPixels, toTensor } from './tensor.ts';
 
-export interface ClassifyInput extends Pixels {
+export type ClassifyInput = (Pixels | PlainJpeg) & {
   /** Whether the embedding is wanted as well. */
   readonly withFeatures?: boolean;
-}
+};
 
 export interface ClassifyOutput {
   readonly logits: Float32Array;
@@ -17,7 +20,7 @@ export interface ClassifyOutput {
 
 /** Pixels to logits, one run of the graph each. The golden case asks for the embedding as well, so that its output is known to be there. */
 export const thread: TaskThread<ImageModel, ClassifyOutput, ClassifyInput> = {
-  prepare: (pixels, { input }, former) => [toTensor(pixels, input, former?.[0])],
+  prepare: (picture, { input }, former) => [toTensor(pixelsOf(picture, input), input, former?.[0])],
   further: ({ withFeatures }, { features }) => (withFeatures && features ? [features.name] : []),
   read([logits, features]) {
     const read = readLogits([logits as Float32Array]);
@@ -26,3 +29,12 @@ export const thread: TaskThread<ImageModel, ClassifyOutput, ClassifyInput> = {
   golden: ({ input, features }) => ({ ...goldenPixels(input.crop), withFeatures: features !== undefined }),
   prove: ({ logits }, { golden }) => proveLogits(logits, golden),
 };
+
+/** @throws Problem IMAGE_UNREADABLE for a JPEG of which libvips may still make something */
+function pixelsOf(picture: ClassifyInput, recipe: ImageRecipe): Pixels {
+  if (!('jpeg' in picture)) return picture;
+  const pixels = reduceJpeg(picture, recipe);
+  if (!pixels)
+    throw imageProblem('IMAGE_UNREADABLE', 'Expected a JPEG without faults for the image but received one with some');
+  return pixels;
+}

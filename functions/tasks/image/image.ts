@@ -1,9 +1,8 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expandRange, inkToRgb, paintAround } from './color.ts';
 import { type Header, readHeader } from './header.ts';
 import { decodeTimeoutSeconds, failOn, openSharp, refuse, type Sharp, unsupported } from './libvips.ts';
-import { type Axis, type ImageRecipe, planAxes, planFilter, planSpan, resizeRegion } from './resize.ts';
-import { reductions, shrinkJpeg } from './shrink.ts';
+import { isReducible, type PlainJpeg } from './reduce.ts';
+import { type ImageRecipe, planAxes, planFilter, planSpan, resizeRegion } from './resize.ts';
 
 /** RGB, 8 bits a channel, row by row; `data` owns its whole ArrayBuffer, so that it can be transferred. */
 export interface Pixels {
@@ -12,15 +11,12 @@ export interface Pixels {
   readonly height: number;
 }
 
-export interface Image {
-  readonly pixels: Pixels;
+export interface Image<Picture = Pixels> {
+  readonly pixels: Picture;
   /** Size of the upload, after EXIF orientation. */
   readonly sourceWidth: number;
   readonly sourceHeight: number;
 }
-
-/** `reduced` costs about half (a third of a photo of 30 kB) and is for a model that has to be quick: its pixels are 1.4 of 255 off on average. */
-export type Precision = 'exact' | 'reduced';
 
 /**
  * Most source pixels that are resized on the main thread, or four times the crop's where that is more: 1,000,000 take about 1.1 ms
@@ -29,47 +25,35 @@ export type Precision = 'exact' | 'reduced';
  */
 const mainThreadPixels = 1_000_000;
 
-/** Largest JPEG that is shrunk on the main thread, by the processor time of its codes: 1.2 ms for a photo of 30 kB, 2.8 for one of 100. */
-const maxShrunk = { bytes: 262_144, pixels: 2_000_000 };
-
 /**
  * The pixels that torchvision's Resize(resize) and CenterCrop(crop) give after EXIF orientation, color profiles ignored
- * and alpha dropped as there: to the bit where the crop needs at most 1,000,000 source pixels, close above. Reduced ones, if asked for,
- * of what can be decoded smaller than it is: baseline JPEG, and whatever is above 1,000,000 pixels.
+ * and alpha dropped as there: to the bit where the crop needs at most 1,000,000 source pixels, close above.
  * @throws Problem IMAGE_UNSUPPORTED | IMAGE_UNREADABLE | IMAGE_TOO_MANY_PIXELS | DEADLINE_EXCEEDED
  */
-export async function decodeImage(
+export async function decodeImage(bytes: Uint8Array, recipe: ImageRecipe, maxPixels: number): Promise<Image> {
+  const header = await readHeader(bytes, maxPixels);
+  return imageOf(header, await decodeWhole(header, recipe, maxPixels, 'exact'));
+}
+
+/**
+ * The same at about half the cost (a third of a photo of 30 kB), for a model that has to be quick: its pixels are 1.4 of 255 off on
+ * average where the image can be decoded smaller than it is, baseline JPEG or above 1,000,000 pixels. Such a JPEG is left as it is, for
+ * the thread that runs the model: see `reduceJpeg`.
+ * @throws Problem as `decodeImage`
+ */
+export async function reduceImage(
   bytes: Uint8Array,
   recipe: ImageRecipe,
   maxPixels: number,
-  precision: Precision = 'exact',
-): Promise<Image> {
+): Promise<Image<Pixels | PlainJpeg>> {
   const header = await readHeader(bytes, maxPixels);
-  const { width, height } = header;
-  const shrunk = precision === 'reduced' && header.isPlainJpeg ? await shrink(bytes, header, recipe) : undefined;
-  const data = shrunk ?? (await decodeWhole(header, recipe, maxPixels, precision));
-  return { pixels: { data, width: recipe.crop, height: recipe.crop }, sourceWidth: width, sourceHeight: height };
+  if (isReducible(header, recipe))
+    return imageOf(header, { data: header.bytes, jpeg: { width: header.width, height: header.height } });
+  return imageOf(header, await decodeWhole(header, recipe, maxPixels, 'reduced'));
 }
 
-/** Here and now, from a JPEG decoded at the smallest size that has as many pixels as the crop; undefined for one that cannot be. */
-async function shrink(
-  bytes: Uint8Array,
-  { width, height }: Header,
-  recipe: ImageRecipe,
-): Promise<Uint8Array | undefined> {
-  if (bytes.length > maxShrunk.bytes || width * height > maxShrunk.pixels) return undefined;
-  const reduction = reductions.find((candidate) => Math.min(width, height) / candidate >= recipe.resize);
-  if (!reduction) return undefined;
-  await nextTurn(); // uploads that came together are not decoded in one turn: probes and answers come between
-  const [across, down] = planAxes(width, height, recipe).map((axis) => ({
-    ...axis,
-    source: axis.source / reduction,
-  })) as [Axis, Axis];
-  const [columns, rows] = [planFilter(across, recipe.kernel), planFilter(down, recipe.kernel)];
-  const window = { left: columns.first, top: rows.first, width: columns.length, height: rows.length };
-  const content = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const region = shrinkJpeg(content, reduction, window);
-  return region && resizeRegion(region, columns, rows);
+function imageOf<Picture>({ width, height }: Header, pixels: Picture): Image<Picture> {
+  return { pixels, sourceWidth: width, sourceHeight: height };
 }
 
 /** By libvips. */
@@ -77,8 +61,8 @@ async function decodeWhole(
   header: Header,
   recipe: ImageRecipe,
   maxPixels: number,
-  precision: Precision,
-): Promise<Uint8Array> {
+  precision: 'exact' | 'reduced',
+): Promise<Pixels> {
   const { width, height } = header;
   const { kernel } = recipe;
   let [across, down] = planAxes(width, height, recipe);
@@ -107,14 +91,14 @@ async function decodeWhole(
   const region = await reading;
   if (header.inset && !isPainted) paintAround(region, header.inset, window);
   if (header.isOfLimitedRange) expandRange(region);
-  return resizeRegion(region, ...filters);
+  return { data: resizeRegion(region, ...filters), width: recipe.crop, height: recipe.crop };
 }
 
 /**
  * By what both sides are divided so that the region stays within the main thread's share, but not below twice the crop; a region that
  * does not, and of which reduced pixels are enough, becomes twice the crop.
  */
-function reductionFor(regionPixels: number, crop: number, precision: Precision): number {
+function reductionFor(regionPixels: number, crop: number, precision: 'exact' | 'reduced'): number {
   const least = (2 * crop) ** 2;
   const most = Math.max(mainThreadPixels, least);
   return regionPixels <= most ? 1 : Math.sqrt(regionPixels / (precision === 'reduced' ? least : most));
