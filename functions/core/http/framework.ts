@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import domain, { type Domain } from 'node:domain';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import {
   type CloudEventFunctionWithCallback,
@@ -8,11 +9,15 @@ import {
 
 /** Registers an HTTP function under the name that `--target` and FUNCTION_TARGET use. */
 export function registerFunction(name: string, listener: RequestListener): void {
-  registerHttp(name, (request, response) => {
-    leaveDomain();
-    listener(request, response);
-  });
+  domain.create = () => bypass;
+  registerHttp(name, listener);
 }
+
+/**
+ * In place of the framework's domain for each request, in which it answers what is thrown with a page of its own, so that a broken
+ * process would go on. The first real one also has Node call hooks for every promise from then on: 6 % of an answer's CPU.
+ */
+const bypass = { on: () => bypass, run: (listen: () => void) => listen() } as unknown as Domain;
 
 /** What becomes of an event. */
 export interface EventListener {
@@ -44,7 +49,7 @@ export function registerEventFunction(name: string, { receive, refuse }: EventLi
   registerCloudEvent(name, handle as CloudEventFunctionWithCallback);
 }
 
-/** The framework answers what is thrown in its domain with a page of its own, and a broken process would go on. */
+/** A CloudEvent function's answer comes through the domain; what it does must not. */
 function leaveDomain(): void {
   (process as { domain?: { exit(): void } }).domain?.exit();
 }

@@ -206,7 +206,9 @@ async function answerTask(
   const deadlineMs = exchange.uploadDeadlineMs ?? performance.now() + patienceMs;
   const leaving = new AbortController();
   const timer = setTimeout(() => leaving.abort(deadlineExceeded()), deadlineMs - performance.now());
-  response.once('close', () => leaving.abort(deadlineExceeded('the client went away')));
+  response.once('close', () => {
+    if (!response.writableFinished) leaving.abort(deadlineExceeded('the client went away'));
+  });
   const asked = { ask: exchange.ask, strict, deadlineMs, signal: leaving.signal };
   const lanes = 2 * state.config.workers; // one decodes while the other runs
   const answered = await answerUploads(files, asked, { task, service, exchange, lanes }).finally(() =>
