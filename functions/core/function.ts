@@ -1,5 +1,6 @@
 import { allowedInstructions } from './card/instructions.ts';
 import { createDebut } from './chain/debut.ts';
+import { rehearse } from './chain/rehearse.ts';
 import { createService } from './chain/service.ts';
 import { createWake } from './chain/wake.ts';
 import { disableTelemetry, loadConfig } from './config.ts';
@@ -53,6 +54,7 @@ export function defineFunction({ name, tier, task }: FunctionOptions): ServedFun
   const choices = tier === 'primary' ? config.models : config.models.slice(-1);
   const instructions = allowedInstructions();
   const service = createService({ tier, task, choices, instructions, config, log, metrics, onLost, debut });
+  rehearse(service, task).catch((error: Error) => log('error', 'rehearsal failed', { error }));
   const { workers } = config;
   const jobs = config.jobs && createJobs({ tier, task, service, workers, config: config.jobs, log, metrics });
   const handler = createHandler({ name, task, service, config, log, metrics, traces, wake, jobs });

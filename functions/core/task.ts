@@ -152,6 +152,8 @@ export interface Task<
   ): Promise<Decoded<Input>>;
   /** Whether a model takes this input; one that does not is passed over. The last model takes all. @default true */
   suits?(input: Input, details: Details): boolean;
+  /** Draws an upload as most are, to be answered in advance: see `rehearse`. @default none */
+  rehearsal?(): Promise<Uint8Array>;
   /** The body of a 200. */
   encode(output: Output, about: About<Ask, Details>): Encoded | Promise<Encoded>;
   /** The first guess in one word, by which the answers of two models are compared. */

@@ -3,6 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import sharp from 'sharp';
 import { reduceImage } from '../../functions/tasks/image/image.ts';
 import { reduceJpeg } from '../../functions/tasks/image/reduce.ts';
+import { drawPhoto } from '../../functions/tasks/image/rehearsal.ts';
 import { fixture } from '../support/fixtures.ts';
 import { ask, cleanAfterAll } from '../support/served.ts';
 
@@ -38,6 +39,10 @@ describe('reduceImage', () => {
     const bytes = await sharp(photo).resize(side, side).jpeg().toBuffer();
 
     expect('jpeg' in (await reduceImage(bytes, recipe, maxPixels)).pixels).toBe(isLeft);
+  });
+
+  it('leaves what is drawn for a rehearsal to the worker', async () => {
+    expect('jpeg' in (await reduceImage(await drawPhoto(), recipe, maxPixels)).pixels).toBe(true);
   });
 
   it('leaves no progressive JPEG to the worker', async () => {

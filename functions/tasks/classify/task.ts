@@ -1,6 +1,7 @@
 import type { Task } from '../../core/task.ts';
 import { type ImageModel, imageCard } from '../image/card.ts';
 import { decodeImage, reduceImage } from '../image/image.ts';
+import { drawPhoto } from '../image/rehearsal.ts';
 import { geometryOf } from '../image/resize.ts';
 import { type ImageSettings, imageTypes, maxImageBytes, readImageSettings } from '../image/settings.ts';
 import { type ClassifyAsk, checkAsk, parseAsk } from './ask.ts';
@@ -32,6 +33,7 @@ export const classify: Task<ClassifyAsk, ImageModel, ClassifyOutput, ImageSettin
     const input = ask.features ? { ...pixels, withFeatures: true } : pixels;
     return { input, facts: { width: sourceWidth, height: sourceHeight } };
   },
+  rehearsal: drawPhoto,
   encode: encodeAnswer,
   batches: true,
   envelopeFor,
