@@ -23,6 +23,8 @@ export type Values = Float32Array | Uint8Array | Int32Array | BigInt64Array;
 /** What a worker makes a tensor of. Bytes in shared memory reach the worker as they are, others are copied first. */
 export interface TaskInput {
   readonly data: Uint8Array;
+  /** Whether the thread's `prepare` decodes it. @default false */
+  readonly isEncoded?: boolean;
 }
 
 export interface Decoded<Input extends TaskInput = TaskInput> {

@@ -5,7 +5,7 @@ import type { ImageRecipe } from '../../functions/tasks/image/resize.ts';
 /** What a standby model gets: its worker makes pixels of a JPEG, and of one with faults libvips does. */
 export async function decodeReduced(bytes: Uint8Array, recipe: ImageRecipe, maxPixels: number): Promise<Image> {
   const { pixels, ...size } = await reduceImage(bytes, recipe, maxPixels);
-  if (!('jpeg' in pixels)) return { pixels, ...size };
+  if (!('isEncoded' in pixels)) return { pixels, ...size };
   const reduced = reduceJpeg(pixels, recipe);
   return reduced ? { pixels: reduced, ...size } : decodeImage(bytes, recipe, maxPixels);
 }

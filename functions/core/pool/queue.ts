@@ -11,7 +11,7 @@ export type Run =
       readonly status: 'done';
       readonly output: unknown;
       readonly queueMs: number;
-      /** What the worker took to make tensors of the input. */
+      /** What the worker took to decode the input, where that is its part. */
       readonly prepareMs: number;
       readonly modelMs: number;
     }

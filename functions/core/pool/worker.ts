@@ -32,7 +32,7 @@ function serve(model: Model, answer: Answer, modelMs: number): void {
       const { input } = message;
       let preparedMs = startedMs;
       const output = await answer(input, () => {
-        preparedMs = performance.now();
+        if (input.isEncoded) preparedMs = performance.now();
       });
       const [prepareMs, modelMs] = [preparedMs - startedMs, performance.now() - preparedMs];
       send({ type: 'done', output, prepareMs, modelMs, input }, [

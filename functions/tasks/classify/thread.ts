@@ -32,7 +32,7 @@ export const thread: TaskThread<ImageModel, ClassifyOutput, ClassifyInput> = {
 
 /** @throws Problem IMAGE_UNREADABLE for a JPEG of which libvips may still make something */
 function pixelsOf(picture: ClassifyInput, recipe: ImageRecipe): Pixels {
-  if (!('jpeg' in picture)) return picture;
+  if (!('isEncoded' in picture)) return picture;
   const pixels = reduceJpeg(picture, recipe);
   if (!pixels)
     throw imageProblem('IMAGE_UNREADABLE', 'Expected a JPEG without faults for the image but received one with some');

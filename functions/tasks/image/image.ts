@@ -47,8 +47,8 @@ export async function reduceImage(
   maxPixels: number,
 ): Promise<Image<Pixels | PlainJpeg>> {
   const header = await readHeader(bytes, maxPixels);
-  if (isReducible(header, recipe))
-    return imageOf(header, { data: header.bytes, jpeg: { width: header.width, height: header.height } });
+  const { bytes: data, width, height } = header;
+  if (isReducible(header, recipe)) return imageOf(header, { data, isEncoded: true, width, height });
   return imageOf(header, await decodeWhole(header, recipe, maxPixels, 'reduced'));
 }
 
