@@ -6,10 +6,10 @@ import { chainOf, done, type Lane } from '../support/chain.ts';
 
 const lead: Lane = { end: done, predictedMs: 5 };
 
-/** A function whose standby model has two workers; `isIdle` and `isDraining` are asked before each round. */
+/** A function whose standby model has two workers; `isIdle` is told how often it was asked, `isDraining` how many rounds have ended. */
 async function rehearsed({
   ends = [lead, done] as readonly (Run | Lane)[],
-  isIdle = (_round: number): boolean => true,
+  isIdle = (_look: number): boolean => true,
   isDraining = (_round: number): boolean => false,
   hasRehearsal = true,
 }) {
@@ -41,11 +41,21 @@ describe('rehearse', () => {
     expect(encoded).toEqual(Array(400).fill('dog'));
   });
 
-  it('waits while the function is at work', async () => {
-    const { runs, asked, paused } = await rehearsed({ isIdle: (times) => times >= 10 });
+  it('waits until the function has been idle at 20 looks', async () => {
+    const { runs, asked, paused } = await rehearsed({ isIdle: (look) => look >= 10 });
 
-    expect(asked).toBe(210);
-    expect(paused).toEqual([5000, ...Array(10).fill(50)]);
+    expect(paused).toEqual([5000, ...Array(10 + 20).fill(10)]);
+    expect(asked).toBe(10 + 20 + 200);
+    expect(runs).toHaveLength(400);
+  });
+
+  it.each([
+    ['while it waits', 15, 16 + 20],
+    ['between two rounds', 120, 20 + 1 + 20],
+  ])('waits anew when a request comes %s', async (_when, busyAt, looks) => {
+    const { runs, paused } = await rehearsed({ isIdle: (look) => look !== busyAt });
+
+    expect(paused).toEqual([5000, ...Array(looks).fill(10)]);
     expect(runs).toHaveLength(400);
   });
 

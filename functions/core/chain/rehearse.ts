@@ -6,7 +6,9 @@ import type { Service } from './service.ts';
 
 /** What a start is for has been answered by then. */
 const afterMs = 5000;
-const pauseMs = 50;
+/** The function is at rest after so many looks: between the answers of a closed loop it is idle, too, but not for a fifth of a second. */
+const looks = 20;
+const lookMs = 10;
 /** By then an answer takes 3.2 ms of CPU in place of 4.9, and 3.0 after many more. All together take a second of one core. */
 const rounds = 200;
 const patienceMs = 1000;
@@ -14,7 +16,7 @@ const patienceMs = 1000;
 /**
  * Has V8 compile what answers in an overload before there is one: else an answer of the standby model costs as much as one of the lead
  * model in the first second, which is when it is to cost half. Asks the standby model on each of its workers for an upload that the task
- * draws, and only while the function is idle.
+ * draws, and only while the function is at rest.
  */
 export async function rehearse(
   service: Pick<Service, 'chain' | 'isIdle' | 'isDraining'>,
@@ -25,12 +27,15 @@ export async function rehearse(
   if (!rehearsal) return;
   await pause(afterMs);
   const bytes = await rehearsal();
-  for (let done = 0; done < rounds && !service.isDraining(); ) {
+  for (let done = 0, quiet = 0; done < rounds && !service.isDraining(); ) {
     const { workers } = service.chain.models.at(-1)?.pool.counts() ?? { workers: 0 };
-    if (workers === 0 || !service.isIdle()) await pause(pauseMs);
-    else {
+    const isQuiet = workers > 0 && service.isIdle();
+    if (isQuiet && quiet >= looks) {
       await Promise.all(Array.from({ length: workers }, () => answerOnce(service, task, bytes)));
       done += 1;
+    } else {
+      quiet = isQuiet ? quiet + 1 : 0;
+      await pause(lookMs);
     }
   }
 }
