@@ -54,7 +54,9 @@ function remember<Table>(read: (bytes: Buffer) => Table): (bytes: Buffer) => Tab
   const known = new Map<string, Table>();
   return (bytes) => {
     const key = bytes.toString('latin1');
-    const table = known.get(key) ?? read(bytes);
+    const before = known.get(key);
+    if (before) return before;
+    const table = read(bytes);
     if (known.size >= mostKnown) known.clear();
     known.set(key, table);
     return table;

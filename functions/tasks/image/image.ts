@@ -1,3 +1,4 @@
+import type { Precision } from '../../core/task.ts';
 import { expandRange, inkToRgb, paintAround } from './color.ts';
 import { type Header, readHeader } from './header.ts';
 import { decodeTimeoutSeconds, failOn, openSharp, refuse, type Sharp, unsupported } from './libvips.ts';
@@ -61,7 +62,7 @@ async function decodeWhole(
   header: Header,
   recipe: ImageRecipe,
   maxPixels: number,
-  precision: 'exact' | 'reduced',
+  precision: Precision,
 ): Promise<Pixels> {
   const { width, height } = header;
   const { kernel } = recipe;
@@ -98,7 +99,7 @@ async function decodeWhole(
  * By what both sides are divided so that the region stays within the main thread's share, but not below twice the crop; a region that
  * does not, and of which reduced pixels are enough, becomes twice the crop.
  */
-function reductionFor(regionPixels: number, crop: number, precision: 'exact' | 'reduced'): number {
+function reductionFor(regionPixels: number, crop: number, precision: Precision): number {
   const least = (2 * crop) ** 2;
   const most = Math.max(mainThreadPixels, least);
   return regionPixels <= most ? 1 : Math.sqrt(regionPixels / (precision === 'reduced' ? least : most));

@@ -165,14 +165,16 @@ function meansOf(cell: number, pixels: number): readonly number[] {
   });
 }
 
-const knownShares = new WeakMap<Uint16Array, Map<number, Float32Array>>();
+const knownShares = new WeakMap<Uint16Array, Map<string, Float32Array>>();
 
 /** `sharesOf`, once for each table and size. */
 function sharesFor(cells: readonly [number, number], quantization: Uint16Array): Float32Array {
-  const known = knownShares.get(quantization) ?? new Map<number, Float32Array>();
-  const key = cells[0] * 8 + cells[1];
-  const shares = known.get(key) ?? sharesOf(cells, quantization);
-  knownShares.set(quantization, known.set(key, shares));
+  const bySize = knownShares.get(quantization) ?? new Map<string, Float32Array>();
+  const size = cells.join();
+  const known = bySize.get(size);
+  if (known) return known;
+  const shares = sharesOf(cells, quantization);
+  knownShares.set(quantization, bySize.set(size, shares));
   return shares;
 }
 
