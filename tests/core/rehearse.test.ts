@@ -6,7 +6,7 @@ import { chainOf, done, type Lane } from '../support/chain.ts';
 
 const lead: Lane = { end: done, predictedMs: 5 };
 
-/** A function whose standby model has two workers; `isIdle` is told how often it was asked, `isDraining` how many rounds have ended. */
+/** A function whose standby model has two workers; `isIdle` gets the number of calls before, `isDraining` the number of rounds that have ended. */
 async function rehearsed({
   ends = [lead, done] as readonly (Run | Lane)[],
   isIdle = (_look: number): boolean => true,
@@ -33,7 +33,7 @@ async function rehearsed({
 }
 
 describe('rehearse', () => {
-  it('asks the standby model 200 times for each worker, for a reduced input, and encodes what it says', async () => {
+  it('asks the standby model 200 times for each worker, for a reduced input, and encodes its output', async () => {
     const { runs, precisions, encoded } = await rehearsed({});
 
     expect(runs.map(({ model }) => model)).toEqual(Array(400).fill('mobilenet'));

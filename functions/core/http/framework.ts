@@ -14,8 +14,8 @@ export function registerFunction(name: string, listener: RequestListener): void 
 }
 
 /**
- * In place of the framework's domain for each request, in which it answers what is thrown with a page of its own, so that a broken
- * process would go on. The first real one also has Node call hooks for every promise from then on: 6 % of an answer's CPU.
+ * In place of the framework's domain for each request, which turns an exception into a page of its own, so that a broken process would
+ * go on. From the first real one on, Node also calls hooks for every promise: 9 % of the event loop's work for an answer.
  */
 const bypass = { on: () => bypass, run: (listen: () => void) => listen() } as unknown as Domain;
 
