@@ -1,7 +1,10 @@
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { Client, type Outcome } from './connections.ts';
+import type { Probing } from './probe.ts';
 
 /** A stretch of traffic: an open loop of `perSecond` requests, or a closed loop of `clients`. */
 export interface Traffic {
@@ -11,10 +14,14 @@ export interface Traffic {
   readonly seconds: number;
   readonly perSecond?: number;
   readonly clients?: number;
+  /** Addresses to probe meanwhile, by name. */
+  readonly probed?: Readonly<Record<string, string>>;
 }
 
 export interface Fired {
   readonly outcomes: readonly Outcome[];
+  /** What each probe took, in ms; null where one was not answered. */
+  readonly probeMs: Readonly<Record<string, readonly number[] | null>>;
   /** Of this process while it sent. */
   readonly cpuSeconds: number;
 }
@@ -22,9 +29,20 @@ export interface Fired {
 /** A refused client of a closed loop waits this long: a refusal comes at once. */
 const backOffMs = 50;
 
+const probesPerSecond = 20;
+const probeScript = new URL('./probe.js', import.meta.url);
+
 const boundary = 'photo-7d1f4b1a';
 
-async function fire({ origin, photos, headers, seconds, perSecond = 0, clients = 0 }: Traffic): Promise<Fired> {
+async function fire({
+  origin,
+  photos,
+  headers,
+  seconds,
+  perSecond = 0,
+  clients = 0,
+  probed = {},
+}: Traffic): Promise<Fired> {
   const url = new URL(origin);
   const requests = photos.map((path) => requestOf(url, readFileSync(path), headers));
   const client = new Client(url);
@@ -35,6 +53,7 @@ async function fire({ origin, photos, headers, seconds, perSecond = 0, clients =
     return outcome;
   };
   const before = process.cpuUsage();
+  const probes = Object.entries(probed).map(async ([name, url]) => [name, await probe(url, seconds)] as const);
   const endMs = performance.now() + seconds * 1000;
   await (clients > 0
     ? Promise.all(Array.from({ length: clients }, () => closedLoop(ask, endMs)))
@@ -42,7 +61,14 @@ async function fire({ origin, photos, headers, seconds, perSecond = 0, clients =
   const { user, system } = process.cpuUsage(before);
   const outcomes = await Promise.all(asked);
   client.close();
-  return { outcomes, cpuSeconds: (user + system) / 1e6 };
+  return { outcomes, cpuSeconds: (user + system) / 1e6, probeMs: Object.fromEntries(await Promise.all(probes)) };
+}
+
+async function probe(url: string, seconds: number): Promise<readonly number[] | null> {
+  const workerData: Probing = { url, perSecond: probesPerSecond, seconds };
+  const worker = new Worker(probeScript, { workerData });
+  const [times] = await Promise.race([once(worker, 'message'), once(worker, 'exit')]).catch(() => [undefined]);
+  return Array.isArray(times) ? times : null;
 }
 
 async function openLoop(ask: (dueMs: number) => void, perSecond: number, requests: number): Promise<void> {
@@ -73,7 +99,8 @@ function requestOf({ host }: URL, photo: Buffer, headers: Readonly<Record<string
 }
 
 try {
-  // Clients on other machines would not wait for the server's cores. Where the kernel groups by session, niceness is not enough.
+  // Clients on other machines would not wait for the server's cores, nor do probes, which are threads of this process. Where the
+  // kernel groups by session, niceness is not enough.
   setPriority(-10);
   writeFileSync('/proc/self/autogroup', '-10');
 } catch {

@@ -1,9 +1,7 @@
 import { once } from 'node:events';
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
-import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
-import { readThreadId } from '../../functions/core/files.ts';
 
 /** Task of the probing thread. */
 export interface Probing {
@@ -12,7 +10,7 @@ export interface Probing {
   readonly seconds: number;
 }
 
-/** Asks from a thread of its own, so that the times hold no work of a busy client. */
+/** Asks from a thread of the generator's, of its priority, so that the times hold no work of a busy client. */
 async function probe({ url, perSecond, seconds }: Probing): Promise<readonly number[]> {
   const agent = new Agent({ keepAlive: true });
   const latencies: Promise<number>[] = [];
@@ -31,9 +29,4 @@ async function askOnce(url: string, agent: Agent): Promise<number> {
   return performance.now() - startedMs;
 }
 
-try {
-  setPriority(readThreadId() ?? 0, -10); // as the generator: what probes a service does not share its cores
-} catch {
-  // needs root
-}
 parentPort?.postMessage(await probe(workerData as Probing));

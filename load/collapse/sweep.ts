@@ -2,10 +2,8 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
 import { quantile } from '../report.ts';
 import type { Fired, Traffic } from './generator.ts';
-import type { Probing } from './probe.ts';
 import { type Step, summarize } from './step.ts';
 
 /** A system under load. */
@@ -42,11 +40,9 @@ const pauseMs = 4000;
 const recoveryMs = 2000;
 const recoverySeconds = 10;
 const recoveryFactor = 0.5;
-const probesPerSecond = 20;
 /** As in k6's capacity shape, the first answers do not count. */
 const [warmUpSeconds, capacitySeconds] = [3, 10];
 
-const probeScript = new URL('./probe.js', import.meta.url);
 const generatorScript = fileURLToPath(new URL('./generator.js', import.meta.url));
 
 /** The load generator, which runs in a process of its own. */
@@ -116,11 +112,11 @@ async function measureStep(
   { photos, headers, capacity, isForeign }: Plan,
   { factor, seconds }: { factor: number; seconds: number },
 ): Promise<Step> {
-  const probes = Object.entries(probed).map(async ([name, url]) => [name, await probe(url, seconds)] as const);
   const watching = watch();
   const before = process.cpuUsage();
   const own = sleep(seconds * 1000).then(() => process.cpuUsage(before));
-  const { outcomes, cpuSeconds } = await fire({ origin, photos, headers, perSecond: factor * capacity, seconds });
+  const traffic = { origin, photos, headers, perSecond: factor * capacity, seconds, probed };
+  const { outcomes, cpuSeconds, probeMs } = await fire(traffic);
   const { user, system } = await own;
   const used = watching.stop();
   return {
@@ -129,14 +125,6 @@ async function measureStep(
     ...summarize(outcomes, isForeign),
     loadCpuSeconds: cpuSeconds + (user + system) / 1e6,
     ...used,
-    probeMs: Object.fromEntries(await Promise.all(probes)),
+    probeMs: Object.fromEntries(Object.entries(probeMs).map(([name, times]) => [name, times && quantile(times, 0.99)])),
   };
-}
-
-/** 99th percentile of a probe in ms; null when one request was not answered. */
-async function probe(url: string, seconds: number): Promise<number | null> {
-  const probing: Probing = { url, perSecond: probesPerSecond, seconds };
-  const worker = new Worker(probeScript, { workerData: probing });
-  const [times] = await Promise.race([once(worker, 'message'), once(worker, 'exit')]).catch(() => [undefined]);
-  return Array.isArray(times) ? quantile(times, 0.99) : null;
 }
