@@ -63,6 +63,8 @@ const mostFailures = 3;
 
 /** How long nginx remembers failures, and skips the primary (fail_timeout). */
 const memoryMs = 5000;
+/** Of attempts in the access log: a colon where nginx chose the next one by error_page. */
+const between = /, | : /;
 
 /** Longest time from the primary's readiness to its first answer. */
 const mostReturnMs = 10_000;
@@ -140,9 +142,9 @@ export function failuresBeforeSkip(
 ): number | undefined {
   const failures = outcomes.flatMap(({ requestId, dueMs, endedMs }) => {
     const line = lines.get(requestId);
-    if (line === undefined || !line.tiers.split(', ')[0]?.endsWith('primary.sock')) return [];
+    if (line === undefined || !line.tiers.split(between)[0]?.endsWith('primary.sock')) return [];
     if (!/^50[0234]/.test(line.answers)) return []; // 404: the primary is full, which is no failure
-    const secondMs = Number(line.times.split(', ')[1] ?? 0) * 1000;
+    const secondMs = Number(line.times.split(between)[1] ?? 0) * 1000;
     return [{ begunMs: dueMs, knownMs: endedMs - (Number.isNaN(secondMs) ? 0 : secondMs) }];
   });
   if (failures.length === 0) return undefined;

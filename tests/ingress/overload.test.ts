@@ -69,6 +69,18 @@ describe('full tiers', () => {
     expect(received()).toEqual([4, 6]);
   });
 
+  it('have the other places for what comes while the breaker skips the primary', async () => {
+    await startSmall(4, 2);
+    ingress.primary.behave({ ...plain(500), delayMs: 100 });
+    ingress.fallback.behave(slow(800));
+    const returned = ingress.burst(4);
+    await sleep(400);
+
+    expectRefusals(await ingress.burst(3), 2, 'BUSY');
+    expectRefusals(await returned, 4, 'BUSY');
+    expect(received()).toEqual([4, 6]);
+  });
+
   it('have as many of these places as the primary has', async () => {
     await startSmall(2, 1);
     ingress.primary.behave({ ...plain(500), delayMs: 50 });

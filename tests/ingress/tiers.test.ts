@@ -148,12 +148,14 @@ describe('when both tiers fail', () => {
     expect(answered.headers).toMatchObject({ 'retry-after': '5', 'x-request-id': 'mine' });
   });
 
-  it.each<[ProblemCode, Behavior]>([
-    ['STARTING', starting],
-    ['INTERNAL', own('INTERNAL')],
-    ['INTERNAL', plain(500)],
-  ])('answers %s when the fallback does and the primary has been asked', async (code, behavior) => {
-    ingress.primary.behave(busy);
+  it.each<[ProblemCode, string, Behavior, Behavior]>([
+    ['STARTING', 'is full', busy, starting],
+    ['INTERNAL', 'is full', busy, own('INTERNAL')],
+    ['INTERNAL', 'is full', busy, plain(500)],
+    ['STARTING', 'has failed', plain(500), starting],
+    ['INTERNAL', 'has failed', plain(500), own('INTERNAL')],
+  ])('answers %s when the fallback does and the primary %s', async (code, _what, primary, behavior) => {
+    ingress.primary.behave(primary);
     ingress.fallback.behave(behavior);
 
     expectProblem(await ingress.post(), code);
