@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { yieldSession } from './session.ts';
 
 // The first restart is quick, the next ones back off.
 const firstDelayMs = 250;
@@ -17,6 +18,8 @@ export interface Program {
   readonly env: NodeJS.ProcessEnv;
   /** Its working folder. @default this process's own */
   readonly cwd?: string;
+  /** Of its session: how far all of the program gives way to the others, 0 to 19. @default 0 */
+  readonly niceness?: number;
   /** Runs before every start, for example to remove sockets of a killed process. */
   readonly prepare?: () => void;
 }
@@ -45,7 +48,7 @@ export interface Supervised {
 /** Starts a program in its own process group (the terminal's Ctrl-C reaches only this process) and restarts it with growing delays. */
 export function supervise(program: Program, { say, giveUp, readOutput }: Audience): Supervised {
   const [file, ...args] = program.command;
-  const { env, cwd } = program;
+  const { env, cwd, niceness = 0 } = program;
   let child: ChildProcess | undefined;
   let isTrusted = false;
   let isStopping = false;
@@ -57,7 +60,10 @@ export function supervise(program: Program, { say, giveUp, readOutput }: Audienc
     const started = spawn(file, args, { detached: true, env, cwd, stdio: ['ignore', 'pipe', 'pipe'] });
     child = started;
     readOutput(started.stdout, started.stderr);
-    started.once('spawn', () => say(`${program.name} is process ${started.pid}`));
+    started.once('spawn', () => {
+      say(`${program.name} is process ${started.pid}`);
+      if (niceness > 0) void yieldSession(started.pid as number, niceness);
+    });
     started.once('error', (fault) => giveUp(`${program.name} could not be started: ${fault.message}`));
     started.once('exit', async (code, signal) => {
       if (isStopping) return;

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -112,6 +112,30 @@ describe('npm start', () => {
     expect(await running.exited).toEqual([0, null]);
     expect(readdirSync(join(folder(), name))).toEqual([]);
   });
+
+  (existsSync('/proc/self/autogroup') ? it : it.skip)(
+    'has functions give way to nginx, after a restart, too',
+    async () => {
+      const running = await start();
+      await running.says(ready);
+      const niceness = (name: string) => {
+        const starts = [...running.output().matchAll(new RegExp(`${name} is process (\\d+)`, 'g'))];
+        return / nice (.*)/.exec(readProc(starts.at(-1)?.[1], 'autogroup'))?.[1];
+      };
+      const all = () => ['nginx', 'primary', 'fallback'].map(niceness).join();
+      const untilSet = () =>
+        until(
+          () => all() === '0,5,8',
+          5000,
+          () => `Expected 0,5,8 but received ${all()}`,
+        );
+
+      await untilSet();
+      process.kill(Number(/fallback is process (\d+)/.exec(running.output())?.[1]), 'SIGKILL');
+      await running.says(/fallback is process \d+[\s\S]*fallback is process \d+/);
+      await untilSet();
+    },
+  );
 
   it('opens nginx once the primary can answer, so that its breaker does not skip it at first', async () => {
     const running = await start();
