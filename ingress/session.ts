@@ -6,10 +6,10 @@ const againMs = 120;
 const attempts = 50;
 
 /**
- * Lets the session that a process leads give way to others by as much as `niceness` says. Linux shares cores between sessions first,
- * and a process's own niceness counts only among those of its session. Nothing comes of it where the kernel or its settings do not do so.
+ * Sets how far the session that a process leads gives way to others. Linux shares cores between sessions first, and a process's own
+ * niceness counts only among those of its session. Nothing comes of it where the kernel does not do so, nor below 0 without the right.
  */
-export async function yieldSession(pid: number, niceness: number): Promise<void> {
+export async function setSessionNiceness(pid: number, niceness: number): Promise<void> {
   for (let attempt = 0; attempt < attempts; attempt += 1) {
     try {
       await writeFile(`/proc/${pid}/autogroup`, String(niceness));

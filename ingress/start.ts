@@ -51,12 +51,9 @@ const primaryHeadStartMs = 1_000;
 // Beyond the longest drain of a function, which then exits by itself.
 const drainMarginMs = 2_000;
 const lastLinesMs = 500;
-// Of sessions, between which Linux shares cores by 1024 for nginx to 335, 172 and 36. nginx takes a tenth of a core, but as their equal it
-// waits up to 0.2 s for it in an overload. Requests and probes come to the primary first; jobs give way to all.
-const niceness = { primary: 5, fallback: 8, clouds: 5, digits: 5, events: 15 } as const satisfies Record<
-  FunctionName,
-  number
->;
+// Of sessions: Linux gives nginx three times the share of another one, if root starts it. It takes a tenth of a core, but as an equal of
+// functions that take all there is it waits up to 0.2 s for it. Functions are not to give way: a busy neighbor would come before them, too.
+const niceness = { nginx: -5, jobs: 10 };
 
 // The programs write to pipes and never to this standard output itself: one of them could block it for all.
 const [output, errors] = [openOutput(process.stdout), openOutput(process.stderr)];
@@ -179,7 +176,7 @@ function functionProgram(name: FunctionName, port: number, chosen: readonly Syst
     name,
     command: name === 'events' ? behindOthers(command) : command,
     env: { ...memoryVariables(name), ...process.env, ...own },
-    niceness: niceness[name],
+    ...(name === 'events' && { niceness: niceness.jobs }),
   };
 }
 
@@ -190,7 +187,7 @@ function events(isQueued: boolean): FunctionName[] {
 
 function consumeProgram(eventsPort: number): Program {
   const env = { ...process.env, EVENTS_URL: `http://127.0.0.1:${eventsPort}` };
-  return { name: 'consume', command: behindOthers(consumeCommand), env, niceness: niceness.events };
+  return { name: 'consume', command: behindOthers(consumeCommand), env, niceness: niceness.jobs };
 }
 
 function nginxProgram(file: string, cwd: string): Program {
@@ -202,6 +199,7 @@ function nginxProgram(file: string, cwd: string): Program {
     command: [file, '-p', '.', '-c', configName, '-e', 'stderr'],
     env: process.env,
     cwd,
+    niceness: niceness.nginx,
     prepare: () => sockets.forEach((path) => void rmSync(path, { force: true })), // nginx does not start over old ones
   };
 }

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { yieldSession } from './session.ts';
+import { setSessionNiceness } from './session.ts';
 
 // The first restart is quick, the next ones back off.
 const firstDelayMs = 250;
@@ -18,7 +18,7 @@ export interface Program {
   readonly env: NodeJS.ProcessEnv;
   /** Its working folder. @default this process's own */
   readonly cwd?: string;
-  /** Of its session: how far all of the program gives way to the others, 0 to 19. @default 0 */
+  /** Of its session: how far all of the program gives way to others, -20 to 19. @default 0 */
   readonly niceness?: number;
   /** Runs before every start, for example to remove sockets of a killed process. */
   readonly prepare?: () => void;
@@ -62,7 +62,7 @@ export function supervise(program: Program, { say, giveUp, readOutput }: Audienc
     readOutput(started.stdout, started.stderr);
     started.once('spawn', () => {
       say(`${program.name} is process ${started.pid}`);
-      if (niceness > 0) void yieldSession(started.pid as number, niceness);
+      if (niceness !== 0) void setSessionNiceness(started.pid as number, niceness);
     });
     started.once('error', (fault) => giveUp(`${program.name} could not be started: ${fault.message}`));
     started.once('exit', async (code, signal) => {
