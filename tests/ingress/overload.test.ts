@@ -69,6 +69,20 @@ describe('full tiers', () => {
     expect(received()).toEqual([4, 6]);
   });
 
+  it.each([
+    [1200, 4],
+    [800, 1],
+  ])(
+    'have places for what a primary refused after %d ms: then it hung, and was not full',
+    async (delayMs, answered) => {
+      await startSmall(4, 1);
+      ingress.primary.behave({ ...busy, delayMs });
+      ingress.fallback.behave(slow(600));
+
+      expectRefusals(await ingress.burst(4), answered, 'BUSY');
+    },
+  );
+
   it('have the other places for what comes while the breaker skips the primary', async () => {
     await startSmall(4, 2);
     ingress.primary.behave({ ...plain(500), delayMs: 100 });
