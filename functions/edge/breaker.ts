@@ -9,7 +9,7 @@ export interface Breaker {
 /** As nginx.conf has them for the primary: max_fails and fail_timeout. */
 const maxFails = 3;
 const failTimeoutMs = 5000;
-/** By which the primary's private server reports an outage. */
+/** What nginx logs for an outage, at which the primary's private server closes the connection. */
 const outage = 502;
 
 /**
