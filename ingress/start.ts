@@ -8,6 +8,7 @@ import {
   consumeCommand,
   type FunctionName,
   functionCommand,
+  jobsNiceness,
   memoryVariables,
 } from '../functions/launch.ts';
 import { onInterrupt, readCommand } from './command.ts';
@@ -53,7 +54,7 @@ const drainMarginMs = 2_000;
 const lastLinesMs = 500;
 // Of sessions: Linux gives nginx three times the share of another one, if root starts it. It takes a tenth of a core, but as an equal of
 // functions that take all there is it waits up to 0.2 s for it. Functions are not to give way: a busy neighbor would come before them, too.
-const niceness = { nginx: -5, jobs: 10 };
+const nginxNiceness = -5;
 
 // The programs write to pipes and never to this standard output itself: one of them could block it for all.
 const [output, errors] = [openOutput(process.stdout), openOutput(process.stderr)];
@@ -174,9 +175,8 @@ function functionProgram(name: FunctionName, port: number, chosen: readonly Syst
   };
   return {
     name,
-    command: name === 'events' ? behindOthers(command) : command,
+    ...(name === 'events' ? forJobs(command) : { command }),
     env: { ...memoryVariables(name), ...process.env, ...own },
-    ...(name === 'events' && { niceness: niceness.jobs }),
   };
 }
 
@@ -187,7 +187,12 @@ function events(isQueued: boolean): FunctionName[] {
 
 function consumeProgram(eventsPort: number): Program {
   const env = { ...process.env, EVENTS_URL: `http://127.0.0.1:${eventsPort}` };
-  return { name: 'consume', command: behindOthers(consumeCommand), env, niceness: niceness.jobs };
+  return { name: 'consume', ...forJobs(consumeCommand), env };
+}
+
+/** Behind the other programs of its session, and with it behind other sessions. */
+function forJobs(command: Program['command']): Pick<Program, 'command' | 'niceness'> {
+  return { command: behindOthers(command), niceness: jobsNiceness };
 }
 
 function nginxProgram(file: string, cwd: string): Program {
@@ -199,7 +204,7 @@ function nginxProgram(file: string, cwd: string): Program {
     command: [file, '-p', '.', '-c', configName, '-e', 'stderr'],
     env: process.env,
     cwd,
-    niceness: niceness.nginx,
+    niceness: nginxNiceness,
     prepare: () => sockets.forEach((path) => void rmSync(path, { force: true })), // nginx does not start over old ones
   };
 }
