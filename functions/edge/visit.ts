@@ -131,7 +131,7 @@ function judge({ status, reason, isStrict, isShort, isAsking, wasAsked }: Judged
 }
 
 /** nginx separates attempts by commas, and by colons after an internal redirect. A group's name is no attempt: no server had room. */
-function readAttempts(addresses: string, statuses: string, times: string): readonly Attempt[] {
+export function readAttempts(addresses: string, statuses: string, times: string): readonly Attempt[] {
   const [all, codes, seconds] = [addresses, statuses, times].map((list) => list.split(/ : |, /)) as [
     string[],
     string[],

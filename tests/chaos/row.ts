@@ -1,3 +1,4 @@
+import { readAttempts } from '../../functions/edge/visit.ts';
 import { isPrimary, type Outcome } from './driver.ts';
 
 /** Which non-answers a fault excuses. */
@@ -63,8 +64,6 @@ const mostFailures = 3;
 
 /** How long nginx remembers failures, and skips the primary (fail_timeout). */
 const memoryMs = 5000;
-/** Of attempts in the access log: a colon where nginx chose the next one by error_page. */
-const between = /, | : /;
 
 /** Longest time from the primary's readiness to its first answer. */
 const mostReturnMs = 10_000;
@@ -142,10 +141,10 @@ export function failuresBeforeSkip(
 ): number | undefined {
   const failures = outcomes.flatMap(({ requestId, dueMs, endedMs }) => {
     const line = lines.get(requestId);
-    if (line === undefined || !line.tiers.split(between)[0]?.endsWith('primary.sock')) return [];
-    if (!/^50[0234]/.test(line.answers)) return []; // 404: the primary is full, which is no failure
-    const secondMs = Number(line.times.split(between)[1] ?? 0) * 1000;
-    return [{ begunMs: dueMs, knownMs: endedMs - (Number.isNaN(secondMs) ? 0 : secondMs) }];
+    const [first, second] = line === undefined ? [] : readAttempts(line.tiers, line.answers, line.times);
+    if (first?.way !== 'primary') return [];
+    if (![500, 502, 503, 504].includes(first.status)) return []; // 404: the primary is full, which is no failure
+    return [{ begunMs: dueMs, knownMs: endedMs - (second?.ms ?? 0) }];
   });
   if (failures.length === 0) return undefined;
   return Math.max(
