@@ -12,6 +12,7 @@ import { createConnections } from './connections.ts';
 import { frameworkListener } from './framework.ts';
 import type { FunctionRequest, Handler } from './handler.ts';
 import { discardBody, receiveBody } from './receive.ts';
+import { createRounds } from './rounds.ts';
 import { maxBodyBytes } from './upload.ts';
 
 /** Longer than the 90 s for which Knative's queue-proxy keeps idle connections: it must never reuse one that we close. */
@@ -69,6 +70,7 @@ export async function startServer(served: ServedFunction, port: number): Promise
   const server = createServer(options, (request, response) => serve(request, response, 'none'));
   const connections = createConnections(server, handler.refuse);
   const unanswered = createHolds();
+  const untilRound = createRounds();
   server.on('checkContinue', (request, response) => serve(request, response, 'continue'));
   server.on('checkExpectation', (request, response) => serve(request, response, 'another'));
 
@@ -77,6 +79,7 @@ export async function startServer(served: ServedFunction, port: number): Promise
     response.once('close', unanswered.take());
     if (!(await receive(served, request, response, expects))) discardBody(request);
     else if (request.exchange?.route?.name === 'task') {
+      await untilRound();
       request.url = '/'; // Express would route by the target as it was sent, and the route is known
       (await framework)(request, response);
     } else await handler.handle(request, response);
