@@ -43,6 +43,20 @@ describe('createPool, by what it learns and counts', () => {
     expect([unused, used, later, busy, pool.isStale()]).toEqual([true, false, true, false, false]);
   });
 
+  it.each([
+    [15, 2000, false],
+    [16, 1999, false],
+    [16, 2000, true],
+  ])('is settled after 16 runs and two seconds: %d in %d ms', async (runs, ms, expected) => {
+    let nowMs = 70;
+    const pool = await startPool({ now: () => nowMs });
+
+    for (let run = 0; run < runs; run += 1) await pool.run(blocks(0), 1000);
+    nowMs += ms;
+
+    expect(pool.isSettled()).toBe(expected);
+  });
+
   it('does not blame a run that nobody waits for any more', async () => {
     const pool = await startPool();
     const leaving = new AbortController();

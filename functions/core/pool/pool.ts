@@ -39,7 +39,7 @@ export interface Pool {
   isIdle(): boolean;
   /** Whether it is idle and has learned nothing for a second or at all, so that what it predicts may be wrong. */
   isStale(): boolean;
-  /** Whether enough runs have ended that what it predicts is more than a guess. */
+  /** Whether enough runs have ended, over two seconds, that what it predicts is more than a guess, and holds for requests to come. */
   isSettled(): boolean;
   /** Milliseconds after which a run that came in `afterMs` would have ended, on the safe side; Infinity while not ready. */
   predictMs(afterMs?: number): number;
@@ -79,6 +79,7 @@ export interface PoolOptions {
   readonly onEvent: (severity: 'info' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
 }
 
+const burstMs = 2000; // what waited for this function to start comes all at once and is answered by then
 const staleMs = 1000; // one run a second is what it costs to find out that a slow model is fast again
 
 /**
@@ -116,6 +117,7 @@ export function createPool(options: PoolOptions): Pool {
     fault: undefined,
     isClosing: false,
     busyMs: 0,
+    firstLearnedMs: Number.POSITIVE_INFINITY,
     learnedMs: Number.NEGATIVE_INFINITY,
   };
   async function close(): Promise<void> {
@@ -132,7 +134,7 @@ export function createPool(options: PoolOptions): Pool {
     absence: () => absence(queue),
     isIdle: () => isIdle(queue),
     isStale: () => isIdle(queue) && now() - queue.learnedMs >= staleMs,
-    isSettled: estimate.isSettled,
+    isSettled: () => estimate.isSettled() && now() - queue.firstLearnedMs >= burstMs,
     predictMs: (afterMs) => predict(queue, afterMs).highMs,
     expectMs: (afterMs) => predict(queue, afterMs).meanMs,
     meanMs: estimate.meanMs,

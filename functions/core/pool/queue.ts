@@ -57,6 +57,8 @@ export interface Queue {
   isClosing: boolean;
   /** Of runs that have ended. */
   busyMs: number;
+  /** When the first run ended well. */
+  firstLearnedMs: number;
   /** When the last run ended well. */
   learnedMs: number;
 }
@@ -182,6 +184,7 @@ export function finish(queue: Queue, thread: Thread, message: RunMessage): void 
     queue.busyMs += ranMs;
     if (message.type === 'done') {
       queue.learnedMs = now();
+      queue.firstLearnedMs = Math.min(queue.firstLearnedMs, queue.learnedMs);
       estimate.observe(ranMs); // how fast a model raises says nothing about an answer
       const { output, prepareMs, modelMs } = message;
       settle(job, { status: 'done', output, queueMs: job.startedMs - job.enteredMs, prepareMs, modelMs });
