@@ -52,9 +52,10 @@ const primaryHeadStartMs = 1_000;
 // Beyond the longest drain of a function, which then exits by itself.
 const drainMarginMs = 2_000;
 const lastLinesMs = 500;
-// Of sessions: Linux gives nginx three times the share of another one, if root starts it. It takes a tenth of a core, but as an equal of
-// functions that take all there is it waits up to 0.2 s for it. Functions are not to give way: a busy neighbor would come before them, too.
-const nginxNiceness = -5;
+// Of sessions: Linux gives nginx fifteen times the share of another one, if root starts it. It takes a tenth of a core, but as an equal of
+// functions that take all there is it waits up to 0.2 s for it; with three times the share (-5) still 0.1 s now and then.
+// Functions are not to give way: a busy neighbor would come before them, too.
+const nginxNiceness = -12;
 
 // The programs write to pipes and never to this standard output itself: one of them could block it for all.
 const [output, errors] = [openOutput(process.stdout), openOutput(process.stderr)];

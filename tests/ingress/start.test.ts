@@ -121,7 +121,7 @@ describe('npm start', () => {
       const pids = (name: string) =>
         [...running.output().matchAll(new RegExp(`${name} is process (\\d+)`, 'g'))].map(([, pid]) => pid);
       const niceness = (name: string) => / nice (.*)/.exec(readProc(pids(name).at(-1), 'autogroup'))?.[1];
-      const expected = [process.getuid?.() === 0 ? '-5' : '0', '0', '0'].join();
+      const expected = [process.getuid?.() === 0 ? '-12' : '0', '0', '0'].join();
       const all = () => ['nginx', 'primary', 'fallback'].map(niceness).join();
       const untilSet = () =>
         until(
