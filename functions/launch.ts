@@ -27,8 +27,8 @@ export function functionCommand(target: FunctionName): readonly [program: string
 /** Starts the program that brings jobs from Kafka to `events`. */
 export const consumeCommand = [process.execPath, fileURLToPath(new URL('./consume.js', import.meta.url))] as const;
 
-/** Of what runs jobs: all other programs come first. */
-export const jobsNiceness = 10;
+/** Of what runs jobs: no thread of it comes before one that answers synchronous requests. */
+export const jobsNiceness = 15;
 
 /** Starts a program that gives way to all others on this machine. */
 export function behindOthers(command: readonly [string, ...string[]]): readonly [string, ...string[]] {

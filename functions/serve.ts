@@ -2,6 +2,7 @@ import { ModelError } from './core/card/card.ts';
 import { ConfigError, loadBoot } from './core/config.ts';
 import { hasTerminal } from './core/files.ts';
 import { type ServedFunction, startServer } from './core/http/server.ts';
+import { favorEventLoop } from './core/pool/yield.ts';
 
 /** By FUNCTION_TARGET; each is built when it is loaded. */
 const functions: Readonly<Record<string, () => Promise<ServedFunction>>> = {
@@ -12,6 +13,7 @@ const functions: Readonly<Record<string, () => Promise<ServedFunction>>> = {
   events: async () => (await import('./events.ts')).events,
 };
 
+favorEventLoop(); // libuv and V8 have started their threads, the models have not
 let served: ServedFunction | undefined;
 const hadTerminal = hasTerminal();
 process.on('SIGHUP', () => {

@@ -1,5 +1,14 @@
 import { createHash } from 'node:crypto';
-import { closeSync, createReadStream, openSync, readFileSync, readlinkSync, readSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  createReadStream,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  writeSync,
+} from 'node:fs';
 
 /** What a file holds, short of its bytes. */
 export interface Digest {
@@ -80,6 +89,15 @@ export function readThreadId(): number | undefined {
     return Number(readlinkSync('/proc/thread-self').split('/').at(-1));
   } catch {
     return undefined;
+  }
+}
+
+/** The kernel's ids of this process' threads, empty where there is no Linux /proc. */
+export function readThreadIds(): readonly number[] {
+  try {
+    return readdirSync('/proc/self/task').map(Number);
+  } catch {
+    return [];
   }
 }
 

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, getPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
@@ -98,10 +98,29 @@ describe('a client that leaves', () => {
   });
 });
 
+describe('the threads of a primary', () => {
+  (existsSync('/proc/self/task') ? it : it.skip)(
+    'give way to its event loop, standby models to decoders, and lead models to those',
+    async () => {
+      const fn = await startReady('primary', { WORKERS: '2' });
+      await post(fn.url);
+      const { pid } = fn.process;
+
+      const threads = readdirSync(`/proc/${pid}/task`).map(Number);
+      const niceness = (chosen: readonly number[]) => chosen.map((thread) => getPriority(thread));
+      const others = niceness(threads.filter((thread) => thread !== pid));
+
+      expect(niceness([Number(pid)])).toEqual([0]);
+      expect([...new Set(others)].sort((a, b) => a - b)).toEqual([5, 10, 15]);
+      expect([10, 15].map((value) => others.filter((one) => one === value).length)).toEqual([2, 2]);
+    },
+  );
+});
+
 describe('a primary that was started with a niceness above its own', () => {
   it('loads its lead model all the same, without the right to lower it', async () => {
     const through = process.getuid?.() === 0 ? ['setpriv', '--bounding-set=-sys_nice'] : [];
-    const fn = await startReady('primary', {}, [...through, 'nice', '-n', '15']);
+    const fn = await startReady('primary', {}, [...through, 'nice', '-n', '17']);
 
     expect((await (await post(fn.url)).json()).model).toBe('wide-resnet');
   });

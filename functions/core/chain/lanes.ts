@@ -42,8 +42,8 @@ interface State extends LanesOptions {
   markLost(fault: ModelError): void;
 }
 
-/** Where a core is short, a standby model gives way to the event loop and the decoders, and the lead model to all of them. */
-const niceness = { lead: 10, last: 5 };
+/** Where a core is short, a standby model gives way to the event loop and the decoders, and the lead model to all of them: 0 and 5. */
+const niceness = { lead: 15, last: 10 };
 
 /** A gigabyte from a slow disk is there by then. */
 const longestLoadMs = 60_000;

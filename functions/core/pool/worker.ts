@@ -1,23 +1,16 @@
-import { getPriority, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
-import { readTextStart, readThreadId } from '../files.ts';
+import { readTextStart } from '../files.ts';
 import { Problem } from '../problem.ts';
 import type { TaskThread } from '../task.ts';
 import type { FromWorker, Load, ToWorker } from './message.ts';
 import { type Answer, answerBy, loadModel, type Model, prove } from './session.ts';
+import { yieldCores } from './yield.ts';
 
 const load = workerData as Load;
 const port = parentPort as NonNullable<typeof parentPort>;
 
 function send(message: FromWorker, transfer: ArrayBuffer[] = []): void {
   port.postMessage(message, transfer);
-}
-
-/** Linux schedules threads one by one, so this thread alone gives way; elsewhere there is no id and all stay equal. */
-function yieldCores(niceness: number): void {
-  const thread = niceness > 0 ? readThreadId() : undefined;
-  // A process that has given way further already may not take that back, and need not.
-  if (thread !== undefined && getPriority(thread) < niceness) setPriority(thread, niceness);
 }
 
 function serve(model: Model, answer: Answer, modelMs: number): void {
