@@ -21,7 +21,7 @@ describe('createRounds', () => {
     expect(seen).toEqual(['a', 'first', 'b', 'second', 'c', 'third']);
   });
 
-  it('lets one go on that asks while another has its round, and one that asks later', async () => {
+  it('lets one go on that asks right after another has gone on, and one that asks two rounds later', async () => {
     const untilNext = createRounds();
 
     await untilNext();

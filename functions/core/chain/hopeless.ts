@@ -6,8 +6,8 @@ import { busy, deadlineExceeded, primaryRequired } from './refusal.ts';
 /**
  * Before anything is received or decoded: refuses where no model is predicted to answer soon. When idle, the function tries in any case:
  * that delays no other request, and corrects a prediction that was too high. Until the model that stands by for all others has answered
- * for two seconds, the client's patience alone counts: the first runs are slow, and it may be that requests waited for this tier to start
- * and came at once.
+ * a few and two seconds have passed since the first of them, the client's patience alone counts: the first runs are slow, and requests
+ * may have waited for this tier to start and have come at once.
  * @throws Problem PRIMARY_REQUIRED | DEADLINE_EXCEEDED | BUSY
  */
 export function refuseHopeless(chain: ModelChain, { strict, deadlineMs, arriving = 0 }: Prospect): void {

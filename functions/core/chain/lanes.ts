@@ -42,7 +42,7 @@ interface State extends LanesOptions {
   markLost(fault: ModelError): void;
 }
 
-/** Where a core is short, a standby model gives way to the event loop and the decoders, and the lead model to all of them: 0 and 5. */
+/** Where a core is short, a standby model gives way to the event loop and the decoders, which have 0 and 5, and the lead model to all. */
 const niceness = { lead: 15, last: 10 };
 
 /** A gigabyte from a slow disk is there by then. */
