@@ -14,7 +14,7 @@ import { sweepTables } from './tables.ts';
 const help = `Usage: npm run load -- collapse [options]
 
   --steps A,B       multiples of the capacity, 0.5,1,1.5,2,3,4,5,7,10 otherwise
-  --seconds S       of each step, 15 otherwise
+  --seconds S       of each step, 24 otherwise: a third in each of three passes
   --capacity N      requests a second, instead of measuring it; of a peer: as for ours in load/collapse.json
   --deadline MS     clients say X-Deadline-Ms
   --photos DIR      JPEGs of 20 kB and more there, instead of the three test images
@@ -80,7 +80,7 @@ export function readOptions(args: readonly string[]): Options {
   if (second !== undefined) refuse(`Expected one of --dead, --target and --peer but received ${second}, too`);
   return {
     factors: values.steps?.split(',').map((step) => toNumber('steps', step)) ?? allFactors,
-    seconds: toNumber('seconds', values.seconds ?? '15'),
+    seconds: toNumber('seconds', values.seconds ?? '24'),
     capacity: optional('capacity'),
     deadlineMs: optional('deadline'),
     ...{ photos: values.photos, dead, target: target?.replace(/\/$/, ''), peer },

@@ -30,11 +30,13 @@ export interface Plan {
   readonly headers: Readonly<Record<string, string>>;
   readonly capacity: number;
   readonly factors: readonly number[];
+  /** Of each step, all passes together. */
   readonly seconds: number;
   /** Another model server, whose refusals need not be problem documents. */
   readonly isForeign: boolean;
 }
 
+const passes = 3;
 /** Between two steps: the queues drain. */
 const pauseMs = 4000;
 const recoveryMs = 2000;
@@ -82,49 +84,88 @@ export async function measureCapacity(
   return answers / capacitySeconds;
 }
 
-/** Offers each multiple of the capacity in turn, and at last half of it again, to see whether the system has recovered. */
+/**
+ * Offers each multiple of the capacity in turn, and all of them again in each pass: on a host whose speed varies, when a step came would
+ * else decide which is best. At last half of it, to see whether the system has recovered.
+ */
 export async function sweep(
   generator: Generator,
   served: Served,
   plan: Plan,
   { say, signal }: { say: (text: string) => void; signal: AbortSignal },
 ): Promise<{ readonly steps: readonly Step[]; readonly after?: Step }> {
-  const steps: Step[] = [];
+  const stretches = plan.factors.map((): Stretch[] => []);
   let endedMs = 0;
-  for (const factor of plan.factors) {
-    if (steps.length > 0) await sleep(pauseMs, undefined, { signal });
-    endedMs = performance.now() + plan.seconds * 1000;
-    const step = await measureStep(generator, served, plan, { factor, seconds: plan.seconds });
-    say(
-      `${factor} x capacity: ${(step.good / step.seconds).toFixed(0)} of ${(step.offered / step.seconds).toFixed(0)} a second are 200 within 1 s`,
-    );
-    steps.push(step);
+  for (const [i, factor] of Array.from({ length: passes }, () => [...plan.factors.entries()]).flat()) {
+    if (endedMs > 0) await sleep(pauseMs, undefined, { signal });
+    const seconds = plan.seconds / passes;
+    endedMs = performance.now() + seconds * 1000;
+    const stretch = await measure(generator, served, plan, { factor, seconds });
+    const { offered, good } = summarize(stretch.outcomes, plan.isForeign);
+    const perSecond = (count: number) => (count / seconds).toFixed(0);
+    say(`${factor} x capacity: ${perSecond(good)} of ${perSecond(offered)} a second are 200 within 1 s`);
+    stretches[i]?.push(stretch);
   }
+  const steps = plan.factors.map((factor, i) => stepOf(factor, stretches[i] ?? [], plan.isForeign));
   if (!plan.factors.includes(recoveryFactor)) return { steps };
   await sleep(Math.max(0, endedMs + recoveryMs - performance.now()), undefined, { signal });
-  const after = await measureStep(generator, served, plan, { factor: recoveryFactor, seconds: recoverySeconds });
-  return { steps, after };
+  const recovery = await measure(generator, served, plan, { factor: recoveryFactor, seconds: recoverySeconds });
+  return { steps, after: stepOf(recoveryFactor, [recovery], plan.isForeign) };
 }
 
-async function measureStep(
+/** What came of a multiple of the capacity in one pass. */
+interface Stretch extends Pick<Fired, 'outcomes' | 'probeMs'>, Used {
+  readonly seconds: number;
+  readonly loadCpuSeconds: number;
+}
+
+async function measure(
   { fire }: Generator,
   { origin, probed, watch }: Served,
-  { photos, headers, capacity, isForeign }: Plan,
+  { photos, headers, capacity }: Plan,
   { factor, seconds }: { factor: number; seconds: number },
-): Promise<Step> {
+): Promise<Stretch> {
   const watching = watch();
   const before = process.cpuUsage();
   const own = sleep(seconds * 1000).then(() => process.cpuUsage(before));
   const traffic = { origin, photos, headers, perSecond: factor * capacity, seconds, probed };
-  const { outcomes, cpuSeconds, probeMs } = await fire(traffic);
+  const fired = await fire(traffic).catch((fault) => {
+    watching.stop(); // its timer would keep the process
+    throw fault;
+  });
   const { user, system } = await own;
-  const used = watching.stop();
+  const { outcomes, cpuSeconds, probeMs } = fired;
+  return { seconds, outcomes, probeMs, loadCpuSeconds: cpuSeconds + (user + system) / 1e6, ...watching.stop() };
+}
+
+/** All passes of a multiple of the capacity as one. */
+function stepOf(factor: number, stretches: readonly Stretch[], isForeign: boolean): Step {
+  const each = <Name extends keyof Stretch>(name: Name) => stretches.map((stretch) => stretch[name]);
+  const sum = (values: readonly number[]) => values.reduce((all, value) => all + value, 0);
+  const largest = (values: readonly number[]) => Math.max(...values);
+  const p99 = (times: readonly (readonly number[] | null)[]) =>
+    times.includes(null)
+      ? null
+      : quantile(
+          times.flatMap((some) => some ?? []),
+          0.99,
+        );
   return {
     factor,
-    seconds,
-    ...summarize(outcomes, isForeign),
-    loadCpuSeconds: cpuSeconds + (user + system) / 1e6,
-    ...used,
-    probeMs: Object.fromEntries(Object.entries(probeMs).map(([name, times]) => [name, times && quantile(times, 0.99)])),
+    seconds: sum(each('seconds')),
+    ...summarize(each('outcomes').flat(), isForeign),
+    loadCpuSeconds: sum(each('loadCpuSeconds')),
+    cpuSeconds: joined(each('cpuSeconds'), sum),
+    mostMb: joined(each('mostMb'), largest),
+    probeMs: joined(each('probeMs'), p99),
   };
+}
+
+/** Of each name the values in all records, made one. */
+function joined<Value, One>(
+  records: readonly Readonly<Record<string, Value>>[],
+  join: (values: readonly Value[]) => One,
+): Readonly<Record<string, One>> {
+  const names = Object.keys(records[0] ?? {});
+  return Object.fromEntries(names.map((name) => [name, join(records.map((record) => record[name] as Value))]));
 }

@@ -127,7 +127,7 @@ async function collapse(...args: readonly string[]): Promise<{ code: number; std
 }
 
 describe('npm run load -- collapse', () => {
-  const short = ['--steps', '1,4', '--seconds', '2', '--capacity', '20', '--ratio'];
+  const short = ['--steps', '1,4', '--seconds', '3', '--capacity', '20', '--ratio'];
 
   it('passes a server that answers, and shows what it measured', async () => {
     const { code, stdout, stderr } = await collapse('--target', await serve(answers), ...short);
@@ -138,7 +138,8 @@ describe('npm run load -- collapse', () => {
   });
 
   it('fails one that collapses, with a sentence for each limit', async () => {
-    const isOverloaded = (turn: number) => turn >= 40 && turn % 8 > 0;
+    // Of each of the three passes a second at 20 requests and one at 80.
+    const isOverloaded = (turn: number) => turn % 100 >= 20 && turn % 8 > 0;
     const html: Behavior = (_, __, response) =>
       void response.writeHead(502, { 'content-type': 'text/html' }).end('<p>');
     const origin = await serve((turn, ...rest) => (isOverloaded(turn) ? html : answers)(turn, ...rest));
