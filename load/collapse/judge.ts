@@ -11,6 +11,8 @@ export interface Sweep {
   readonly capacity: number;
   readonly photos: string;
   readonly steps: readonly Step[];
+  /** The first pass of half of the capacity, or else of the first step: no overload came before it. @default the first step */
+  readonly before?: Step;
   /** Half of the capacity, two seconds after the last step; absent where no step had that load. */
   readonly after?: Step;
 }
@@ -29,7 +31,7 @@ const onTimeShare = 0.99;
 const otherShare = 0.001;
 /** Limits of the load after the overload, relative to the same load before it. */
 const recovered = { p50: 1.25, p50Ms: 5, p99: 2, p99Ms: 50, lead: 0.02 };
-/** Growth of a program's memory since the first step. */
+/** Growth of a program's memory since the load before the overload. */
 const grownMb = 128;
 
 const percent = (share: number) => `${(share * 100).toFixed(1)} %`;
@@ -41,17 +43,16 @@ const listed = (counts: Readonly<Record<string, number>>) =>
     .join(', ');
 
 /** The limits that did not hold, one sentence each. */
-export function failures({ steps, after, cores }: Sweep): readonly string[] {
+export function failures({ steps, before = steps[0] as Step, after, cores }: Sweep): readonly string[] {
   const best = Math.max(...steps.map((step) => goodPerCpuSecond(step, cores)));
-  const first = steps[0] as Step;
   return [
     ...steps.flatMap((step) => [
       ...kindFailures(step),
       ...(step.factor <= fullyServed ? servedFailures(step) : keptFailures(step, cores, best)),
       ...timeFailures(step),
-      ...memoryFailures(step, first),
+      ...memoryFailures(step, before),
     ]),
-    ...(after === undefined ? [] : recoveryFailures(steps, after)),
+    ...(after === undefined ? [] : recoveryFailures(before, after)),
   ];
 }
 
@@ -118,15 +119,14 @@ function timeFailures(step: Step): string[] {
   return [...within(step.answerMs.p99, answerP99Ms, 'answers', 'p99', step), ...probes];
 }
 
-function memoryFailures(step: Step, first: Step): string[] {
+function memoryFailures(step: Step, before: Step): string[] {
   return Object.entries(step.mostMb).flatMap(([name, mb]) => {
-    const more = mb - (first.mostMb[name] ?? mb);
+    const more = mb - (before.mostMb[name] ?? mb);
     return unless(more <= grownMb, `at most ${grownMb} MB more of ${name}`, step, `${more.toFixed(0)} MB`);
   });
 }
 
-function recoveryFailures(steps: readonly Step[], after: Step): string[] {
-  const before = steps.find(({ factor }) => factor === after.factor) as Step;
+function recoveryFailures(before: Step, after: Step): string[] {
   const where = 'the load after the overload';
   const slower = (['p50', 'p99'] as const).flatMap((name) => {
     const mostMs = (before.answerMs[name] ?? 0) * recovered[name] + recovered[`${name}Ms`];

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { quantile } from '../report.ts';
 import type { Fired, Traffic } from './generator.ts';
+import type { Sweep } from './judge.ts';
 import { type Step, summarize } from './step.ts';
 
 /** A system under load. */
@@ -93,7 +94,7 @@ export async function sweep(
   served: Served,
   plan: Plan,
   { say, signal }: { say: (text: string) => void; signal: AbortSignal },
-): Promise<{ readonly steps: readonly Step[]; readonly after?: Step }> {
+): Promise<Pick<Sweep, 'steps' | 'before' | 'after'>> {
   const stretches = plan.factors.map((): Stretch[] => []);
   let endedMs = 0;
   for (const [i, factor] of Array.from({ length: passes }, () => [...plan.factors.entries()]).flat()) {
@@ -107,10 +108,12 @@ export async function sweep(
     stretches[i]?.push(stretch);
   }
   const steps = plan.factors.map((factor, i) => stepOf(factor, stretches[i] ?? [], plan.isForeign));
-  if (!plan.factors.includes(recoveryFactor)) return { steps };
+  const reference = Math.max(0, plan.factors.indexOf(recoveryFactor));
+  const before = stepOf(plan.factors[reference] ?? 0, stretches[reference]?.slice(0, 1) ?? [], plan.isForeign);
+  if (!plan.factors.includes(recoveryFactor)) return { steps, before };
   await sleep(Math.max(0, endedMs + recoveryMs - performance.now()), undefined, { signal });
   const recovery = await measure(generator, served, plan, { factor: recoveryFactor, seconds: recoverySeconds });
-  return { steps, after: stepOf(recoveryFactor, [recovery], plan.isForeign) };
+  return { steps, before, after: stepOf(recoveryFactor, [recovery], plan.isForeign) };
 }
 
 /** What came of a multiple of the capacity in one pass. */
@@ -161,11 +164,12 @@ function stepOf(factor: number, stretches: readonly Stretch[], isForeign: boolea
   };
 }
 
-/** Of each name the values in all records, made one. */
+/** Of each name its values in all records that have it, made one: a program that dies is not in all. */
 function joined<Value, One>(
   records: readonly Readonly<Record<string, Value>>[],
   join: (values: readonly Value[]) => One,
 ): Readonly<Record<string, One>> {
-  const names = Object.keys(records[0] ?? {});
-  return Object.fromEntries(names.map((name) => [name, join(records.map((record) => record[name] as Value))]));
+  const names = [...new Set(records.flatMap((record) => Object.keys(record)))];
+  const valuesOf = (name: string) => records.filter((record) => name in record).map((record) => record[name] as Value);
+  return Object.fromEntries(names.map((name) => [name, join(valuesOf(name))]));
 }

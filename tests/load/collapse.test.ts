@@ -174,6 +174,16 @@ describe('failures', () => {
     expect(failures(sweepOf([step(0.5)], step(0.5, changes)))).toEqual([`Expected ${sentence}`]);
   });
 
+  it('judge memory and recovery by the pass before which there was no overload', () => {
+    const grown = step(0.5, { mostMb: { primary: 300 }, answerMs: { p50: 40, p99: 40 } });
+    const before = step(0.5, { mostMb: { primary: 150 }, answerMs: { p50: 20, p99: 40 } });
+
+    expect(failures({ ...sweepOf([grown], grown), before })).toEqual([
+      'Expected at most 128 MB more of primary for 0.5 x capacity but received 150 MB',
+      'Expected answers within 30 ms at p50 for the load after the overload but received 40 ms',
+    ]);
+  });
+
   it('count each second of the processor that the load generator took', () => {
     // Half as many good ones in half of what was left: as good as before.
     const busyGenerator = step(4, { good: 1000, loadCpuSeconds: 11 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Fired, Traffic } from '../../load/collapse/generator.ts';
-import { type Generator, type Served, sweep } from '../../load/collapse/sweep.ts';
+import { type Generator, type Served, sweep, type Used } from '../../load/collapse/sweep.ts';
 
 const plan = { photos: [], headers: {}, capacity: 100, factors: [4], seconds: 0.3, isForeign: false };
 const quiet = { say: () => {}, signal: new AbortController().signal };
@@ -19,7 +19,8 @@ function pass({
 }) {
   const outcome = { ms, lateMs: 0, verdict: { kind: 'answer', by: 'lead' } } as const;
   const fired: Fired = { outcomes: Array(answers).fill(outcome), probeMs: { '/readyz': probes }, cpuSeconds: 1 };
-  return { fired, used: { cpuSeconds: { primary: 2 }, mostMb: { primary: mb } } };
+  const used: Used = { cpuSeconds: { primary: 2 }, mostMb: { primary: mb } };
+  return { fired, used };
 }
 
 /** Sweeps over passes as told; one that is undefined fails. */
@@ -47,7 +48,7 @@ function sweepOver(passes: readonly (ReturnType<typeof pass> | undefined)[]) {
 }
 
 describe('sweep', () => {
-  it('offers a step in three passes and judges them as one', async () => {
+  it('offers a step in three passes, judges them as one, and keeps the first for what comes after them', async () => {
     const passes = [
       pass({ answers: 40 }),
       pass({ answers: 30, ms: 2000, probes: [9], mb: 120 }),
@@ -55,7 +56,7 @@ describe('sweep', () => {
     ];
 
     const { swept, asked } = sweepOver(passes);
-    const { steps, after } = await swept;
+    const { steps, before, after } = await swept;
 
     expect(asked.map(({ perSecond, seconds }) => [perSecond, seconds])).toEqual(Array(3).fill([400, 0.3 / 3]));
     expect(steps).toHaveLength(1);
@@ -65,7 +66,16 @@ describe('sweep', () => {
     });
     expect(steps[0]?.seconds).toBeCloseTo(0.3);
     expect(steps[0]?.loadCpuSeconds).toBeGreaterThanOrEqual(3);
+    expect(before).toMatchObject({ factor: 4, offered: 40, mostMb: { primary: 100 } });
     expect(after).toBeUndefined();
+  }, 20_000);
+
+  it('takes what there is of a program that was dead in one of the passes', async () => {
+    const dead = { ...pass({ answers: 1 }), used: { cpuSeconds: {}, mostMb: {} } };
+
+    const { swept } = sweepOver([dead, pass({ answers: 1 }), pass({ answers: 1, mb: 90 })]);
+
+    expect((await swept).steps[0]).toMatchObject({ cpuSeconds: { primary: 4 }, mostMb: { primary: 100 } });
   }, 20_000);
 
   it('has no time for a probe that was not answered in one of the passes', async () => {
