@@ -174,7 +174,7 @@ describe('failures', () => {
     expect(failures(sweepOf([step(0.5)], step(0.5, changes)))).toEqual([`Expected ${sentence}`]);
   });
 
-  it('judge memory and recovery by the pass before which there was no overload', () => {
+  it('compare memory and recovery with the pass before which there was no overload', () => {
     const grown = step(0.5, { mostMb: { primary: 300 }, answerMs: { p50: 40, p99: 40 } });
     const before = step(0.5, { mostMb: { primary: 150 }, answerMs: { p50: 20, p99: 40 } });
 

@@ -5,7 +5,7 @@ import { type Generator, type Served, sweep, type Used } from '../../load/collap
 const plan = { photos: [], headers: {}, capacity: 100, factors: [4], seconds: 0.3, isForeign: false };
 const quiet = { say: () => {}, signal: new AbortController().signal };
 
-/** A pass with that many answers of the lead model, whose programs use what is told. */
+/** A pass with `answers` of the lead model in `ms` each, during which the primary has `mb`. */
 function pass({
   answers,
   ms = 10,
@@ -48,7 +48,7 @@ function sweepOver(passes: readonly (ReturnType<typeof pass> | undefined)[]) {
 }
 
 describe('sweep', () => {
-  it('offers a step in three passes, judges them as one, and keeps the first for what comes after them', async () => {
+  it('offers a step in three passes, sums them up as one step, and returns the first alone as well', async () => {
     const passes = [
       pass({ answers: 40 }),
       pass({ answers: 30, ms: 2000, probes: [9], mb: 120 }),
