@@ -44,9 +44,9 @@ describe.each(paths)('%s', (path) => {
 
   it.each([
     ['400', undefined],
-    ['600', '250'],
-    ['800', '400'],
-    ['1200', '600'],
+    ['600', '350'],
+    ['800', '550'],
+    ['1200', '750'],
     ['2000', '1300'],
     ['4000', '2300'],
     ['12000', '7500'],
@@ -83,7 +83,7 @@ describe.each(paths)('%s', (path) => {
     expectProblem(refusal, 'METHOD_NOT_ALLOWED');
     expect(refusal.headers.allow).toBe('POST, PUT');
     expectProblem(await post({ path, headers: { 'content-encoding': 'gzip' } }), 'UPLOAD_UNSUPPORTED');
-    for (const other of [`${path}/`, `${path}/250`, `/x${path}`]) {
+    for (const other of [`${path}/`, `${path}/350`, `/x${path}`]) {
       expectProblem(await post({ path: other }), 'ROUTE_NOT_FOUND');
     }
     expect(ingress.primary.received).toHaveLength(1);
