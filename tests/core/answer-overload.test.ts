@@ -25,13 +25,13 @@ describe('answer', () => {
     });
 
     it.each([
-      ['below', 490, 0, 'answered'],
-      ['above', 510, 0, 'BUSY'],
-      ['above, with those that arrive,', 300, 3, 'BUSY'],
+      ['below', 740, 0, 'answered'],
+      ['above', 760, 0, 'BUSY'],
+      ['above, with those that arrive,', 500, 3, 'BUSY'],
     ])(
-      'refuses before the upload what would wait %s half of the budget: %d ms, %d',
+      'refuses before the upload what would wait %s three quarters of the budget: %d ms, %d',
       (_where, ms, arriving, outcome) => {
-        const { chain } = chainOf([busyLane(900), busyLane(ms)]);
+        const { chain } = chainOf([busyLane(900), { ...busyLane(ms), meanMs: 0 }]);
         const predictMs = (before = 0) => before * 100;
         const prospect = { strict: false, deadlineMs: performance.now() + 5000, arriving };
         const judge = () => refuseHopeless({ ...chain, decoder: { ...chain.decoder, predictMs } }, prospect);
@@ -41,8 +41,51 @@ describe('answer', () => {
       },
     );
 
+    it.each([
+      ['below', 440, 'answered'],
+      ['above', 460, 'BUSY'],
+    ])(
+      'refuses before the upload what would take %s nine tenths of a short patience: %d ms of 500',
+      (_where, ms, outcome) => {
+        const { chain } = chainOf([busyLane(900), busyLane(ms)]);
+        const judge = () => refuseHopeless(chain, { strict: false, deadlineMs: performance.now() + 500 });
+
+        if (outcome === 'BUSY') expect(judge).toThrow(expect.objectContaining({ code: 'BUSY' }));
+        else expect(judge).not.toThrow();
+      },
+    );
+
+    it.each([
+      [4, 'answered'],
+      [6, 'BUSY'],
+    ])('counts the runs of %d uploads that arrive before it', (arriving, outcome) => {
+      const { chain } = chainOf([busyLane(900), { ...busyLane(250), meanMs: 100 }]);
+      const judge = () => refuseHopeless(chain, { strict: false, deadlineMs: performance.now() + 5000, arriving });
+
+      if (outcome === 'BUSY') expect(judge).toThrow(expect.objectContaining({ code: 'BUSY' }));
+      else expect(judge).not.toThrow();
+    });
+
+    it.each([
+      ['asked', 100, 'answered'],
+      ['not asked, since a queue stands before the last one', 0, 'BUSY'],
+    ])('counts on an idle lead model only where it is %s', (_whether, allowedMs, outcome) => {
+      const { chain } = chainOf([done, busyLane(900)], { allowedMs });
+      const judge = () => refuseHopeless(chain, { strict: false, deadlineMs: performance.now() + 5000 });
+
+      if (outcome === 'BUSY') expect(judge).toThrow(expect.objectContaining({ code: 'BUSY' }));
+      else expect(judge).not.toThrow();
+    });
+
+    it('asks the last model for what is decoded if its answer is in time on average', async () => {
+      const failing: Lane = { end: { status: 'error', cause: '' }, predictedMs: 0 };
+      const { chain } = chainOf([failing, { ...busyLane(6000), expectedMs: 400 }]);
+
+      expect((await ask(chain)).model).toBe('mobilenet');
+    });
+
     it('refuses by what is expected on average, but a strict request by what is on the safe side of its patience', () => {
-      const { chain } = chainOf([{ ...busyLane(900), expectedMs: 490 }, busyLane(2000)]);
+      const { chain } = chainOf([{ ...busyLane(900), expectedMs: 740 }, busyLane(2000)]);
       const refusing = (strict: boolean, patienceMs: number) => () =>
         refuseHopeless(chain, { strict, deadlineMs: performance.now() + patienceMs });
 

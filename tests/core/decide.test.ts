@@ -98,8 +98,8 @@ describe('budgetFor', () => {
 
 describe('toleratedMs', () => {
   it.each([
-    [false, 5000, 500],
-    [false, 600, 300],
+    [false, 5000, 750],
+    [false, 800, 720],
     [true, 5000, 5000],
   ])('strict: %s, %d ms left: %d', (strict, leftMs, expected) => {
     expect(toleratedMs(strict, leftMs, 1000)).toBe(expected);

@@ -136,6 +136,8 @@ describe('createPool, by what it learns and counts', () => {
       expect(ms).toBeLessThanOrEqual(100 + 200 + 100 + 20 * Math.sqrt(4));
       expect(pool.predictMs(1000)).toBe(1000 + 100 + 20 * Math.sqrt(4));
       expect(pool.expectMs(1000)).toBe(1000 + 100);
+      expect(pool.expectMs(0, 3)).toBeGreaterThan(300 + 300);
+      expect(pool.expectMs(0, 3)).toBeLessThanOrEqual(100 + 200 + 300 + 100);
       await Promise.all(runs);
     });
 

@@ -74,7 +74,7 @@ export function chainOf(
         isReady,
         absence: () => (end.status === 'warming' ? end : undefined),
         predictMs: (afterMs = 0) => afterMs + predictedMs,
-        expectMs: (afterMs = 0) => afterMs + expectedMs,
+        expectMs: (afterMs = 0, coming = 0) => afterMs + expectedMs + coming * meanMs,
         isIdle: () => isIdle,
         isStale: () => isStale,
         isSettled: () => isSettled[rank],

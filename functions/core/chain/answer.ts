@@ -189,7 +189,8 @@ function decideNow(
     isStale: pool.isStale(),
     meanMs,
     decodeMs,
-    predictedMs: pool.predictMs(decodeMs),
+    // Without another model a refusal is no gain unless an answer in time is unlikely.
+    predictedMs: standby || question.strict ? pool.predictMs(decodeMs) : pool.expectMs(decodeMs),
     retryInMs: breaker.retryInMs(),
   };
   const leftMs = question.deadlineMs - nowMs;

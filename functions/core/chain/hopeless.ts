@@ -21,14 +21,22 @@ export function refuseHopeless(chain: ModelChain, { strict, deadlineMs, arriving
   const decodeMs = chain.decoder.predictMs(arriving);
   const isSettled = chain.decoder.isSettled() && (ready.at(-1)?.pool.isSettled() ?? false);
   const allowedMs = isSettled ? toleratedMs(strict, leftMs, chain.primaryBudgetMs) : leftMs;
-  // On average, since half of the budget is a margin already; a strict request may use up all of its patience.
-  const waitOf = ({ pool }: ServedModel) => (strict ? pool.predictMs(decodeMs) : pool.expectMs(decodeMs));
-  const isHopeless = (model: ServedModel) =>
-    waitOf(model) > allowedMs && !(arriving === 0 && chain.decoder.isIdle() && model.pool.isIdle());
+  // On average; a strict request, which may use up all of its patience, on the safe side.
+  const isLate = ({ pool }: ServedModel, coming: number) =>
+    (strict ? pool.predictMs(decodeMs) : pool.expectMs(decodeMs, coming)) > allowedMs;
+  const isIdle = ({ pool }: ServedModel) => arriving === 0 && chain.decoder.isIdle() && pool.isIdle();
+  const isHopeless = (model: ServedModel, rank: number) => {
+    const standby = ready[rank + 1];
+    // While a queue stands before the last model the others are not asked: what arrives comes to that one.
+    if (standby && chain.standing.allowedMs(chain.primaryBudgetMs, laneOf(model), laneOf(standby)) <= 0) return true;
+    return isLate(model, standby ? 0 : arriving) && !isIdle(model);
+  };
   if (ready.length === 0 || !ready.every(isHopeless)) return;
   const cause = `no model is expected to answer within ${Math.round(allowedMs)} ms`;
   throw strict ? primaryRequired(after(), cause) : busy(cause, after());
 }
+
+const laneOf = ({ pool }: ServedModel) => ({ isIdle: pool.isIdle(), meanMs: pool.meanMs() });
 
 /** For each model that is ready: when what waits now will be done and a model that was taken out is tried again. */
 export function waitsOf(

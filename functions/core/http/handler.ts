@@ -18,7 +18,7 @@ import { answerUploads } from './answers.ts';
 import { doorOf, readImages, rulesFor, takesJobs } from './door.ts';
 import { createRecorder, type Exchange, openExchange, stagesOf } from './exchange.ts';
 import { acceptJob, answerJob, type JobExchange, prefersAsync, readForm, readJobRoute, readPatience } from './jobs.ts';
-import { createPacer } from './pacer.ts';
+import { createPacer, fullPace, latePace } from './pacer.ts';
 import { answerProbe } from './probes.ts';
 import { receiveBody } from './receive.ts';
 import { refuse as refuseWith } from './refuse.ts';
@@ -62,7 +62,8 @@ interface State extends HandlerOptions {
   readonly admission: Admission;
   readonly skew: Skew;
   /** When an answer may leave that sends its request to another tier. */
-  readonly pace: (nowMs: number) => number;
+  readonly paceLate: (nowMs: number) => number;
+  readonly paceFull: (nowMs: number) => number;
   record(exchange: Exchange, response: ServerResponse): void;
 }
 
@@ -80,7 +81,8 @@ export function createHandler(options: HandlerOptions): Handler {
     rules,
     admission,
     skew,
-    pace: createPacer(),
+    paceLate: createPacer(latePace),
+    paceFull: createPacer(fullPace),
     record: createRecorder({ ...options, shadow }),
   };
   return {
@@ -160,7 +162,9 @@ function refuse(state: State, request: FunctionRequest, response: ServerResponse
       ...(isLate && isOfClient && { 'x-reason': 'deadline' }),
       'x-tier': state.service.chain.tier,
     });
-  const waitMs = isLate && !isOfClient ? state.pace(performance.now()) : 0;
+  const isFull = problem.code === 'BUSY' || problem.code === 'PRIMARY_REQUIRED';
+  const pace = isFull ? state.paceFull : isLate && !isOfClient ? state.paceLate : undefined;
+  const waitMs = pace?.(performance.now()) ?? 0;
   if (waitMs > 0) setTimeout(answer, waitMs);
   else answer();
 }

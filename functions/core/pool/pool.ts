@@ -41,10 +41,10 @@ export interface Pool {
   isStale(): boolean;
   /** Whether enough runs have ended, over two seconds, that what it predicts is more than a guess, and holds for requests to come. */
   isSettled(): boolean;
-  /** Milliseconds after which a run that came in `afterMs` would have ended, on the safe side; Infinity while not ready. */
-  predictMs(afterMs?: number): number;
+  /** Milliseconds after which a run that came in `afterMs`, after `coming` others, would have ended, on the safe side; Infinity while not ready. */
+  predictMs(afterMs?: number, coming?: number): number;
   /** The same on average. */
-  expectMs(afterMs?: number): number;
+  expectMs(afterMs?: number, coming?: number): number;
   /** Milliseconds that a run takes on average, waiting not included; 0 before the first one. */
   meanMs(): number;
   /** Starts the workers, once and not after `close`; settles when the first of them can serve or is lost, or at `close`. */
@@ -135,8 +135,8 @@ export function createPool(options: PoolOptions): Pool {
     isIdle: () => isIdle(queue),
     isStale: () => isIdle(queue) && now() - queue.learnedMs >= staleMs,
     isSettled: () => estimate.isSettled() && now() - queue.firstLearnedMs >= burstMs,
-    predictMs: (afterMs) => predict(queue, afterMs).highMs,
-    expectMs: (afterMs) => predict(queue, afterMs).meanMs,
+    predictMs: (afterMs, coming) => predict(queue, afterMs, coming).highMs,
+    expectMs: (afterMs, coming) => predict(queue, afterMs, coming).meanMs,
     meanMs: estimate.meanMs,
     refusal: threads.refusal,
     start() {

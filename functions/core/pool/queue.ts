@@ -98,9 +98,9 @@ export function backgroundMs(queue: Queue): number {
   return remaining.length === 0 ? 0 : Math.max(0, Math.min(...remaining));
 }
 
-export function predict(queue: Queue, afterMs?: number): Forecast {
+export function predict(queue: Queue, afterMs = 0, coming = 0): Forecast {
   const ranMs = queue.isClosing ? [] : queue.threads.ready().map((thread) => loadMs(queue, thread));
-  return forecast({ ranMs, waiting: queue.waiting.length }, queue.estimate, afterMs);
+  return forecast({ ranMs, waiting: queue.waiting.length + coming }, queue.estimate, afterMs);
 }
 
 export function enter(
