@@ -25,13 +25,13 @@ describe('answer', () => {
     });
 
     it.each([
-      ['below', 740, 0, 'answered'],
-      ['above', 760, 0, 'BUSY'],
-      ['above, with those that arrive,', 500, 3, 'BUSY'],
+      ['below', 890, 0, 'answered'],
+      ['above', 910, 0, 'BUSY'],
+      ['above, with those that arrive,', 700, 3, 'BUSY'],
     ])(
-      'refuses before the upload what would wait %s three quarters of the budget: %d ms, %d',
+      'refuses before the upload what would wait %s nine tenths of the budget: %d ms, %d',
       (_where, ms, arriving, outcome) => {
-        const { chain } = chainOf([busyLane(900), { ...busyLane(ms), meanMs: 0 }]);
+        const { chain } = chainOf([busyLane(2000), { ...busyLane(ms), meanMs: 0 }]);
         const predictMs = (before = 0) => before * 100;
         const prospect = { strict: false, deadlineMs: performance.now() + 5000, arriving };
         const judge = () => refuseHopeless({ ...chain, decoder: { ...chain.decoder, predictMs } }, prospect);
@@ -59,7 +59,7 @@ describe('answer', () => {
       [4, 'answered'],
       [6, 'BUSY'],
     ])('counts the runs of %d uploads that arrive before it', (arriving, outcome) => {
-      const { chain } = chainOf([busyLane(900), { ...busyLane(250), meanMs: 100 }]);
+      const { chain } = chainOf([busyLane(2000), { ...busyLane(400), meanMs: 100 }]);
       const judge = () => refuseHopeless(chain, { strict: false, deadlineMs: performance.now() + 5000, arriving });
 
       if (outcome === 'BUSY') expect(judge).toThrow(expect.objectContaining({ code: 'BUSY' }));
@@ -70,7 +70,7 @@ describe('answer', () => {
       ['asked', 100, 'answered'],
       ['not asked, since a queue stands before the last one', 0, 'BUSY'],
     ])('counts on an idle lead model only where it is %s', (_whether, allowedMs, outcome) => {
-      const { chain } = chainOf([done, busyLane(900)], { allowedMs });
+      const { chain } = chainOf([done, busyLane(2000)], { allowedMs });
       const judge = () => refuseHopeless(chain, { strict: false, deadlineMs: performance.now() + 5000 });
 
       if (outcome === 'BUSY') expect(judge).toThrow(expect.objectContaining({ code: 'BUSY' }));
@@ -85,7 +85,7 @@ describe('answer', () => {
     });
 
     it('refuses by what is expected on average, but a strict request by what is on the safe side of its patience', () => {
-      const { chain } = chainOf([{ ...busyLane(900), expectedMs: 740 }, busyLane(2000)]);
+      const { chain } = chainOf([{ ...busyLane(900), expectedMs: 890 }, busyLane(2000)]);
       const refusing = (strict: boolean, patienceMs: number) => () =>
         refuseHopeless(chain, { strict, deadlineMs: performance.now() + patienceMs });
 
@@ -148,7 +148,7 @@ describe('answer', () => {
     });
 
     it('lets a strict request wait for as long as its client does', async () => {
-      const { chain } = chainOf([busyLane(900), busyLane(900)]);
+      const { chain } = chainOf([busyLane(950), busyLane(950)]);
 
       expect((await ask(chain, { strict: true })).model).toBe('wide-resnet');
       await expect(ask(chain)).rejects.toMatchObject({ code: 'BUSY' });

@@ -98,7 +98,7 @@ describe('budgetFor', () => {
 
 describe('toleratedMs', () => {
   it.each([
-    [false, 5000, 750],
+    [false, 5000, 900],
     [false, 800, 720],
     [true, 5000, 5000],
   ])('strict: %s, %d ms left: %d', (strict, leftMs, expected) => {
