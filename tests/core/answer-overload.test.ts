@@ -42,8 +42,8 @@ describe('answer', () => {
     );
 
     it.each([
-      ['below', 440, 'answered'],
-      ['above', 460, 'BUSY'],
+      ['below', 400, 'answered'],
+      ['above', 470, 'BUSY'],
     ])(
       'refuses before the upload what would take %s nine tenths of a short patience: %d ms of 500',
       (_where, ms, outcome) => {
@@ -77,11 +77,19 @@ describe('answer', () => {
       else expect(judge).not.toThrow();
     });
 
-    it('asks the last model for what is decoded if its answer is in time on average', async () => {
+    it('counts no uploads that arrive while the last model has hardly answered', () => {
+      const { chain } = chainOf([busyLane(9000), { ...busyLane(400), meanMs: 1000 }], { isSettled: [true, false] });
+      const judge = () => refuseHopeless(chain, { strict: false, deadlineMs: performance.now() + 5000, arriving: 9 });
+
+      expect(judge).not.toThrow();
+    });
+
+    it('asks the last model for what is decoded if its answer is in time on average, for clients of little patience', async () => {
       const failing: Lane = { end: { status: 'error', cause: '' }, predictedMs: 0 };
       const { chain } = chainOf([failing, { ...busyLane(6000), expectedMs: 400 }]);
 
-      expect((await ask(chain)).model).toBe('mobilenet');
+      expect((await ask(chain, { deadlineMs: performance.now() + 1000 })).model).toBe('mobilenet');
+      await expect(ask(chain, { deadlineMs: performance.now() + 1100 })).rejects.toMatchObject({ code: 'BUSY' });
     });
 
     it('refuses by what is expected on average, but a strict request by what is on the safe side of its patience', () => {

@@ -223,4 +223,24 @@ describe('a function that holds as many bytes as it may', () => {
     expect(ready.status).toBe(200);
     expect(after.status).toBe(200);
   });
+
+  it('lets many refusals for want of room go one after the other, so that their places are not taken again at once', async () => {
+    const fn = await startReady('fallback', { WORKERS: '1', MAX_UPLOAD_BYTES: String(uploadBytes) });
+    const release = await hold(fn, [...seven, 1]);
+    const headers = { 'content-type': 'image/jpeg', 'content-length': uploadBytes };
+    const startedMs = performance.now();
+
+    const refused = Array.from({ length: 41 }, async () => {
+      const sent = httpRequest(`${fn.url}/classify`, { method: 'POST', headers }).on('error', () => {});
+      sent.flushHeaders();
+      const [answer] = await once(sent, 'response');
+      sent.destroy();
+      return { status: answer.statusCode, ms: performance.now() - startedMs };
+    });
+    const answers = await Promise.all(refused);
+    release();
+
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([503]));
+    expect(Math.max(...answers.map(({ ms }) => ms))).toBeGreaterThan(199);
+  });
 });

@@ -129,7 +129,7 @@ describe('a silent primary and a client with a deadline', () => {
   });
 
   it('leaves the breaker closed when the primary itself reports that its share is used up', async () => {
-    ingress.primary.behave({ ...own('DEADLINE_EXCEEDED', { 'x-reason': 'deadline' }), delayMs: 300 });
+    ingress.primary.behave({ ...own('DEADLINE_EXCEEDED', { 'x-reason': 'deadline' }), delayMs: 360 });
     await askAtOnce(5, 600);
     ingress.primary.behave(answer(200));
 

@@ -183,14 +183,16 @@ function decideNow(
   decodeMs: number,
 ): Decision {
   const [isIdle, meanMs, nowMs] = [pool.isIdle(), pool.meanMs(), performance.now()];
+  // To refuse what has been received gains nothing if it is likely to be in time. That it is late says nothing of a function if its client
+  // had little patience; else the ingress takes it for an outage.
+  const isTried = !standby && !question.strict && question.deadlineMs - startedMs <= chain.primaryBudgetMs;
   const lane = {
     absence: pool.absence(),
     isIdle,
     isStale: pool.isStale(),
     meanMs,
     decodeMs,
-    // Without another model a refusal is no gain unless an answer in time is unlikely.
-    predictedMs: standby || question.strict ? pool.predictMs(decodeMs) : pool.expectMs(decodeMs),
+    predictedMs: isTried ? pool.expectMs(decodeMs) : pool.predictMs(decodeMs),
     retryInMs: breaker.retryInMs(),
   };
   const leftMs = question.deadlineMs - nowMs;

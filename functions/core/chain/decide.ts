@@ -12,7 +12,7 @@ export interface LaneState {
   readonly meanMs: number;
   /** What decoding its input takes first; 0 for an input that is decoded. */
   readonly decodeMs: number;
-  /** When a run that follows the decoding would have ended: on the safe side if another model would answer in time, else on average. */
+  /** When a run that follows the decoding would have ended, on the safe side; on average of the last model for a short patience. */
   readonly predictedMs: number;
   /** Until the breaker admits a run; 0 where it does now. */
   readonly retryInMs: number;

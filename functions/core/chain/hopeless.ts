@@ -29,7 +29,7 @@ export function refuseHopeless(chain: ModelChain, { strict, deadlineMs, arriving
     const standby = ready[rank + 1];
     // While a queue stands before the last model the others are not asked: what arrives comes to that one.
     if (standby && chain.standing.allowedMs(chain.primaryBudgetMs, laneOf(model), laneOf(standby)) <= 0) return true;
-    return isLate(model, standby ? 0 : arriving) && !isIdle(model);
+    return isLate(model, standby || !isSettled ? 0 : arriving) && !isIdle(model);
   };
   if (ready.length === 0 || !ready.every(isHopeless)) return;
   const cause = `no model is expected to answer within ${Math.round(allowedMs)} ms`;

@@ -18,7 +18,7 @@ import { answerUploads } from './answers.ts';
 import { doorOf, readImages, rulesFor, takesJobs } from './door.ts';
 import { createRecorder, type Exchange, openExchange, stagesOf } from './exchange.ts';
 import { acceptJob, answerJob, type JobExchange, prefersAsync, readForm, readJobRoute, readPatience } from './jobs.ts';
-import { createPacer, fullPace, latePace } from './pacer.ts';
+import { createRefusalPacer } from './pacer.ts';
 import { answerProbe } from './probes.ts';
 import { receiveBody } from './receive.ts';
 import { refuse as refuseWith } from './refuse.ts';
@@ -61,9 +61,7 @@ interface State extends HandlerOptions {
   readonly rules: UploadRules;
   readonly admission: Admission;
   readonly skew: Skew;
-  /** When an answer may leave that sends its request to another tier. */
-  readonly paceLate: (nowMs: number) => number;
-  readonly paceFull: (nowMs: number) => number;
+  readonly pace: ReturnType<typeof createRefusalPacer>;
   record(exchange: Exchange, response: ServerResponse): void;
 }
 
@@ -81,8 +79,7 @@ export function createHandler(options: HandlerOptions): Handler {
     rules,
     admission,
     skew,
-    paceLate: createPacer(latePace),
-    paceFull: createPacer(fullPace),
+    pace: createRefusalPacer(),
     record: createRecorder({ ...options, shadow }),
   };
   return {
@@ -156,15 +153,14 @@ function refuse(state: State, request: FunctionRequest, response: ServerResponse
   const problem = asProblem(fault);
   const isLate = problem.code === 'DEADLINE_EXCEEDED';
   const isOfClient = request.exchange?.parameters?.namesDeadline === true;
+  if (request.exchange) request.exchange.problem = problem; // its client may leave before its turn
   const answer = () =>
     refuseWith(state, request, response, problem, {
       // Without it the ingress takes the 504 for an outage, which it is when the patience was our own.
       ...(isLate && isOfClient && { 'x-reason': 'deadline' }),
       'x-tier': state.service.chain.tier,
     });
-  const isFull = problem.code === 'BUSY' || problem.code === 'PRIMARY_REQUIRED';
-  const pace = isFull ? state.paceFull : isLate && !isOfClient ? state.paceLate : undefined;
-  const waitMs = pace?.(performance.now()) ?? 0;
+  const waitMs = state.pace(problem.code, request.exchange, performance.now());
   if (waitMs > 0) setTimeout(answer, waitMs);
   else answer();
 }

@@ -1,3 +1,5 @@
+import type { Exchange } from './exchange.ts';
+
 /** How answers are spaced. */
 export interface Pace {
   readonly intervalMs: number;
@@ -14,7 +16,7 @@ export const latePace: Pace = { intervalMs: 25, longestMs: 2000 };
 
 /**
  * Of what is refused for want of room, each of which takes 0.4 to 1 ms of a core. Until it leaves it has its place at the ingress, so that
- * others are sent to the other tier or refused there, for 0.1 ms. In 200 ms no client gives up, and refusals are due within 300.
+ * others are sent to the other tier or refused there, for 0.1 ms. 200 ms are the longest, as 99 % of all refusals are due within 300.
  */
 export const fullPace: Pace = { intervalMs: 5, longestMs: 200 };
 
@@ -28,5 +30,24 @@ export function createPacer({ intervalMs, longestMs }: Pace): (nowMs: number) =>
     const waitMs = Math.min(Math.max(0, nextMs - nowMs), longestMs);
     nextMs = nowMs + waitMs + intervalMs;
     return waitMs;
+  };
+}
+
+/**
+ * When a refusal may leave.
+ * @returns milliseconds from `nowMs`; of what is refused for want of room a quarter at most of what is left of its patience, so that
+ * another tier can still answer
+ */
+export function createRefusalPacer(): (
+  code: string,
+  exchange: Pick<Exchange, 'arrivedMs' | 'parameters'> | undefined,
+  nowMs: number,
+) => number {
+  const [paceLate, paceFull] = [createPacer(latePace), createPacer(fullPace)];
+  return (code, { arrivedMs = 0, parameters } = { arrivedMs: 0 }, nowMs) => {
+    if (code === 'DEADLINE_EXCEEDED') return parameters?.namesDeadline ? 0 : paceLate(nowMs);
+    if (code !== 'BUSY' && code !== 'PRIMARY_REQUIRED') return 0;
+    const leftMs = arrivedMs + (parameters?.patienceMs ?? 0) - nowMs;
+    return Math.min(paceFull(nowMs), Math.max(0, leftMs) / 4);
   };
 }

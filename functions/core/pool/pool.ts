@@ -41,9 +41,9 @@ export interface Pool {
   isStale(): boolean;
   /** Whether enough runs have ended, over two seconds, that what it predicts is more than a guess, and holds for requests to come. */
   isSettled(): boolean;
-  /** Milliseconds after which a run that came in `afterMs`, after `coming` others, would have ended, on the safe side; Infinity while not ready. */
-  predictMs(afterMs?: number, coming?: number): number;
-  /** The same on average. */
+  /** Milliseconds after which a run that came in `afterMs` would have ended, on the safe side; Infinity while not ready. */
+  predictMs(afterMs?: number): number;
+  /** The same on average, after `coming` others. */
   expectMs(afterMs?: number, coming?: number): number;
   /** Milliseconds that a run takes on average, waiting not included; 0 before the first one. */
   meanMs(): number;
@@ -135,7 +135,7 @@ export function createPool(options: PoolOptions): Pool {
     isIdle: () => isIdle(queue),
     isStale: () => isIdle(queue) && now() - queue.learnedMs >= staleMs,
     isSettled: () => estimate.isSettled() && now() - queue.firstLearnedMs >= burstMs,
-    predictMs: (afterMs, coming) => predict(queue, afterMs, coming).highMs,
+    predictMs: (afterMs) => predict(queue, afterMs).highMs,
     expectMs: (afterMs, coming) => predict(queue, afterMs, coming).meanMs,
     meanMs: estimate.meanMs,
     refusal: threads.refusal,
