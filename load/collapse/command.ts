@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { readCommand, refuse } from '../../ingress/command.ts';
 import { toNumber } from '../options.ts';
 import { machine, print } from '../report.ts';
-import { failures, ratioFailures, type Sweep } from './judge.ts';
+import { failures, ratioFailures, type Sweep } from './limits.ts';
 import { peers } from './peer.ts';
 import { serve } from './served.ts';
 import { measureCapacity, startGenerator, sweep } from './sweep.ts';
@@ -21,11 +21,11 @@ const help = `Usage: npm run load -- collapse [options]
   --dead NAME       primary or fallback: kills that function at every start
   --target URL      loads that address and starts nothing
   --peer NAME       starts a reference server with the shipped Wide ResNet: ${Object.keys(peers).join(', ')}
-  --ratio           judges only that every request is answered and that 80 % of the best goodput remains
+  --ratio           asks only that every request is answered and that 80 % of the best goodput remains
   --save            keeps the steps in load/collapse.json and draws load/collapse.svg anew
   --tables          only prints and draws what is kept there
 
-Ends with 0 when every limit held, else with 1 and a sentence for each that did not; of a peer nothing is judged.
+Ends with 0 when every limit held, else with 1 and a sentence for each that did not; a peer has no limits.
 Ends with 2 when the command line is not understood.
 `;
 
@@ -88,7 +88,7 @@ export function readOptions(args: readonly string[]): Options {
   };
 }
 
-/** Measures, prints, saves and judges. Resolves to the exit code. */
+/** Measures, prints, saves, and compares with the limits. Resolves to the exit code. */
 export async function collapse(options: Options, say: (text: string) => void, signal: AbortSignal): Promise<number> {
   const sweeps = readKept();
   if (options.onlyTables) {

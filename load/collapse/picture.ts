@@ -1,5 +1,5 @@
 import { type Mark, parse, type Spec, View } from 'vega';
-import type { Sweep } from './judge.ts';
+import type { Sweep } from './limits.ts';
 
 /** Colors of Okabe and Ito, which color-blind readers can tell apart; each system has a symbol of its own, too. */
 const colors = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#b8860b'];

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { quantile } from '../report.ts';
 import type { Fired, Traffic } from './generator.ts';
-import type { Sweep } from './judge.ts';
+import type { Sweep } from './limits.ts';
 import { type Step, summarize } from './step.ts';
 
 /** A system under load. */

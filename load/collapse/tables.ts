@@ -1,5 +1,5 @@
 import { table } from '../report.ts';
-import type { Sweep } from './judge.ts';
+import type { Sweep } from './limits.ts';
 import { goodPerCpuSecond, type Step, type Times } from './step.ts';
 
 const whole = (value: number | null | undefined) => (value === null || value === undefined ? '' : value.toFixed(0));

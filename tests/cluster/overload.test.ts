@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import type { Sweep } from '../../load/collapse/judge.ts';
+import type { Sweep } from '../../load/collapse/limits.ts';
 import { goodPerCpuSecond } from '../../load/collapse/step.ts';
 import { type Generator, measureCapacity, type Served, startGenerator, sweep } from '../../load/collapse/sweep.ts';
 import { sweepTables } from '../../load/collapse/tables.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Outcome } from '../../load/collapse/connections.ts';
-import { failures, ratioFailures, type Sweep } from '../../load/collapse/judge.ts';
+import { failures, ratioFailures, type Sweep } from '../../load/collapse/limits.ts';
 import { drawSweeps } from '../../load/collapse/picture.ts';
 import { judgeResponse, readResponse } from '../../load/collapse/response.ts';
 import { type Step, summarize } from '../../load/collapse/step.ts';
