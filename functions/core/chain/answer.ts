@@ -8,6 +8,7 @@ import { budgetFor, type Decision, decide, type Miss, retryAfter, takenOut } fro
 import { refuseHopeless, waitsOf } from './hopeless.ts';
 import type { ServedModel } from './place.ts';
 import { primaryRequired, unanswered } from './refusal.ts';
+import { laneOf } from './standing.ts';
 
 export interface Question extends Prospect {
   readonly bytes: Uint8Array;
@@ -178,19 +179,19 @@ const longestBackgroundMs = 30_000;
 
 function decideNow(
   { question, chain, startedMs }: Course,
-  { pool, breaker }: ServedModel,
+  model: ServedModel,
   standby: ServedModel | undefined,
   decodeMs: number,
 ): Decision {
-  const [isIdle, meanMs, nowMs] = [pool.isIdle(), pool.meanMs(), performance.now()];
-  // To refuse what has been received gains nothing if it is likely to be in time. That it is late says nothing of a function if its client
-  // had little patience; else the ingress takes it for an outage.
+  const { pool, breaker } = model;
+  const nowMs = performance.now();
+  // What has been received is worth a try if it is in time on average. With a longer patience a try that fails would be a 504 that the
+  // ingress counts as an outage, where a refusal counts for nothing.
   const isTried = !standby && !question.strict && question.deadlineMs - startedMs <= chain.primaryBudgetMs;
   const lane = {
+    ...laneOf(model),
     absence: pool.absence(),
-    isIdle,
     isStale: pool.isStale(),
-    meanMs,
     decodeMs,
     predictedMs: isTried ? pool.expectMs(decodeMs) : pool.predictMs(decodeMs),
     retryInMs: breaker.retryInMs(),
@@ -200,8 +201,7 @@ function decideNow(
   const spare = { standbyMs: standby.pool.predictMs(), budgetMs: chain.primaryBudgetMs, spentMs: nowMs - startedMs };
   // What remains of a background run is no load: it takes nothing of the time that the model has.
   const budgetMs = budgetFor(lane, spare) + pool.backgroundMs();
-  const other = { isIdle: standby.pool.isIdle(), meanMs: standby.pool.meanMs() };
-  return decide(lane, { leftMs, budgetMs, allowedMs: chain.standing.allowedMs(budgetMs, { isIdle, meanMs }, other) });
+  return decide(lane, { leftMs, budgetMs, allowedMs: chain.standing.allowedMs(budgetMs, lane, laneOf(standby)) });
 }
 
 /** Decodes once for each key. */

@@ -2,6 +2,7 @@ import type { ModelChain, Prospect } from './chain.ts';
 import { retryAfter, toleratedMs } from './decide.ts';
 import type { ServedModel } from './place.ts';
 import { busy, deadlineExceeded, primaryRequired } from './refusal.ts';
+import { laneOf } from './standing.ts';
 
 /**
  * Before anything is received or decoded: refuses where no model is predicted to answer soon. When idle, the function tries in any case:
@@ -35,8 +36,6 @@ export function refuseHopeless(chain: ModelChain, { strict, deadlineMs, arriving
   const cause = `no model is expected to answer within ${Math.round(allowedMs)} ms`;
   throw strict ? primaryRequired(after(), cause) : busy(cause, after());
 }
-
-const laneOf = ({ pool }: ServedModel) => ({ isIdle: pool.isIdle(), meanMs: pool.meanMs() });
 
 /** For each model that is ready: when what waits now will be done and a model that was taken out is tried again. */
 export function waitsOf(

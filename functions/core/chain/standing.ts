@@ -1,3 +1,5 @@
+import type { ServedModel } from './place.ts';
+
 /** Tells a queue that stands from one that a burst has left: the first means overload, the second is gone in a moment. */
 export interface Standing {
   /**
@@ -7,11 +9,16 @@ export interface Standing {
   allowedMs(budgetMs: number, lead: Lane, standby: Lane): number;
 }
 
+/** A model at one moment, as far as it tells whether a queue stands before it. */
 interface Lane {
   /** Whether it would run a request at once. */
   readonly isIdle: boolean;
   /** What a run takes. */
   readonly meanMs: number;
+}
+
+export function laneOf({ pool }: Pick<ServedModel, 'pool'>): Lane {
+  return { isIdle: pool.isIdle(), meanMs: pool.meanMs() };
 }
 
 /**

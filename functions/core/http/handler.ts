@@ -153,16 +153,13 @@ function refuse(state: State, request: FunctionRequest, response: ServerResponse
   const problem = asProblem(fault);
   const isLate = problem.code === 'DEADLINE_EXCEEDED';
   const isOfClient = request.exchange?.parameters?.namesDeadline === true;
-  if (request.exchange) request.exchange.problem = problem; // its client may leave before its turn
-  const answer = () =>
-    refuseWith(state, request, response, problem, {
-      // Without it the ingress takes the 504 for an outage, which it is when the patience was our own.
-      ...(isLate && isOfClient && { 'x-reason': 'deadline' }),
-      'x-tier': state.service.chain.tier,
-    });
+  const further = {
+    // Without it the ingress takes the 504 for an outage, which it is when the patience was our own.
+    ...(isLate && isOfClient && { 'x-reason': 'deadline' }),
+    'x-tier': state.service.chain.tier,
+  };
   const waitMs = state.pace(problem.code, request.exchange, performance.now());
-  if (waitMs > 0) setTimeout(answer, waitMs);
-  else answer();
+  refuseWith(state, request, response, problem, further, waitMs);
 }
 
 async function handle(state: State, request: FunctionRequest, response: ServerResponse): Promise<void> {

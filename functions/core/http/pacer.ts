@@ -44,10 +44,11 @@ export function createRefusalPacer(): (
   nowMs: number,
 ) => number {
   const [paceLate, paceFull] = [createPacer(latePace), createPacer(fullPace)];
-  return (code, { arrivedMs = 0, parameters } = { arrivedMs: 0 }, nowMs) => {
+  return (code, exchange, nowMs) => {
+    const parameters = exchange?.parameters;
     if (code === 'DEADLINE_EXCEEDED') return parameters?.namesDeadline ? 0 : paceLate(nowMs);
     if (code !== 'BUSY' && code !== 'PRIMARY_REQUIRED') return 0;
-    const leftMs = arrivedMs + (parameters?.patienceMs ?? 0) - nowMs;
+    const leftMs = exchange && parameters ? exchange.arrivedMs + parameters.patienceMs - nowMs : 0;
     return Math.min(paceFull(nowMs), Math.max(0, leftMs) / 4);
   };
 }
